@@ -1,0 +1,7 @@
+//! The common data model as values: tables, columns, rows. Read from JSON Schema; knows nothing of FHIR or networks.
+
+pub mod row;
+pub mod table;
+
+pub use row::{Cell, Rows};
+pub use table::{Column, Kind, Model, ModelError, Table, TableId};

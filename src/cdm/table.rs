@@ -1,0 +1,408 @@
+//! The tables and columns of one common data model, read from its JSON Schemas (one file per table).
+//!
+//! A table's schema is JSON Schema 2020-12 with `additionalProperties: false` and these annotations of ours:
+//! `x-order` (the columns in order), `x-key` (the primary key column), `x-patient` (the column that names the patient),
+//! and per column `x-references` (the table whose key it holds).
+//! Knows the shape; the words (`required`, `type`, `enum`, `pattern`, `maxLength`) are checked cell by cell without
+//! building JSON, because this runs once per cell of every row. A registry checks again, by the schema itself.
+
+use std::collections::HashMap;
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::Cell;
+
+/// A table's place in its model, in the order of file names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub u16);
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Boolean,
+    Integer,
+    Decimal,
+    Text,
+    /// Text of the form YYYY, YYYY-MM or YYYY-MM-DD (`"format": "x-partial-date"` or `"date"`).
+    Date,
+}
+
+/// One column and the rules its values must meet.
+#[derive(Debug)]
+pub struct Column {
+    pub name: String,
+    pub kind: Kind,
+    pub required: bool,
+    /// The table whose key this column holds (`x-references`).
+    pub references: Option<String>,
+    pub description: String,
+    pub max_length: Option<usize>,
+    /// The values allowed, when the schema has an `enum`.
+    pub values: Option<Vec<String>>,
+    pub pattern: Option<Regex>,
+    pub minimum: Option<f64>,
+    pub maximum: Option<f64>,
+}
+
+/// One table of the model.
+#[derive(Debug)]
+pub struct Table {
+    pub name: String,
+    pub columns: Vec<Column>,
+    /// Index of the primary key column.
+    pub key: usize,
+    /// Index of the column that names the patient; `None` for tables about no patient.
+    pub patient: Option<usize>,
+    pub schema: Value,
+}
+
+/// A whole common data model.
+#[derive(Debug)]
+pub struct Model {
+    pub name: String,
+    tables: Vec<Table>,
+    by_name: HashMap<String, TableId>,
+}
+
+/// What is wrong with a model's schema files.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error("schema `{file}`: {fault}")]
+    Schema { file: String, fault: String },
+}
+
+impl Model {
+    /// The model from its schemas: `(file name, JSON text)` pairs, e.g. `("lab_result.schema.json", "{…}")`.
+    /// # Errors: the first file that is no schema of ours, by name.
+    pub fn from_schemas(name: &str, files: &[(String, String)]) -> Result<Self, ModelError> {
+        let mut sorted: Vec<_> = files.iter().collect();
+        sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut model = Self {
+            name: name.to_owned(),
+            tables: Vec::new(),
+            by_name: HashMap::new(),
+        };
+        for (file, text) in sorted {
+            let fault = |fault: String| ModelError::Schema { file: file.clone(), fault };
+            let schema: Value = serde_json::from_str(text)
+                .map_err(|error| fault(format!("is not JSON at line {} column {}", error.line(), error.column())))?;
+            let table_name = file
+                .strip_suffix(".schema.json")
+                .ok_or_else(|| fault("is not named <table>.schema.json".into()))?;
+            let table = Table::from_schema(table_name, schema).map_err(fault)?;
+            let id = TableId(u16::try_from(model.tables.len()).map_err(|_| fault("is one table too many".into()))?);
+            model.by_name.insert(table_name.to_owned(), id);
+            model.tables.push(table);
+        }
+        for table in &model.tables {
+            for column in &table.columns {
+                if let Some(target) = &column.references
+                    && !model.by_name.contains_key(target)
+                {
+                    return Err(ModelError::Schema {
+                        file: format!("{}.schema.json", table.name),
+                        fault: format!(
+                            "column `{}` references the table `{target}`, which the model does not have",
+                            column.name
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(model)
+    }
+
+    pub fn table(&self, id: TableId) -> &Table {
+        &self.tables[usize::from(id.0)]
+    }
+
+    pub fn find(&self, name: &str) -> Option<TableId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All tables in order.
+    pub fn tables(&self) -> impl Iterator<Item = (TableId, &Table)> {
+        self.tables
+            .iter()
+            .enumerate()
+            .map(|(at, table)| (TableId(u16::try_from(at).expect("checked when loaded")), table))
+    }
+}
+
+impl Table {
+    fn from_schema(name: &str, schema: Value) -> Result<Self, String> {
+        let properties = schema.get("properties").and_then(Value::as_object).ok_or("has no `properties`")?;
+        if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
+            return Err("must say `additionalProperties: false`".into());
+        }
+        let order = strings(&schema, "x-order").ok_or("has no `x-order`")?;
+        let required = strings(&schema, "required").unwrap_or_default();
+        if order.len() != properties.len() {
+            return Err(format!(
+                "`x-order` names {} columns, `properties` has {}",
+                order.len(),
+                properties.len()
+            ));
+        }
+        let mut columns = Vec::with_capacity(order.len());
+        for column in &order {
+            let property = properties
+                .get(column)
+                .ok_or_else(|| format!("`x-order` names `{column}`, `properties` does not"))?;
+            columns.push(Column::from_property(column, property, required.contains(column))?);
+        }
+        let place = |word: &str| -> Result<Option<usize>, String> {
+            let Some(column) = schema.get(word).and_then(Value::as_str) else {
+                return Ok(None);
+            };
+            order
+                .iter()
+                .position(|name| name == column)
+                .map(Some)
+                .ok_or_else(|| format!("`{word}` names `{column}`, which is no column"))
+        };
+        let key = place("x-key")?.ok_or("has no `x-key`")?;
+        let patient = place("x-patient")?;
+        Ok(Self {
+            name: name.to_owned(),
+            columns,
+            key,
+            patient,
+            schema,
+        })
+    }
+
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Whether a row fits the table; else the first column that does not, and the rule it breaks.
+    /// # Errors: `(column index, rule)`; never a value.
+    pub fn check(&self, cells: &[Cell<'_>]) -> Result<(), (usize, &'static str)> {
+        debug_assert_eq!(cells.len(), self.columns.len());
+        for (at, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
+            column.check(cell).map_err(|rule| (at, rule))?;
+        }
+        Ok(())
+    }
+
+    /// Appends the row as one JSON object: columns in order, empty ones left out. No newline.
+    pub fn write_json(&self, cells: &[Cell<'_>], out: &mut Vec<u8>) {
+        out.push(b'{');
+        let mut first = true;
+        for (column, cell) in self.columns.iter().zip(cells) {
+            if cell.is_null() {
+                continue;
+            }
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            super::row::write_json_string(&column.name, out);
+            out.push(b':');
+            cell.write_json(out);
+        }
+        out.push(b'}');
+    }
+}
+
+impl Column {
+    fn from_property(name: &str, property: &Value, required: bool) -> Result<Self, String> {
+        let format = property.get("format").and_then(Value::as_str);
+        let kind = match (property.get("type").and_then(Value::as_str), format) {
+            (Some("boolean"), _) => Kind::Boolean,
+            (Some("integer"), _) => Kind::Integer,
+            (Some("number"), _) => Kind::Decimal,
+            (Some("string"), Some("date" | "x-partial-date")) => Kind::Date,
+            (Some("string"), _) => Kind::Text,
+            _ => return Err(format!("column `{name}` needs a `type` of boolean, integer, number or string")),
+        };
+        let pattern = match property.get("pattern").and_then(Value::as_str) {
+            Some(pattern) => Some(Regex::new(pattern).map_err(|_| format!("column `{name}`: `pattern` is no regular expression"))?),
+            None => None,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            required,
+            references: property.get("x-references").and_then(Value::as_str).map(str::to_owned),
+            description: property.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            max_length: property
+                .get("maxLength")
+                .and_then(Value::as_u64)
+                .and_then(|n| usize::try_from(n).ok()),
+            values: strings(property, "enum"),
+            pattern,
+            minimum: property.get("minimum").and_then(Value::as_f64),
+            maximum: property.get("maximum").and_then(Value::as_f64),
+        })
+    }
+
+    /// Whether one cell fits the column.
+    /// # Errors: the rule it breaks, a JSON Schema keyword.
+    pub fn check(&self, cell: &Cell<'_>) -> Result<(), &'static str> {
+        match (self.kind, cell) {
+            (_, Cell::Null) => {
+                if self.required {
+                    return Err("required");
+                }
+            }
+            (Kind::Boolean, Cell::Boolean(_)) => {}
+            #[expect(clippy::cast_precision_loss, reason = "bounds of our schemas are small")]
+            (Kind::Integer | Kind::Decimal, Cell::Integer(number)) => self.in_range(*number as f64)?,
+            (Kind::Decimal, Cell::Decimal(digits)) => {
+                if self.minimum.is_some() || self.maximum.is_some() {
+                    self.in_range(digits.parse().map_err(|_| "type")?)?;
+                }
+            }
+            (Kind::Text, Cell::Text(text)) => self.check_text(text)?,
+            (Kind::Date, Cell::Text(text)) => {
+                if !is_partial_date(text) {
+                    return Err("format");
+                }
+            }
+            _ => return Err("type"),
+        }
+        Ok(())
+    }
+
+    fn in_range(&self, number: f64) -> Result<(), &'static str> {
+        if self.minimum.is_some_and(|minimum| number < minimum) {
+            return Err("minimum");
+        }
+        if self.maximum.is_some_and(|maximum| number > maximum) {
+            return Err("maximum");
+        }
+        Ok(())
+    }
+
+    fn check_text(&self, text: &str) -> Result<(), &'static str> {
+        if let Some(values) = &self.values
+            && !values.iter().any(|value| value == text)
+        {
+            return Err("enum");
+        }
+        if let Some(max) = self.max_length
+            && text.len() > max
+            && text.chars().count() > max
+        {
+            return Err("maxLength");
+        }
+        if let Some(pattern) = &self.pattern
+            && !pattern.is_match(text)
+        {
+            return Err("pattern");
+        }
+        Ok(())
+    }
+}
+
+/// YYYY, YYYY-MM or YYYY-MM-DD with a month of 1-12 and a day that the month has.
+pub fn is_partial_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let number = |range: std::ops::Range<usize>| -> Option<u32> {
+        bytes
+            .get(range)?
+            .iter()
+            .try_fold(0u32, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
+    };
+    let Some(year) = number(0..4) else { return false };
+    if bytes.len() == 4 {
+        return true;
+    }
+    let Some(month) = number(5..7).filter(|month| (1..=12).contains(month)) else {
+        return false;
+    };
+    if bytes[4] != b'-' || bytes.len() == 7 {
+        return bytes[4] == b'-';
+    }
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => 31,
+    };
+    bytes.len() == 10 && bytes[7] == b'-' && number(8..10).is_some_and(|day| (1..=last).contains(&day))
+}
+
+fn strings(value: &Value, key: &str) -> Option<Vec<String>> {
+    value
+        .get(key)?
+        .as_array()?
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> Model {
+        let schema = r#"{"type":"object","additionalProperties":false,"x-order":["k","p","n","d","c"],"x-key":"k","x-patient":"p",
+            "required":["k","p"],"properties":{"k":{"type":"string"},"p":{"type":"string"},
+            "n":{"type":"number","minimum":0,"maximum":9},"d":{"type":"string","format":"x-partial-date"},
+            "c":{"type":"string","enum":["a","b"]}}}"#;
+        Model::from_schemas("m", &[("t.schema.json".into(), schema.into())]).expect("a schema of ours")
+    }
+
+    fn check(cells: [Cell<'_>; 5]) -> Result<(), (usize, &'static str)> {
+        let model = model();
+        model.table(TableId(0)).check(&cells)
+    }
+
+    fn text(text: &str) -> Cell<'_> {
+        Cell::Text(text.into())
+    }
+
+    #[test]
+    fn a_row_that_fits_is_accepted_and_written_without_its_empty_columns() {
+        let cells = [text("k1"), text("p1"), Cell::Decimal("1.50".into()), Cell::Null, text("a")];
+        assert_eq!(check(cells.clone()), Ok(()));
+        let mut out = Vec::new();
+        model().table(TableId(0)).write_json(&cells, &mut out);
+        assert_eq!(
+            String::from_utf8(out).expect("JSON is UTF-8"),
+            r#"{"k":"k1","p":"p1","n":1.50,"c":"a"}"#
+        );
+    }
+
+    #[test]
+    fn each_broken_rule_is_named_with_its_column() {
+        let base = || [text("k"), text("p"), Cell::Null, Cell::Null, Cell::Null];
+        let with = |at: usize, cell| {
+            let mut cells = base();
+            cells[at] = cell;
+            cells
+        };
+        assert_eq!(check(with(1, Cell::Null)), Err((1, "required")));
+        assert_eq!(check(with(2, text("1"))), Err((2, "type")));
+        assert_eq!(check(with(2, Cell::Integer(10))), Err((2, "maximum")));
+        assert_eq!(check(with(2, Cell::Decimal("-0.1".into()))), Err((2, "minimum")));
+        assert_eq!(check(with(3, text("2023-02-29"))), Err((3, "format")));
+        assert_eq!(check(with(4, text("c"))), Err((4, "enum")));
+    }
+
+    #[test]
+    fn a_partial_date_has_a_day_its_month_has() {
+        for good in ["2024", "2024-02", "2024-02-29", "2023-12-31"] {
+            assert!(is_partial_date(good), "{good}");
+        }
+        for bad in [
+            "",
+            "24",
+            "2024-",
+            "2024-13",
+            "2023-02-29",
+            "2024-04-31",
+            "2024-1-1",
+            "2024-01-01T00:00",
+            "2024/01/01",
+            "20é4",
+        ] {
+            assert!(!is_partial_date(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What FHIR R4 says, without network, disk or clock: JSON as a borrowed tree, types, paths, dates, references, NDJSON.
+
+pub mod datetime;
+pub mod name;
+pub mod ndjson;
+pub mod path;
+pub mod reference;
+pub mod tree;
+pub mod types;

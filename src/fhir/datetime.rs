@@ -1,0 +1,1 @@
+//! FHIR dates keep their precision: `2024-03` is a month, not its first day.

@@ -1,0 +1,1 @@
+//! NDJSON by lines, within limits.
