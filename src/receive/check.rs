@@ -143,7 +143,7 @@ impl TableCheck {
             String::new()
         };
         RowFault {
-            rule: error.keyword().to_owned(),
+            rule: error.kind().keyword().to_owned(),
             path,
         }
     }

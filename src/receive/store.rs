@@ -164,7 +164,7 @@ fn site_of(row: &Row<'_>) -> Result<Site, rusqlite::Error> {
 /// The site of this name.
 pub fn site(connection: &Connection, name: &str) -> Result<Option<Site>, rusqlite::Error> {
     connection
-        .prepare_cached(&format!("SELECT {SITE_COLUMNS} FROM site WHERE name = ?1"))?
+        .prepare(&format!("SELECT {SITE_COLUMNS} FROM site WHERE name = ?1"))?
         .query_row([name], site_of)
         .optional()
 }
@@ -172,7 +172,7 @@ pub fn site(connection: &Connection, name: &str) -> Result<Option<Site>, rusqlit
 /// The site that signs its assertions as `client_id`.
 pub fn site_of_client(connection: &Connection, client_id: &str) -> Result<Option<Site>, rusqlite::Error> {
     connection
-        .prepare_cached(&format!("SELECT {SITE_COLUMNS} FROM site WHERE client_id = ?1"))?
+        .prepare(&format!("SELECT {SITE_COLUMNS} FROM site WHERE client_id = ?1"))?
         .query_row([client_id], site_of)
         .optional()
 }
@@ -180,7 +180,7 @@ pub fn site_of_client(connection: &Connection, client_id: &str) -> Result<Option
 /// All sites by name.
 pub fn sites(connection: &Connection) -> Result<Vec<Site>, rusqlite::Error> {
     connection
-        .prepare_cached(&format!("SELECT {SITE_COLUMNS} FROM site ORDER BY name"))?
+        .prepare(&format!("SELECT {SITE_COLUMNS} FROM site ORDER BY name"))?
         .query_map([], site_of)?
         .collect()
 }
@@ -198,7 +198,7 @@ pub enum State {
 /// The state of a submission; `None` when it never came.
 pub fn state(connection: &Connection, id: &str) -> Result<Option<State>, rusqlite::Error> {
     let row: Option<(String, Option<String>)> = connection
-        .prepare_cached("SELECT state, reason FROM submission WHERE id = ?1")?
+        .prepare("SELECT state, reason FROM submission WHERE id = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     Ok(row.map(|(state, reason)| match state.as_str() {
@@ -211,7 +211,7 @@ pub fn state(connection: &Connection, id: &str) -> Result<Option<State>, rusqlit
 /// The submission of `site` that waits to be applied, if there is one.
 pub fn waiting(connection: &Connection, site: &str) -> Result<Option<String>, rusqlite::Error> {
     connection
-        .prepare_cached("SELECT id FROM submission WHERE site = ?1 AND state = 'received'")?
+        .prepare("SELECT id FROM submission WHERE site = ?1 AND state = 'received'")?
         .query_row(params![site], |row| row.get(0))
         .optional()
 }
@@ -219,7 +219,7 @@ pub fn waiting(connection: &Connection, site: &str) -> Result<Option<String>, ru
 /// The submissions that wait to be applied, oldest first.
 pub fn all_waiting(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
     connection
-        .prepare_cached("SELECT id FROM submission WHERE state = 'received' ORDER BY received_at, id")?
+        .prepare("SELECT id FROM submission WHERE state = 'received' ORDER BY received_at, id")?
         .query_map([], |row| row.get(0))?
         .collect()
 }
