@@ -24,13 +24,13 @@ CREATE TABLE IF NOT EXISTS token (sha256 TEXT PRIMARY KEY, site TEXT NOT NULL, e
 ";
 
 /// A token's life in seconds, and the longest an assertion may live.
-pub const TOKEN_SECONDS: i64 = 300;
+pub(super) const TOKEN_SECONDS: i64 = 300;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// The form a client posts to the token endpoint.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct TokenForm {
+pub(super) struct TokenForm {
     pub grant_type: String,
     pub scope: String,
     pub client_assertion_type: String,
@@ -39,7 +39,7 @@ pub struct TokenForm {
 
 /// The token endpoint's answer.
 #[derive(Serialize)]
-pub struct Token {
+pub(super) struct Token {
     pub access_token: String,
     pub token_type: &'static str,
     pub expires_in: i64,
@@ -48,7 +48,7 @@ pub struct Token {
 
 /// Why there is no token, in OAuth's words (RFC 6749, 5.2).
 #[derive(Debug, thiserror::Error)]
-pub enum TokenFault {
+pub(super) enum TokenFault {
     #[error("{0}")]
     InvalidRequest(&'static str),
     #[error("grant_type is not client_credentials")]
@@ -62,7 +62,7 @@ pub enum TokenFault {
 }
 
 /// Used assertions and live tokens.
-pub struct Access {
+pub(super) struct Access {
     connection: Mutex<Connection>,
 }
 
@@ -79,7 +79,7 @@ struct Claims {
 impl Access {
     /// Opens or creates `access.db` in `dir`.
     /// # Errors: as `platform::database::open`.
-    pub fn open(dir: &Path) -> Result<Self, DatabaseError> {
+    pub(super) fn open(dir: &Path) -> Result<Self, DatabaseError> {
         let connection = database::open(&dir.join("access.db"), &[SCHEMA])?;
         Ok(Self {
             connection: Mutex::new(connection),
@@ -92,7 +92,7 @@ impl Access {
 
     /// A token for the site whose key signed the assertion.
     /// # Errors: the first thing that is not as it must be.
-    pub fn issue(&self, store: &Store, token_url: &str, now: Timestamp, form: &TokenForm) -> Result<Token, TokenFault> {
+    pub(super) fn issue(&self, store: &Store, token_url: &str, now: Timestamp, form: &TokenForm) -> Result<Token, TokenFault> {
         if form.grant_type != "client_credentials" {
             return Err(TokenFault::UnsupportedGrant);
         }
@@ -137,7 +137,7 @@ impl Access {
 
     /// The site whose token stands in an `Authorization` header.
     /// # Errors: `Unauthenticated` without a live token, `Forbidden` for a suspended site, from its next request on.
-    pub fn site_of(&self, store: &Store, authorization: Option<&str>, now: Timestamp) -> Result<Site, Fault> {
+    pub(super) fn site_of(&self, store: &Store, authorization: Option<&str>, now: Timestamp) -> Result<Site, Fault> {
         let (scheme, token) = authorization
             .and_then(|header| header.split_once(' '))
             .ok_or(Fault::Unauthenticated("a bearer token is missing; ask the token endpoint for one"))?;
@@ -230,7 +230,7 @@ fn verify(store: &Store, token_url: &str, now: Timestamp, assertion: &str) -> Re
 }
 
 /// The one algorithm an enrolled key signs with; `None` for a key that is not taken.
-pub fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
+pub(super) fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
     match &jwk.algorithm {
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => Some(Algorithm::ES384),
         // 2048 bits are 342 base64 characters.
