@@ -8,6 +8,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use tlog_tiles::stored_hash_index;
 
+use crate::platform::file::write_durable;
+
 use super::error::AuditError;
 use super::log::{self, Log};
 use super::note::{Head, Vkey, open_checkpoint};
@@ -117,7 +119,7 @@ fn write(dir: &Path, path: &str, bytes: &[u8]) -> Result<(), AuditError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
     }
-    write_durable(&path, bytes).map_err(|source| failed(&path, source))
+    Ok(write_durable(&path, bytes)?)
 }
 
 /// Partial tiles may go once the full one is there (C2SP tlog-tiles, "Partial Tiles").
@@ -126,19 +128,6 @@ fn remove_partials(dir: &Path, full: &Tile) -> Result<(), AuditError> {
     match fs::remove_dir_all(&partials) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&partials, error)),
         _ => Ok(()),
-    }
-}
-
-/// Temporary file, fsync, rename, fsync of the folder.
-fn write_durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = fs::File::create(&temporary)?;
-    io::Write::write_all(&mut file, bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(parent) => fs::File::open(parent)?.sync_all(),
-        None => Ok(()),
     }
 }
 
