@@ -116,8 +116,13 @@ fn content(connection: &Connection, tile: &Tile) -> Result<Vec<u8>, AuditError> 
 
 fn write(dir: &Path, path: &str, bytes: &[u8]) -> Result<(), AuditError> {
     let path = dir.join(path);
-    if let Some(parent) = path.parent() {
+    if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
         fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
+        // The new folders' own names must outlast a power cut as well.
+        for folder in parent.ancestors().skip(1).take_while(|folder| folder.starts_with(dir)) {
+            let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|source| failed(folder, source))?;
+        }
     }
     Ok(write_durable(&path, bytes)?)
 }

@@ -275,6 +275,8 @@ fn an_older_partial_tile_that_was_changed_is_refused_in_a_folder() {
         }
         fs::write(&path, whole).unwrap();
     }
+    fs::write(dir.path().join("tile/0/001.9.unfinished"), b"").unwrap();
+    verify_dir(&vkey, dir.path(), None).unwrap();
     fs::write(dir.path().join("tile/0/stray"), b"").unwrap();
     assert!(
         verify_dir(&vkey, dir.path(), None)
