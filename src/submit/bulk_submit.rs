@@ -46,7 +46,10 @@ pub async fn submit(
     let manifest = package.manifest();
     let drop = format!("drop/{}", manifest.submission);
     for (there, output) in manifest.output.iter().enumerate() {
-        progress(Progress::Chunks { there, of: manifest.output.len() });
+        progress(Progress::Chunks {
+            there,
+            of: manifest.output.len(),
+        });
         let url = link.url(&format!("{drop}/chunks/{}", output.sha256))?;
         let head = link.ask("look for a chunk", Method::HEAD, &url, Body::None).await?;
         match head.status {
@@ -57,10 +60,16 @@ pub async fn submit(
         let bytes = package.chunk(output)?.into();
         accepted("put a chunk", link.ask("put a chunk", Method::PUT, &url, Body::Bytes(bytes)).await?)?;
     }
-    progress(Progress::Chunks { there: manifest.output.len(), of: manifest.output.len() });
+    progress(Progress::Chunks {
+        there: manifest.output.len(),
+        of: manifest.output.len(),
+    });
     let manifest_url = link.url(&format!("{drop}/manifest"))?;
     let bytes = package.bytes().to_vec().into();
-    accepted("put the manifest", link.ask("put the manifest", Method::PUT, &manifest_url, Body::Bytes(bytes)).await?)?;
+    accepted(
+        "put the manifest",
+        link.ask("put the manifest", Method::PUT, &manifest_url, Body::Bytes(bytes)).await?,
+    )?;
     announce(link, package, &manifest_url).await?;
     progress(Progress::Applying);
     let status = wait(link, package).await?;
@@ -90,7 +99,11 @@ async fn wait(link: &RegistryLink, package: &Package) -> Result<StatusManifest, 
     };
     let body = Body::Json(parameters.to_parameters().to_string().into());
     let mut answer = link.ask(doing, Method::POST, &link.url("fhir/$bulk-submit-status")?, body).await?;
-    let location = answer.headers.get(CONTENT_LOCATION).and_then(|location| location.to_str().ok()).map(|location| link.own(location));
+    let location = answer
+        .headers
+        .get(CONTENT_LOCATION)
+        .and_then(|location| location.to_str().ok())
+        .map(|location| link.own(location));
     let location = location.transpose()?;
     let watch = Stopwatch::start(&link.clock);
     let mut asked = false;
@@ -107,7 +120,9 @@ async fn wait(link: &RegistryLink, package: &Package) -> Result<StatusManifest, 
                 // The first 202 is the answer to our question, not yet a reason to wait.
                 if asked {
                     let wait = http::retry_after(&answer.headers, link.clock.now()).unwrap_or(Duration::from_secs(1));
-                    link.clock.sleep(wait.clamp(Duration::from_millis(100), Duration::from_secs(60))).await;
+                    link.clock
+                        .sleep(wait.clamp(Duration::from_millis(100), Duration::from_secs(60)))
+                        .await;
                 }
                 answer = link.ask(doing, Method::GET, location, Body::None).await?;
                 asked = true;
@@ -125,7 +140,9 @@ async fn fetch(link: &RegistryLink, package: &Package, status: &StatusManifest, 
     let [receipt] = status.output.as_slice() else {
         return Err(untrusted("its status does not name one receipt"));
     };
-    let answer = link.ask("give the receipt", Method::GET, &link.own(&receipt.url)?, Body::None).await?;
+    let answer = link
+        .ask("give the receipt", Method::GET, &link.own(&receipt.url)?, Body::None)
+        .await?;
     if answer.status != StatusCode::OK {
         return Err(answer.refusal("give the receipt"));
     }
@@ -140,11 +157,15 @@ async fn fetch(link: &RegistryLink, package: &Package, status: &StatusManifest, 
         return Err(untrusted("the receipt says that the submission was not accepted"));
     }
     if receipt.accepted.checked_add(receipt.rejected) != Some(manifest.ledger.released) {
-        return Err(untrusted("the receipt's accepted and rejected rows are not those that were released"));
+        return Err(untrusted(
+            "the receipt's accepted and rejected rows are not those that were released",
+        ));
     }
     let mut outcomes = Vec::new();
     for item in &status.outcome {
-        let response = link.send("give the outcomes", Method::GET, &link.own(&item.url)?, &Body::None).await?;
+        let response = link
+            .send("give the outcomes", Method::GET, &link.own(&item.url)?, &Body::None)
+            .await?;
         read_outcomes(response, receipt.rejected, &mut outcomes).await?;
     }
     if outcomes.len() as u64 != receipt.rejected {
@@ -194,5 +215,9 @@ fn read_outcome(line: &[u8]) -> Option<Outcome> {
 }
 
 fn accepted(doing: &'static str, answer: Answer) -> Result<(), SubmitError> {
-    if answer.status.is_success() { Ok(()) } else { Err(answer.refusal(doing)) }
+    if answer.status.is_success() {
+        Ok(())
+    } else {
+        Err(answer.refusal(doing))
+    }
 }

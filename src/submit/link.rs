@@ -82,9 +82,15 @@ impl RegistryLink {
 
     /// An address that the registry gave; it must be its own.
     pub(super) fn own(&self, given: &str) -> Result<Url, SubmitError> {
-        let url = self.base.join(given).map_err(|_| SubmitError::Untrusted("it names an address that is none".into()))?;
+        let url = self
+            .base
+            .join(given)
+            .map_err(|_| SubmitError::Untrusted("it names an address that is none".into()))?;
         if WebOrigin::of(&url) != self.origin {
-            return Err(SubmitError::Untrusted(format!("it names an address at {}, which is not the registry", WebOrigin::of(&url))));
+            return Err(SubmitError::Untrusted(format!(
+                "it names an address at {}, which is not the registry",
+                WebOrigin::of(&url)
+            )));
         }
         Ok(url)
     }
@@ -93,11 +99,13 @@ impl RegistryLink {
     pub(super) async fn ask(&self, doing: &'static str, method: Method, url: &Url, body: Body) -> Result<Answer, SubmitError> {
         let response = self.send(doing, method, url, &body).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = http::read_body(response, ANSWER_MAX_BYTES).await.map_err(|error| SubmitError::Retry {
-            doing,
-            why: error.to_string(),
-            after: None,
-        })?;
+        let body = http::read_body(response, ANSWER_MAX_BYTES)
+            .await
+            .map_err(|error| SubmitError::Retry {
+                doing,
+                why: error.to_string(),
+                after: None,
+            })?;
         Ok(Answer { status, headers, body })
     }
 
@@ -141,10 +149,12 @@ impl RegistryLink {
             let mut request = self.http.request(method.clone(), url.clone()).bearer_auth(token.expose());
             request = match body {
                 Body::None => request,
-                Body::Json(bytes) => request.header(CONTENT_TYPE, HeaderValue::from_static("application/fhir+json")).body(bytes.clone()),
-                Body::Bytes(bytes) => {
-                    request.header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")).body(bytes.clone())
-                }
+                Body::Json(bytes) => request
+                    .header(CONTENT_TYPE, HeaderValue::from_static("application/fhir+json"))
+                    .body(bytes.clone()),
+                Body::Bytes(bytes) => request
+                    .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
+                    .body(bytes.clone()),
             };
             let response = match request.send().await {
                 Ok(response) => response,
@@ -214,7 +224,9 @@ impl Answer {
         let value: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |pointer: &str| value.pointer(pointer).and_then(serde_json::Value::as_str).map(printable);
         let code = text("/issue/0/code").or_else(|| text("/error")).unwrap_or_else(|| "unknown".into());
-        let diagnostics = text("/issue/0/diagnostics").or_else(|| text("/issue/0/details/text")).or_else(|| text("/error_description"));
+        let diagnostics = text("/issue/0/diagnostics")
+            .or_else(|| text("/issue/0/details/text"))
+            .or_else(|| text("/error_description"));
         SubmitError::Refused {
             doing,
             status: self.status.as_u16(),
