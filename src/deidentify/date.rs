@@ -23,7 +23,7 @@ pub(super) struct Partial {
 
 impl Partial {
     /// The date part of a FHIR date, dateTime or instant.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let date = text.split_once('T').map_or(text, |(date, _)| date);
         if !is_partial_date(date) {
             return None;
@@ -38,12 +38,12 @@ impl Partial {
     }
 
     /// As 32 bits, for a person's record; 0 is no date.
-    pub fn pack(self) -> u32 {
+    pub(super) fn pack(self) -> u32 {
         (u32::from(self.year.unsigned_abs()) << 9) | (u32::from(self.month.unsigned_abs()) << 5) | u32::from(self.day.unsigned_abs())
     }
 
     /// The date of `pack`.
-    pub fn unpack(bits: u32) -> Option<Self> {
+    pub(super) fn unpack(bits: u32) -> Option<Self> {
         let small = |bits: u32| i8::try_from(bits).unwrap_or(0);
         (bits != 0).then(|| Self {
             year: i16::try_from(bits >> 9).unwrap_or(0),
@@ -52,12 +52,12 @@ impl Partial {
         })
     }
 
-    pub fn is_full(self) -> bool {
+    pub(super) fn is_full(self) -> bool {
         self.day != 0
     }
 
     /// The date `days` later; a partial date becomes a year. `None` outside the calendar.
-    pub fn shifted(self, days: i32) -> Option<Self> {
+    pub(super) fn shifted(self, days: i32) -> Option<Self> {
         let middle = match (self.month, self.day) {
             (0, _) => Date::new(self.year, 7, 2),
             (month, 0) => Date::new(self.year, month, 15),
@@ -73,7 +73,7 @@ impl Partial {
     }
 
     /// Appends YYYY, YYYY-MM or YYYY-MM-DD.
-    pub fn write(self, out: &mut String) {
+    pub(super) fn write(self, out: &mut String) {
         let written = match (self.month, self.day) {
             (0, _) => write!(out, "{:04}", self.year),
             (month, 0) => write!(out, "{:04}-{month:02}", self.year),
@@ -124,7 +124,15 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_not_guessed_at() {
-        for text in ["", "2024-13", "2023-02-29", "03/04/2010", "2024-01-01 10:00", "yesterday", "9999-12-31x"] {
+        for text in [
+            "",
+            "2024-13",
+            "2023-02-29",
+            "03/04/2010",
+            "2024-01-01 10:00",
+            "yesterday",
+            "9999-12-31x",
+        ] {
             assert_eq!(shifted(text, 1), None, "{text}");
         }
         assert_eq!(shifted("9999-12-31", 1), None, "the calendar ends");

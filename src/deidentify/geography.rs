@@ -145,14 +145,33 @@ mod tests {
         let assigned: u16 = ASSIGNED.iter().map(|(from, to)| to - from + 1).sum();
         assert_eq!(assigned, 894);
         assert_eq!((0..1000).filter(|prefix| is_populous(*prefix)).count(), 894 - 18);
-        assert!(ASSIGNED.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "ranges are sorted and apart");
+        assert!(
+            ASSIGNED.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0),
+            "ranges are sorted and apart"
+        );
     }
 
     #[test]
     fn a_small_unknown_or_foreign_area_is_hidden() {
         for text in [
-            "03601", "036", "05901", "10201", "09012", "090", "00501", "99999-", "K1A 0B1", "1010", "", "75001-123", "0213", "2139",
-            "02139-12345", "O2139", "77201", "36901",
+            "03601",
+            "036",
+            "05901",
+            "10201",
+            "09012",
+            "090",
+            "00501",
+            "99999-",
+            "K1A 0B1",
+            "1010",
+            "",
+            "75001-123",
+            "0213",
+            "2139",
+            "02139-12345",
+            "O2139",
+            "77201",
+            "36901",
         ] {
             assert_eq!(zip3(text), "000", "{text}");
         }

@@ -36,7 +36,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub fn new(key: GuardKey, dates: bool) -> Self {
+    pub(super) fn new(key: GuardKey, dates: bool) -> Self {
         Self {
             key,
             dates,
@@ -45,7 +45,7 @@ impl Guard {
     }
 
     /// Why `text` must not leave; `None` if it may. `subject` is the patient the row is about, if any.
-    pub fn finding(&mut self, text: &str, subject: Option<Subject<'_>>) -> Option<&'static str> {
+    pub(super) fn finding(&mut self, text: &str, subject: Option<Subject<'_>>) -> Option<&'static str> {
         self.words.read(text);
         if let Some(subject) = subject {
             if self.has_word_of(subject.words) {
@@ -67,6 +67,14 @@ impl Guard {
         })
     }
 
+    /// Why a number must not leave: all its digits are an identifier of its patient. Measured numbers have a point or few
+    /// digits; five digits and more without one are compared.
+    pub(super) fn number_finding(&self, digits: &str, subject: Subject<'_>) -> Option<&'static str> {
+        let is_number = digits.len() >= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_hit = || subject.words.binary_search(&siphash(self.key, digits.as_bytes())).is_ok();
+        (is_number && is_hit()).then_some("leak guard: an identifier of its patient")
+    }
+
     fn has_word_of(&self, set: &[u64]) -> bool {
         if set.is_empty() {
             return false;
@@ -76,8 +84,10 @@ impl Guard {
             let text = words.slice(start, end);
             text.len() >= SHORTEST && set.binary_search(&siphash(self.key, text)).is_ok()
         };
-        let word_windows = |from: usize| (from..words.words.len().min(from + WINDOW_WORDS)).map(move |to| (words.words[from].0, words.words[to].1));
-        let run_windows = |from: usize| (from..words.runs.len().min(from + WINDOW_RUNS)).map(move |to| (words.runs[from].start, words.runs[to].end));
+        let word_windows =
+            |from: usize| (from..words.words.len().min(from + WINDOW_WORDS)).map(move |to| (words.words[from].0, words.words[to].1));
+        let run_windows =
+            |from: usize| (from..words.runs.len().min(from + WINDOW_RUNS)).map(move |to| (words.runs[from].start, words.runs[to].end));
         (0..words.words.len()).flat_map(word_windows).any(|(start, end)| is_hit(start, end))
             || (words.runs.len() != words.words.len() && (0..words.runs.len()).flat_map(run_windows).any(|(start, end)| is_hit(start, end)))
     }
@@ -110,9 +120,21 @@ mod tests {
     #[test]
     fn a_planted_word_is_caught_however_it_is_written() {
         for text in [
-            "okonkwo", "OKONKWO", "Ms. Okonkwo", "okonkwo2", "x_Okonkwo_y", "Ökonkwo", "seen/okonkwo/today", "12okonkwo34",
+            "okonkwo",
+            "OKONKWO",
+            "Ms. Okonkwo",
+            "okonkwo2",
+            "x_Okonkwo_y",
+            "Ökonkwo",
+            "seen/okonkwo/today",
+            "o-kon-kwo",
+            "12okonkwo34",
         ] {
-            assert_eq!(finding(text, &["okonkwo"]), Some("leak guard: an identifier of its patient"), "{text}");
+            assert_eq!(
+                finding(text, &["okonkwo"]),
+                Some("leak guard: an identifier of its patient"),
+                "{text}"
+            );
         }
         for text in ["00012345678", "000-123-45678", "id000 12345678.", "MRN00012345678"] {
             assert!(finding(text, &["00012345678"]).is_some(), "{text}");
@@ -121,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_clean_text_passes() {
-        for text in ["okonkw", "okonkwos", "8480-6", "positive", "mg/dL", "", "konkwo", "ok onkw o"] {
+        for text in ["okonkw", "okonkwos", "8480-6", "positive", "mg/dL", "", "konkwo"] {
             assert_eq!(finding(text, &["okonkwo"]), None, "{text}");
         }
     }
@@ -148,7 +170,16 @@ mod tests {
         ] {
             assert_eq!(finding(text, &[]), Some("leak guard: the birth date of its patient"), "{text}");
         }
-        for text in ["2010-03-16", "3/14/2010", "20100316", "2010", "2010-03", "15", "3-15", "April 15, 2010"] {
+        for text in [
+            "2010-03-16",
+            "3/14/2010",
+            "20100316",
+            "2010",
+            "2010-03",
+            "15",
+            "3-15",
+            "April 15, 2010",
+        ] {
             assert_eq!(finding(text, &[]), None, "{text}");
         }
     }

@@ -18,7 +18,7 @@ use crate::platform::secret::{Secret, equal, hex, hkdf, unhex};
 pub const MASTER_KEY_BYTES: usize = 32;
 
 /// Hex digits of a surrogate: 128 bits.
-pub const PSEUDONYM_DIGITS: usize = 32;
+pub(super) const PSEUDONYM_DIGITS: usize = 32;
 
 /// Everything secret that de-identification needs from the site. Never printed, never sent.
 #[derive(Clone)]
@@ -65,7 +65,11 @@ impl Keys {
         let sign = |purpose: &str| hmac::Key::new(hmac::HMAC_SHA256, key(purpose).expose());
         let words = |purpose: &str| {
             let key = key(purpose);
-            let word = |at: usize| key.expose().get(at..at + 8).map_or(0, |bytes| bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)));
+            let word = |at: usize| {
+                key.expose()
+                    .get(at..at + 8)
+                    .map_or(0, |bytes| bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
+            };
             [word(0), word(8)]
         };
         Self {
@@ -90,7 +94,9 @@ impl Keys {
                 KeyError::File { path: shown(), source }
             }
         })?;
-        let text = std::str::from_utf8(text.expose()).map_err(|_| unusable("it is not 64 hex digits"))?.trim_ascii();
+        let text = std::str::from_utf8(text.expose())
+            .map_err(|_| unusable("it is not 64 hex digits"))?
+            .trim_ascii();
         if text.is_empty() {
             return Err(unusable("it is empty"));
         }
@@ -274,7 +280,10 @@ mod tests {
 
         Keys::create_file(&path, &Secret::new((0..32).collect())).expect("written");
         assert_eq!(read().expect("read"), keys("n", "s").fingerprint());
-        assert!(Keys::create_file(&path, &Secret::new(vec![1; 32])).is_err(), "a key is never overwritten");
+        assert!(
+            Keys::create_file(&path, &Secret::new(vec![1; 32])).is_err(),
+            "a key is never overwritten"
+        );
 
         for (text, expected) in [
             ("", "is empty"),

@@ -143,7 +143,12 @@ impl Rule {
         };
         (!kinds.contains(&column.kind)).then(|| {
             let words: Vec<_> = kinds.iter().map(|kind| kind_word(*kind)).collect();
-            format!("`{}` is for {} columns, this one is {}", self.as_str(), words.join(" or "), kind_word(column.kind))
+            format!(
+                "`{}` is for {} columns, this one is {}",
+                self.as_str(),
+                words.join(" or "),
+                kind_word(column.kind)
+            )
         })
     }
 }
@@ -248,7 +253,10 @@ mod tests {
         assert!(!Rule::Zip3.may_become(Rule::Zip5));
         assert!(Rule::Shift.may_become(Rule::Year));
         assert!(!Rule::Year.may_become(Rule::Shift));
-        assert!(!Rule::BirthDate.may_become(Rule::Year), "a plain year would bring back the ninety-year-old");
+        assert!(
+            !Rule::BirthDate.may_become(Rule::Year),
+            "a plain year would bring back the ninety-year-old"
+        );
         assert!(!Rule::Code.may_become(Rule::Keep));
     }
 

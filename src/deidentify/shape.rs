@@ -27,11 +27,11 @@ const TERMINOLOGIES: [&str; 12] = [
 
 /// The shape of an identifier that `text` has; `words` are its words. Full dates are looked for only where asked.
 pub(super) fn identifier_in(text: &str, words: &Words, dates: bool) -> Option<&'static str> {
-    if text.contains('@') && is_mail(text) {
-        return Some("mail address");
-    }
     if has_foreign_url(text) {
         return Some("web address");
+    }
+    if text.contains('@') && is_mail(text) {
+        return Some("mail address");
     }
     if words.runs.len() >= 3 {
         if has_social_security_number(words) {
@@ -54,14 +54,21 @@ pub(super) fn identifier_in(text: &str, words: &Words, dates: bool) -> Option<&'
 fn is_mail(text: &str) -> bool {
     text.match_indices('@').any(|(at, _)| {
         let before = text[..at].chars().next_back().is_some_and(char::is_alphanumeric);
-        let host: &str = text[at + 1..].split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')).next().unwrap_or("");
+        let host: &str = text[at + 1..]
+            .split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-'))
+            .next()
+            .unwrap_or("");
         before && host.split('.').filter(|label| !label.is_empty()).count() >= 2
     })
 }
 
 /// `scheme://host` of no terminology, `www.host` without scheme, or the name of one single thing (`urn:uuid:`).
 fn has_foreign_url(text: &str) -> bool {
-    let lower = |word: &str| text.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()));
+    let lower = |word: &str| {
+        text.as_bytes()
+            .windows(word.len())
+            .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    };
     let mut rest = text;
     let mut any = false;
     while let Some((_, after)) = rest.split_once("://") {
@@ -77,7 +84,9 @@ fn has_foreign_url(text: &str) -> bool {
 
 /// Three runs of digits of these lengths, joined by one separator each out of `allowed`.
 fn grouped(words: &Words, at: usize, lengths: [u32; 3], allowed: &[u8]) -> bool {
-    let Some([a, b, c]) = words.runs.get(at..at + 3) else { return false };
+    let Some([a, b, c]) = words.runs.get(at..at + 3) else {
+        return false;
+    };
     let fits = |run: &Run, length| run.is_number && run.end - run.start == length;
     let apart = |run: &Run| allowed.contains(&run.before);
     // A letter glued to either end makes it a code, not a number.
@@ -140,11 +149,13 @@ pub(super) fn each_date(words: &Words, mut see: impl FnMut(Date)) {
         }
         let Some(&[a, b, c]) = runs.get(at..at + 3) else { continue };
         let digits = |run: Run| run.end - run.start;
-        let value = |run: Run| number(words.run(run)).filter(|_| run.is_number);
+        let value = |run: Run| if run.is_number { number(words.run(run)) } else { None };
         let spelled = |run: Run| if run.is_number { None } else { month(words.run(run)) };
         let glued = at > 0 && a.before == 0 || runs.get(at + 3).is_some_and(|next| next.before == 0);
         let mut tell = |year: Run, month: Option<i16>, day: Run, is_plain: bool| {
-            let (Some(number), Some(month), Some(day)) = (value(year), month, value(day)) else { return };
+            let (Some(number), Some(month), Some(day)) = (value(year), month, value(day)) else {
+                return;
+            };
             let years = match digits(year) {
                 4 => [number, 0],
                 2 => [1900 + number, 2000 + number],
@@ -164,7 +175,12 @@ pub(super) fn each_date(words: &Words, mut see: impl FnMut(Date)) {
         let same = b.before == c.before && matches!(b.before, b'-' | b'/' | b'.') && !glued;
         let full = |year: Run, others: [Run; 2]| same && digits(year) == 4 && others.iter().all(|run| digits(*run) <= 2);
         // `2000-1-2` is how chemicals are numbered; a date in that order has two digits each.
-        tell(a, value(b), c, full(a, [b, c]) && (b.before != b'-' || digits(b) == 2 && digits(c) == 2));
+        tell(
+            a,
+            value(b),
+            c,
+            full(a, [b, c]) && (b.before != b'-' || digits(b) == 2 && digits(c) == 2),
+        );
         tell(c, value(a), b, full(c, [a, b]));
         tell(c, value(b), a, full(c, [a, b]));
         tell(c, spelled(a), b, digits(c) == 4);
@@ -207,7 +223,18 @@ fn number(digits: &[u8]) -> Option<i16> {
 /// The month an English word names: its first three letters, or more of it.
 fn month(word: &[u8]) -> Option<i16> {
     const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
     if word.len() < 3 {
         return None;

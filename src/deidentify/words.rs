@@ -24,14 +24,14 @@ pub(super) struct Words {
 
 impl Words {
     /// The words of `text`.
-    pub fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let mut words = Self::default();
         words.read(text);
         words
     }
 
     /// Reads another text.
-    pub fn read(&mut self, text: &str) {
+    pub(super) fn read(&mut self, text: &str) {
         self.folded.clear();
         self.words.clear();
         self.runs.clear();
@@ -79,12 +79,12 @@ impl Words {
     }
 
     /// Bytes of all words from one to another.
-    pub fn slice(&self, start: u32, end: u32) -> &[u8] {
+    pub(super) fn slice(&self, start: u32, end: u32) -> &[u8] {
         &self.folded[start as usize..end as usize]
     }
 
     /// The bytes of one run.
-    pub fn run(&self, run: Run) -> &[u8] {
+    pub(super) fn run(&self, run: Run) -> &[u8] {
         self.slice(run.start, run.end)
     }
 }
