@@ -60,7 +60,10 @@ impl Handle {
         self.registry.stop();
         let _ = self.stop.send(true);
         self.working.await.map_err(|_| RegistryError::BrokeOff)?;
-        self.serving.await.map_err(|_| RegistryError::BrokeOff)?.map_err(RegistryError::Serve)
+        self.serving
+            .await
+            .map_err(|_| RegistryError::BrokeOff)?
+            .map_err(RegistryError::Serve)
     }
 }
 
