@@ -32,8 +32,6 @@ pub struct RegistryConfig {
 pub enum RegistryError {
     #[error(transparent)]
     Open(#[from] OpenError),
-    #[error("a folder of the registry cannot be made")]
-    Folder(#[source] std::io::Error),
     #[error("the address listened on cannot be told")]
     Address(#[source] std::io::Error),
     #[error("the registry's service broke off")]
