@@ -33,7 +33,7 @@ use run::{Phase, Run};
 
 pub use ledger::{Counts, Fate};
 pub use report::{Report, Unmapped};
-pub use site::{Rules, Settings, Site, SiteError, Tools};
+pub use site::{Places, RegistrySettings, Rules, Settings, Site, SiteError, Tools};
 
 /// What one run is asked to do.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,6 @@ pub enum Event {
     Transform { resources: u64 },
     Package { rows: u64 },
     Submit { chunks: usize },
-    Waiting,
 }
 
 /// Why a run did not end.

@@ -71,3 +71,9 @@ pub fn list(db: &Connection, run: i64) -> rusqlite::Result<Vec<Refused>> {
         })?
         .collect()
 }
+
+/// The newest run that refused anything.
+/// # Errors: the database.
+pub fn newest(db: &Connection) -> rusqlite::Result<Option<i64>> {
+    db.query_row("SELECT max(run) FROM quarantine", [], |row| row.get(0))
+}
