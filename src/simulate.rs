@@ -12,7 +12,10 @@ use jiff::civil::{Date, date};
 mod chart;
 mod clinic;
 mod codes;
+mod day;
 mod dice;
+mod edit;
+pub mod ehr;
 mod files;
 mod json;
 mod marks;
@@ -21,6 +24,11 @@ mod observations;
 mod person;
 mod records;
 mod shapes;
+mod span;
+mod world;
+
+pub use day::{Day, Merge, next_day};
+pub use world::World;
 
 /// What to generate.
 #[derive(Clone, Debug)]
@@ -71,6 +79,8 @@ pub struct Generated {
 /// Why the simulation could not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
+    #[error("`{}` holds no file `<Type>.ndjson` or `<Type>.ndjson.gz`: name a folder of FHIR resources", .0.display())]
+    NoFiles(PathBuf),
     #[error("could not {what} `{}`", path.display())]
     File {
         what: &'static str,

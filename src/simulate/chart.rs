@@ -153,9 +153,9 @@ impl<'c> Chart<'c> {
         Ok(())
     }
 
-    /// The visits, oldest first: one to seven in the clinic, three months apart, with an admission now and then.
+    /// The visits, oldest first: two to six and one more in the clinic, three months apart, with an admission now and then.
     fn visits(&mut self, today: Date) -> Vec<Visit> {
-        let count = self.dice.between(3, 7);
+        let count = self.dice.between(2, 6);
         let age = i64::from(shapes::day_count(self.person.birth, today));
         let mut visits = Vec::new();
         let mut activity = *self.dice.pick(&[Activity::Moderate, Activity::Severe, Activity::Mild]);

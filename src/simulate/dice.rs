@@ -30,7 +30,7 @@ impl Dice {
 
     /// Like `between`, but the middle is likelier than the ends.
     pub(super) fn around(&mut self, low: i64, high: i64) -> i64 {
-        (self.between(low, high) + self.between(low, high) + self.between(low, high)) / 3
+        (self.between(low, high) + self.between(low, high)) / 2
     }
 
     /// True in `percent` of 100 cases.

@@ -148,7 +148,12 @@ impl Chart<'_> {
         } else {
             lab.quiet
         };
-        let measured = self.dice.around(low, high);
+        // Where there is a limit of detection, the ends matter as much as the middle.
+        let measured = if lab.detection == (None, None) {
+            self.dice.around(low, high)
+        } else {
+            self.dice.between(low, high)
+        };
         let (value, comparator) = match lab.detection {
             (Some(least), _) if measured < least => (least, Some("<")),
             (_, Some(most)) if measured > most => (most, Some(">")),

@@ -59,7 +59,7 @@ impl Person {
         let phone = names::phone(dice, address.area_code);
         let email = format!("{}.{}{}@example.com", given.to_lowercase(), family.to_lowercase(), dice.below(100));
         marker.remember(&email);
-        let age_days = dice.around(2 * 366, 21 * 365);
+        let age_days = dice.between(2 * 366, 21 * 365);
         let guardian = dice.chance(75).then(|| Guardian {
             given: marker.word(names::grown_up(dice)),
             family: family.clone(),
