@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::platform::file::FileError;
+
 /// Why a file of a log could not be had; the caller's own error.
 pub type FetchError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -36,6 +38,8 @@ pub enum AuditError {
         #[source]
         source: FetchError,
     },
+    #[error(transparent)]
+    Write(#[from] FileError),
     #[error("`{path}` is refused: {fault}")]
     Tile { path: String, fault: String },
     #[error("entry {index} in `{path}` is refused: {fault}")]

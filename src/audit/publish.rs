@@ -8,6 +8,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use tlog_tiles::stored_hash_index;
 
+use crate::platform::file::write_durable;
+
 use super::error::AuditError;
 use super::log::{self, Log};
 use super::note::{Head, Vkey, open_checkpoint};
@@ -114,10 +116,15 @@ fn content(connection: &Connection, tile: &Tile) -> Result<Vec<u8>, AuditError> 
 
 fn write(dir: &Path, path: &str, bytes: &[u8]) -> Result<(), AuditError> {
     let path = dir.join(path);
-    if let Some(parent) = path.parent() {
+    if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
         fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
+        // The new folders' own names must outlast a power cut as well.
+        for folder in parent.ancestors().skip(1).take_while(|folder| folder.starts_with(dir)) {
+            let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|source| failed(folder, source))?;
+        }
     }
-    write_durable(&path, bytes).map_err(|source| failed(&path, source))
+    Ok(write_durable(&path, bytes)?)
 }
 
 /// Partial tiles may go once the full one is there (C2SP tlog-tiles, "Partial Tiles").
@@ -126,19 +133,6 @@ fn remove_partials(dir: &Path, full: &Tile) -> Result<(), AuditError> {
     match fs::remove_dir_all(&partials) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&partials, error)),
         _ => Ok(()),
-    }
-}
-
-/// Temporary file, fsync, rename, fsync of the folder.
-fn write_durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = fs::File::create(&temporary)?;
-    io::Write::write_all(&mut file, bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(parent) => fs::File::open(parent)?.sync_all(),
-        None => Ok(()),
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use tlog_tiles::{Error, Hash, Tile as TreeTile, TileHashReader, TileReader, node_hash, record_hash, tree_hash};
 
+use crate::platform::file::TEMPORARY;
+
 use super::error::{AuditError, FetchError};
 use super::note::{Head, Vkey, open_checkpoint};
 use super::tiles::{self, FULL, Kind, Tile};
@@ -80,7 +82,7 @@ pub fn verify_since(vkey: &Vkey, fetch: Fetch<'_>, earlier: Option<&Head>) -> Re
 }
 
 /// Checks the log in this folder: all that [`verify`] checks, and that the older partial tiles which still lie there are
-/// the beginnings of today's. A file in `tile/` that is no part of a log is refused; hidden ones (a crashed writer's) are not read.
+/// the beginnings of today's. A file in `tile/` that is no part of a log is refused; what a crashed writer left unfinished is not read.
 pub fn verify_dir(vkey: &Vkey, dir: &Path, earlier: Option<&Head>) -> Result<Verified, AuditError> {
     let fetch = |path: &str| read_bounded(&dir.join(path)).map_err(FetchError::from);
     let verified = verify_since(vkey, &fetch, earlier)?;
@@ -103,7 +105,7 @@ pub fn verify_dir(vkey: &Vkey, dir: &Path, earlier: Option<&Head>) -> Result<Ver
             let path = format!("{folder}/{name}");
             if file.file_type().map_err(failed)?.is_dir() {
                 folders.push(path);
-            } else if !name.starts_with('.') {
+            } else if !name.ends_with(TEMPORARY) {
                 check_leftover(&fetch, &path, size)?;
             }
         }

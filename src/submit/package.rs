@@ -126,7 +126,9 @@ impl Packer {
         let bytes = encoder.finish().map_err(SubmitError::Compress)?;
         let name = hex(&sha256(&bytes));
         file::write_durable(&self.outbox.join(&name), &bytes)?;
-        self.packed.output.push(Output::new(&table, &name, bytes.len() as u64, upserts, tombstones));
+        self.packed
+            .output
+            .push(Output::new(&table, &name, bytes.len() as u64, upserts, tombstones));
         Ok(())
     }
 }
@@ -191,7 +193,11 @@ mod tests {
     fn one_table_stands_in_one_chunk_with_its_rows_and_tombstones_counted() {
         let (packed, chunks) = pack([row("patient", "a"), ("patient", "b".into(), None), row("lab", "a")]).unwrap();
         assert_eq!(packed.released, 3);
-        let counts: Vec<_> = packed.output.iter().map(|o| (o.table.as_str(), o.rows, o.upserts, o.tombstones)).collect();
+        let counts: Vec<_> = packed
+            .output
+            .iter()
+            .map(|o| (o.table.as_str(), o.rows, o.upserts, o.tombstones))
+            .collect();
         assert_eq!(counts, [("patient", 2, 1, 1), ("lab", 1, 1, 0)]);
         assert_eq!(
             chunks[0],
@@ -215,7 +221,10 @@ mod tests {
         for rows in [[row("lab", "b"), row("lab", "a")], [row("lab", "a"), row("lab", "a")]] {
             assert!(matches!(pack(rows), Err(SubmitError::Order(table)) if table == "lab"));
         }
-        assert!(matches!(pack([row("lab", "a"), row("patient", "a"), row("lab", "b")]), Err(SubmitError::Order(_))));
+        assert!(matches!(
+            pack([row("lab", "a"), row("patient", "a"), row("lab", "b")]),
+            Err(SubmitError::Order(_))
+        ));
     }
 
     #[test]

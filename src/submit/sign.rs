@@ -32,7 +32,11 @@ impl Package {
         let manifest = manifest.seal()?;
         let bytes = manifest.bytes();
         if let Some(before) = Self::open(dir)? {
-            return if before.bytes == bytes { Ok(before) } else { Err(SubmitError::OtherPackage(dir.display().to_string())) };
+            return if before.bytes == bytes {
+                Ok(before)
+            } else {
+                Err(SubmitError::OtherPackage(dir.display().to_string()))
+            };
         }
         let signature = STANDARD.encode(key.sign(&bytes));
         file::write_durable(&dir.join(SIGNATURE), signature.as_bytes())?;
