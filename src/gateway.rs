@@ -80,15 +80,21 @@ pub enum GatewayError {
     Brake { gone: u64, known: u64, percent: u8 },
     #[error("the ledger does not balance ({0}): nothing was sent; this is our fault, please report it with the counts above")]
     Unbalanced(&'static str),
-    #[error("the registry's receipt does not prove that it holds this submission: {0}")]
-    Receipt(String),
+    #[error("registry.log_vkey in site.toml is no verifier key; take it from the enrolment")]
+    LogKey(#[source] crate::audit::AuditError),
+    #[error("the outbox could not be cleared")]
+    Outbox(#[source] std::io::Error),
+    #[error("the packaged submission in the outbox is not the one the ledger noted; restore the state directory from its backup")]
+    Package,
+    #[error("de-identification could not be set up")]
+    Deidentify(#[from] crate::deidentify::DeidentifyError),
     #[error("the worker of this run stopped unexpectedly")]
     Worker,
 }
 
 /// One run, or the rest of one that was interrupted.
 /// # Errors: see [`GatewayError`]; whatever it is, nothing is lost and the next run goes on.
-pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) + Sync)) -> Result<Report, GatewayError> {
+pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Report, GatewayError> {
     let started = site.tools.clock.now();
     let mut run = run::begin(&mut database::lock(&site.db), options, started)?;
     if run.resumed {
@@ -110,7 +116,7 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) 
     Ok(report)
 }
 
-async fn pull(site: &Arc<Site>, run: &Run, progress: &(dyn Fn(Event) + Sync)) -> Result<Pulled, GatewayError> {
+async fn pull(site: &Arc<Site>, run: &Run, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Pulled, GatewayError> {
     let request = pull::Request { run: run.id, since: run.since };
     let show = |step| progress(Event::Pull(step));
     let (tools, settings) = (&site.tools, &site.settings.pull);
@@ -118,7 +124,7 @@ async fn pull(site: &Arc<Site>, run: &Run, progress: &(dyn Fn(Event) + Sync)) ->
 }
 
 /// The transform on threads of its own, its progress brought back here.
-async fn blocking(site: &Arc<Site>, run: &Run, options: &Options, progress: &(dyn Fn(Event) + Sync)) -> Result<Report, GatewayError> {
+async fn blocking(site: &Arc<Site>, run: &Run, options: &Options, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Report, GatewayError> {
     let (site, run, options) = (site.clone(), run.clone(), options.clone());
     let (events, mut inbox) = tokio::sync::mpsc::unbounded_channel();
     let work = tokio::task::spawn_blocking(move || {

@@ -110,6 +110,13 @@ impl Landing {
         Ok(row::register(&self.database, sealed, also)?)
     }
 
+    /// Every landed file of every run, in order of landing.
+    /// # Errors: the database.
+    pub fn all_segments(&self) -> Result<Vec<Segment>, LandingError> {
+        let select = format!("{} ORDER BY id", row::SELECT);
+        Ok(database::read(&self.database, |db| db.prepare(&select)?.query_map([], row::segment_of)?.collect())?)
+    }
+
     /// The segments of one run, in the order they were landed.
     /// # Errors: the database.
     pub fn segments(&self, run: i64) -> Result<Vec<Segment>, LandingError> {

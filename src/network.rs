@@ -159,7 +159,7 @@ impl Network {
             model: self.model.clone(),
             profiles: self.profiles.clone(),
             mapping: self.mapping.clone(),
-            policy: Arc::new(policy),
+            policy,
             model_digest: self.digests.0.clone(),
             mapping_digest: self.digests.1.clone(),
         })

@@ -7,7 +7,7 @@ use crate::gateway::Places;
 use crate::platform::backend_services::ClientKey;
 use crate::platform::signing::SigningKey;
 use crate::platform::{file, http};
-use crate::submit::enrol::{self, Enrolled};
+use crate::submit::{self, Enrolled};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: headwater init ./north --ehr https://ehr.example.org/fhir --client-id headwater \\\n         \
@@ -105,11 +105,10 @@ pub(super) async fn make(
     file::create_dir_private(dir).map_err(|error| Failure::ours(&error))?;
     let places = Places::of(&dir.join("state"));
     places.make_keys().map_err(|error| Failure::ours(&error))?;
-    let ehr_jwk = ClientKey::from_pem_file(&places.ehr_key()).map_err(|error| Failure::ours(&error))?.public_jwk();
-    let registry_jwk = ClientKey::from_pem_file(&places.registry_key()).map_err(|error| Failure::ours(&error))?.public_jwk();
-    let manifest_key = SigningKey::from_seed_file(&places.manifest_key()).map_err(|error| Failure::ours(&error))?.public_base64();
-    let enrolled =
-        enrol::enrol(client, registry, code, &registry_jwk, &manifest_key).await.map_err(|error| Failure::usage(chain(&error)))?;
+    let ehr_jwk = ClientKey::from_file(&places.ehr_key()).map_err(|error| Failure::ours(&error))?.public_jwk();
+    let registry_key = ClientKey::from_file(&places.registry_key()).map_err(|error| Failure::ours(&error))?;
+    let manifest_key = SigningKey::from_seed_file(&places.manifest_key()).map_err(|error| Failure::ours(&error))?;
+    let enrolled = submit::enrol(client, registry, code, &registry_key, &manifest_key).await.map_err(|error| Failure::usage(chain(&error)))?;
     let toml = site_toml(&enrolled, ehr, registry, network, policy);
     file::write_durable(&dir.join("site.toml"), toml.as_bytes()).map_err(|error| Failure::ours(&error))?;
     Ok(Made { enrolled, places, ehr_jwk })

@@ -57,6 +57,8 @@ enum Ending {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let network = Package::at(args.package.clone()).load(&args.model).map_err(|error| Failure::usage(error.to_string()))?;
     let rules = network.under(args.deidentify.as_deref().unwrap_or("safe-harbor")).map_err(|error| Failure::usage(error.to_string()))?;
+    let clock = Clock::system();
+    let started = clock.now();
     let job = Job {
         data: &args.data,
         out: &args.out,
@@ -66,9 +68,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             Ending::Ndjson => Format::Ndjson,
             Ending::Csv => Format::Csv,
         },
+        today: started,
     };
-    let clock = Clock::system();
-    let started = clock.now();
     let stage = Stage::begin("map");
     let progress = |resources: u64, bytes: u64| stage.now(format!("{} resources, {} MB", thousands(resources), bytes / 1_000_000));
     let outcome = offline::map_folder(&rules, &job, args.keys.as_deref(), &progress).map_err(|error| match error {

@@ -1,6 +1,6 @@
 //! `headwater sync`: one run of one site.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::show::{self, Stage, thousands};
@@ -10,7 +10,7 @@ use crate::fhir::tree::Limits;
 use crate::gateway::{self, Event, GatewayError, Options, RegistrySettings, Report, Settings, Site, SiteError, Tools};
 use crate::network::Package;
 use crate::platform::clock::Clock;
-use crate::platform::http;
+use crate::platform::http::{self, Url, WebOrigin};
 use crate::pull;
 
 #[derive(clap::Args)]
@@ -53,18 +53,18 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
     let rules = network.under(&config.policy).map_err(|error| Failure::usage(error.to_string()))?;
     let source = match &config.ehr {
         EhrConfig::Files { folder } => pull::Source::Files(folder.clone()),
-        EhrConfig::Bulk { base, client_id, level, types, extra_origins, parallel } => pull::Source::Bulk(pull::BulkSettings {
+        EhrConfig::Bulk { base, client_id, level, types, extra_origins, .. } => pull::Source::Bulk(pull::BulkSettings {
             level: match level {
                 Level::System => pull::Level::System,
                 Level::Patient => pull::Level::Patient,
                 Level::Group(id) => pull::Level::Group(id.clone()),
             },
             types: types.clone().unwrap_or_else(|| rules.resource_types()),
-            extra_origins: extra_origins.clone(),
-            parallel: *parallel,
-            ..pull::BulkSettings::new(base, client_id)
+            token_origins: extra_origins.iter().map(|origin| url("ehr.extra_origins", origin).map(|url| WebOrigin::of(&url))).collect::<Result<_, _>>()?,
+            ..pull::BulkSettings::new(url("ehr.base", base)?, client_id)
         }),
     };
+    let concurrency = if let EhrConfig::Bulk { parallel, .. } = &config.ehr { *parallel } else { 1 };
     let limits = Limits { line_bytes: config.limits.line_mib << 20, depth: config.limits.depth };
     let settings = Settings {
         name: config.name.clone(),
@@ -74,7 +74,7 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
         limits,
         vanish_percent: config.limits.vanish_percent,
         max_patients: 500_000,
-        pull: pull::Settings::new(source, limits.line_bytes),
+        pull: pull::Settings { source, limits: pull::Limits { concurrency, ..pull::Limits::default() } },
         registry: RegistrySettings {
             base: config.registry.base.clone(),
             client_id: config.registry.client_id.clone(),
@@ -122,10 +122,23 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
 fn words(event: &Event) -> (&'static str, String) {
     match event {
         Event::Resumed { run, phase } => ("resume", format!("run {run} goes on where it stopped: {phase}")),
-        Event::Pull(progress) => ("pull", progress.to_string()),
+        Event::Pull(progress) => ("pull", pulling(progress)),
         Event::Transform { resources } => ("transform", format!("{} resources validated, mapped, de-identified", thousands(*resources))),
         Event::Package { rows } => ("package", format!("{} rows to release", thousands(*rows))),
         Event::Submit { chunks } => ("submit", format!("{} chunk(s) to the registry", thousands(*chunks as u64))),
+    }
+}
+
+fn pulling(progress: &pull::Progress) -> String {
+    use pull::Progress;
+    match progress {
+        Progress::KickedOff => "the EHR took the export job".into(),
+        Progress::JobWaiting { x_progress: Some(words), next_poll } => format!("the EHR is exporting ({words}); asked again at {next_poll:.0}"),
+        Progress::JobWaiting { x_progress: None, next_poll } => format!("the EHR is exporting; asked again at {next_poll:.0}"),
+        Progress::Retrying { what, next } => format!("{what}; tried again at {next:.0}"),
+        Progress::Listed { files } => format!("{files} file(s) to fetch"),
+        Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
+        Progress::Restarted => "the EHR lost the export job; asked again from the start".into(),
     }
 }
 
@@ -143,7 +156,6 @@ pub(super) fn verdict(report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder a relative path in a message is relative to.
-pub(super) fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+fn url(key: &str, text: &str) -> Result<Url, Failure> {
+    Url::parse(text).map_err(|_| Failure::usage(format!("{key}: is no address")))
 }

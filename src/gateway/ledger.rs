@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::quarantine;
-use crate::deidentify::{Deidentified, Keys, Operation};
+use crate::deidentify::{Deidentified, DeidentifyError, Deidentifier, Stored};
 use crate::origin::Origin;
 use crate::refusal::{Refusal, Step};
+use crate::submission;
 
 /// The ledger's tables.
 pub const SCHEMA: &str = "
@@ -62,10 +63,9 @@ CREATE TABLE IF NOT EXISTS pending_row (
     table_name TEXT NOT NULL,
     row_key TEXT NOT NULL,
     source BLOB NOT NULL,
-    op INTEGER NOT NULL,             -- 1 upsert, 0 tombstone
     digest BLOB NOT NULL,
     mac BLOB NOT NULL,
-    body BLOB NOT NULL,
+    body BLOB,                       -- none for a tombstone
     PRIMARY KEY (table_name, row_key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pending_row_by_source ON pending_row (source);
@@ -73,8 +73,8 @@ CREATE TABLE IF NOT EXISTS submission (
     id TEXT PRIMARY KEY,
     run INTEGER NOT NULL REFERENCES run (id),
     sequence INTEGER NOT NULL,
-    manifest BLOB NOT NULL,
-    signature TEXT NOT NULL,
+    manifest_sha256 TEXT NOT NULL,
+    next_mark TEXT NOT NULL,         -- the watermark, once the receipt is proven
     receipt TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS rejected ( -- rows the registry would not take, until a later version is taken
@@ -115,9 +115,23 @@ pub type SourceKey = [u8; 16];
 pub enum Outcome {
     /// Same bytes and same rules as last time: nothing to do. Holds the fate of then.
     Unchanged(Fate),
-    Mapped(Vec<Deidentified>),
+    Mapped(Vec<Sealed>),
     Excluded(&'static str),
     Refused(Refusal),
+}
+
+/// A row and the MAC under which it may wait here.
+#[derive(Debug)]
+pub struct Sealed {
+    row: Deidentified,
+    mac: [u8; 32],
+}
+
+impl Sealed {
+    pub fn new(row: Deidentified, by: &Deidentifier) -> Self {
+        let mac = by.mac(&row);
+        Self { row, mac }
+    }
 }
 
 /// One resource on its way into the ledger.
@@ -190,12 +204,12 @@ impl Counts {
 pub enum LedgerError {
     #[error("the site's ledger (gateway.db) could not be read or written; check the disk, then run again")]
     Database(#[from] rusqlite::Error),
-    #[error("the site's ledger (gateway.db) holds a row that this site's key did not seal: restore the state directory from its backup")]
-    Forged,
+    #[error("a row in the site's ledger (gateway.db) cannot leave")]
+    Row(#[from] DeidentifyError),
 }
 
 /// The watermark: up to where the registry holds everything, and under which rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Watermark {
     pub since: String,
     pub rules: String,
@@ -239,7 +253,12 @@ pub fn discard_pending(tx: &Transaction<'_>, run: i64) -> Result<(), LedgerError
 /// Enters one resource: its fate, and how its rows differ from what the registry holds.
 /// A repeat within the run replaces the earlier one only if it is newer; either way it is counted.
 /// # Errors: the database.
-pub fn enter(tx: &Transaction<'_>, run: i64, entry: &Entry, counts: &mut Counts) -> Result<(), LedgerError> {
+pub fn enter(tx: &Transaction<'_>, by: &Deidentifier, run: i64, entry: &Entry, counts: &mut Counts) -> Result<(), LedgerError> {
+    let earlier = entry.key.map(|key| pending_version(tx, &key)).transpose()?.flatten();
+    if entry.remapped && earlier.is_some() {
+        // This run has a newer state of it, or has mapped it again already.
+        return Ok(());
+    }
     let types = counts.types.entry(entry.resource_type.clone()).or_default();
     if entry.remapped {
         types.remapped += 1;
@@ -255,7 +274,7 @@ pub fn enter(tx: &Transaction<'_>, run: i64, entry: &Entry, counts: &mut Counts)
         }
         return Ok(());
     };
-    if let Some(earlier) = pending_version(tx, &key)? {
+    if let Some(earlier) = earlier {
         types.excluded += 1;
         if earlier >= entry.version {
             count(&mut counts.excluded, "repeated in one export, not newer".to_owned());
@@ -266,7 +285,7 @@ pub fn enter(tx: &Transaction<'_>, run: i64, entry: &Entry, counts: &mut Counts)
     }
     let (fate, why) = match &entry.outcome {
         Outcome::Unchanged(fate) => (*fate, Some(UNCHANGED.to_owned())),
-        Outcome::Mapped(rows) => match enter_rows(tx, &key, rows)? {
+        Outcome::Mapped(rows) => match enter_rows(tx, by, &key, rows)? {
             Ok(()) => (Fate::Mapped, None),
             Err(refusal) => {
                 quarantine::enter(tx, run, &entry.resource_type, entry.origin, &refusal)?;
@@ -274,7 +293,7 @@ pub fn enter(tx: &Transaction<'_>, run: i64, entry: &Entry, counts: &mut Counts)
             }
         },
         Outcome::Excluded(why) => {
-            enter_rows(tx, &key, &[])?.ok();
+            enter_rows(tx, by, &key, &[])?.ok();
             (Fate::Excluded, Some((*why).to_owned()))
         }
         // The rows of an earlier, good version stay at the registry until the resource is mended.
@@ -310,7 +329,7 @@ pub fn tally(db: &Connection, counts: &mut Counts) -> Result<(), LedgerError> {
             _ => {}
         }
     }
-    let mut statement = db.prepare("SELECT table_name, op, count(*) FROM pending_row GROUP BY 1, 2")?;
+    let mut statement = db.prepare("SELECT table_name, body IS NOT NULL, count(*) FROM pending_row GROUP BY 1, 2")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
         let side = if row.get(1)? { &mut counts.upserts } else { &mut counts.tombstones };
@@ -323,31 +342,30 @@ pub fn tally(db: &Connection, counts: &mut Counts) -> Result<(), LedgerError> {
 /// # Errors: the database, a forged row, or what `each` returns.
 pub fn each_pending_row<E: From<LedgerError>>(
     db: &Connection,
-    keys: &Keys,
+    by: &Deidentifier,
     mut each: impl FnMut(Deidentified) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut statement = db
-        .prepare("SELECT table_name, row_key, op, digest, mac, body FROM pending_row ORDER BY table_name, row_key")
+        .prepare("SELECT table_name, row_key, mac, body FROM pending_row ORDER BY table_name, row_key")
         .map_err(LedgerError::from)?;
     let mut found = statement.query([]).map_err(LedgerError::from)?;
     while let Some(row) = found.next().map_err(LedgerError::from)? {
-        let row = restore(row, keys)?;
+        let row = restore(row, by)?;
         each(row)?;
     }
     Ok(())
 }
 
-fn restore(row: &rusqlite::Row<'_>, keys: &Keys) -> Result<Deidentified, LedgerError> {
-    let operation = if row.get(2)? { Operation::Upsert } else { Operation::Tombstone };
+fn restore(row: &rusqlite::Row<'_>, by: &Deidentifier) -> Result<Deidentified, LedgerError> {
     let (table, key): (String, String) = (row.get(0)?, row.get(1)?);
-    let (mac, body): (Vec<u8>, Vec<u8>) = (row.get(4)?, row.get(5)?);
-    Deidentified::restore(keys, &table, &key, operation, body, &mac).ok_or(LedgerError::Forged)
+    let (mac, body): (Vec<u8>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?);
+    Ok(by.restore(Stored { table: &table, key: &key, body: body.as_deref(), mac: &mac })?)
 }
 
 /// The registry has answered: what it accepted is now what it holds, what it rejected is noted, the watermark moves.
 /// One transaction, the caller's: a crash before its commit repeats the question and gets the same answer.
 /// # Errors: the database.
-pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[RejectedRow], mark: &Watermark) -> Result<(), LedgerError> {
+pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outcome], mark: &Watermark) -> Result<(), LedgerError> {
     for row in rejected {
         tx.prepare_cached(
             "INSERT OR REPLACE INTO rejected (table_name, row_key, source, rule, path, run)
@@ -359,9 +377,9 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[RejectedRow], mar
     tx.execute_batch(
         "DELETE FROM rejected WHERE EXISTS (SELECT 1 FROM pending_row p WHERE p.table_name = rejected.table_name AND p.row_key = rejected.row_key);
          DELETE FROM released WHERE EXISTS
-            (SELECT 1 FROM pending_row p WHERE p.op = 0 AND p.table_name = released.table_name AND p.row_key = released.row_key);
+            (SELECT 1 FROM pending_row p WHERE p.body IS NULL AND p.table_name = released.table_name AND p.row_key = released.row_key);
          INSERT OR REPLACE INTO released (table_name, row_key, source, digest)
-            SELECT table_name, row_key, source, digest FROM pending_row WHERE op = 1;
+            SELECT table_name, row_key, source, digest FROM pending_row WHERE body IS NOT NULL;
          DELETE FROM source WHERE key IN (SELECT key FROM pending_source WHERE fate = 0);
          INSERT OR REPLACE INTO source (key, type, content, fate) SELECT key, type, content, fate FROM pending_source WHERE fate > 0;
          DELETE FROM pending_source;
@@ -374,19 +392,10 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[RejectedRow], mar
     Ok(())
 }
 
-/// A row the registry would not take, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectedRow {
-    pub table: String,
-    pub key: String,
-    pub rule: String,
-    pub path: String,
-}
-
 /// Resources of the pulled types that the registry has rows of, but that a complete full pull did not show: gone.
 /// Returns how many were entered as deleted, and how many were known in all.
 /// # Errors: the database.
-pub fn enter_vanished(tx: &Transaction<'_>, types: &[String], counts: &mut Counts) -> Result<(u64, u64), LedgerError> {
+pub fn enter_vanished(tx: &Transaction<'_>, by: &Deidentifier, types: &[String], counts: &mut Counts) -> Result<(u64, u64), LedgerError> {
     let (mut gone, mut known) = (0, 0);
     for resource_type in types {
         let keys: Vec<SourceKey> = tx
@@ -395,7 +404,7 @@ pub fn enter_vanished(tx: &Transaction<'_>, types: &[String], counts: &mut Count
             .collect::<Result<_, _>>()?;
         known += tx.query_row("SELECT count(*) FROM source WHERE type = ?1", [resource_type], |row| row.get::<_, i64>(0))?.unsigned_abs();
         for key in &keys {
-            enter_deleted(tx, resource_type, key, counts)?;
+            enter_deleted(tx, by, resource_type, key, counts)?;
             gone += 1;
         }
     }
@@ -404,10 +413,16 @@ pub fn enter_vanished(tx: &Transaction<'_>, types: &[String], counts: &mut Count
 
 /// Enters a deletion: tombstones for every row that came from the resource.
 /// # Errors: the database.
-pub fn enter_deleted(tx: &Transaction<'_>, resource_type: &str, key: &SourceKey, counts: &mut Counts) -> Result<(), LedgerError> {
+pub fn enter_deleted(
+    tx: &Transaction<'_>,
+    by: &Deidentifier,
+    resource_type: &str,
+    key: &SourceKey,
+    counts: &mut Counts,
+) -> Result<(), LedgerError> {
     counts.types.entry(resource_type.to_owned()).or_default().deleted += 1;
     if pending_version(tx, key)?.is_none() {
-        enter_rows(tx, key, &[])?.ok();
+        enter_rows(tx, by, key, &[])?.ok();
         tx.prepare_cached("INSERT OR REPLACE INTO pending_source (key, type, content, version, fate) VALUES (?1, ?2, zeroblob(16), '', 0)")?
             .execute(params![&key[..], resource_type])?;
     }
@@ -416,11 +431,11 @@ pub fn enter_deleted(tx: &Transaction<'_>, resource_type: &str, key: &SourceKey,
 
 /// Pending rows of one resource: what differs from the registry, and tombstones for what is gone.
 /// The inner error is the data's: two resources that claim one row key.
-fn enter_rows(tx: &Transaction<'_>, key: &SourceKey, rows: &[Deidentified]) -> Result<Result<(), Refusal>, LedgerError> {
-    for row in rows {
+fn enter_rows(tx: &Transaction<'_>, by: &Deidentifier, key: &SourceKey, rows: &[Sealed]) -> Result<Result<(), Refusal>, LedgerError> {
+    for Sealed { row, .. } in rows {
         let owner: Option<[u8; 16]> = tx
             .prepare_cached(
-                "SELECT source FROM pending_row WHERE table_name = ?1 AND row_key = ?2 AND op = 1
+                "SELECT source FROM pending_row WHERE table_name = ?1 AND row_key = ?2 AND body IS NOT NULL
                  UNION ALL SELECT source FROM released WHERE table_name = ?1 AND row_key = ?2",
             )?
             .query_row([row.table(), row.key()], |row| row.get(0))
@@ -437,31 +452,21 @@ fn enter_rows(tx: &Transaction<'_>, key: &SourceKey, rows: &[Deidentified]) -> R
             held.insert((row.get(0)?, row.get(1)?), row.get(2)?);
         }
     }
-    for row in rows {
-        let before = held.remove(&(row.table().to_owned(), row.key().to_owned()));
-        if before.as_deref() != Some(&row.digest()[..]) {
-            insert_row(tx, key, row)?;
+    for sealed in rows {
+        let before = held.remove(&(sealed.row.table().to_owned(), sealed.row.key().to_owned()));
+        if before.as_deref() != Some(&sealed.row.digest()[..]) {
+            insert_row(tx, key, sealed)?;
         }
     }
     for (table, row_key) in held.into_keys() {
-        insert_row(tx, key, &Deidentified::tombstone(&table, &row_key))?;
+        insert_row(tx, key, &Sealed::new(by.tombstone(&table, &row_key)?, by))?;
     }
     Ok(Ok(()))
 }
 
-fn insert_row(tx: &Transaction<'_>, key: &SourceKey, row: &Deidentified) -> Result<(), LedgerError> {
-    tx.prepare_cached(
-        "INSERT OR REPLACE INTO pending_row (table_name, row_key, source, op, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
-    .execute(params![
-        row.table(),
-        row.key(),
-        &key[..],
-        row.operation() == Operation::Upsert,
-        &row.digest()[..],
-        row.mac(),
-        row.body()
-    ])?;
+fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, mac }: &Sealed) -> Result<(), LedgerError> {
+    tx.prepare_cached("INSERT OR REPLACE INTO pending_row (table_name, row_key, source, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![row.table(), row.key(), &key[..], &row.digest()[..], &mac[..], row.body()])?;
     Ok(())
 }
 

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use crate::cdm::{Cell, Model, TableId};
-use crate::deidentify::Deidentifier;
+use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, RuleHits, patient_key};
 use crate::fhir::tree::{Limits, Node};
 use crate::map::{self, Lookups, LookupsBuilder, MapStats, Mapped};
-use crate::platform::file;
+use crate::platform::{file, secret};
 use crate::refusal::{Refusal, Step};
 use crate::validate;
 
@@ -36,6 +36,8 @@ pub struct Job<'a> {
     pub threads: usize,
     pub limits: Limits,
     pub format: Format,
+    /// The day ages are reckoned at.
+    pub today: jiff::Timestamp,
 }
 
 /// Why the offline path stopped.
@@ -95,17 +97,18 @@ struct Part {
     bytes: u64,
 }
 
-/// Maps every resource of the folder. The same bytes come out for any number of threads.
+/// Maps every resource of the folder, and de-identifies the rows where `keys` names the folder of a `pseudonym.key`.
+/// The same bytes come out for any number of threads.
 /// # Errors: no input, a file that cannot be read or written.
 pub fn map_folder(
     rules: &Rules,
     job: &Job<'_>,
-    deidentifier: impl FnOnce(&mut dyn FnMut(&mut dyn FnMut(Node<'_, '_>)) -> Result<(), OfflineError>) -> Result<Option<Deidentifier>, OfflineError>,
+    keys: Option<&Path>,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Outcome, OfflineError> {
     let inputs = inputs(job.data)?;
     let lookups = lookups(rules, job, &inputs)?;
-    let deidentifier = deidentifier(&mut |each| each_of(job, &inputs, &["Patient"], each))?;
+    let deidentifier = keys.map(|keys| deidentifier(rules, job, &inputs, keys)).transpose()?;
     file::create_dir_private(job.out)?;
     let mut writers = Vec::new();
     for (_, table) in rules.model.tables() {
@@ -180,7 +183,7 @@ fn map_block(
             let fate = map_resource(rules, lookups, root, &mut mapped, stats)?;
             if let (map::Fate::Mapped, Some(deidentifier)) = (fate, deidentifier) {
                 released.clear();
-                crate::deidentify::deidentify(deidentifier, &mapped, &mut released)?;
+                deidentify::deidentify_rows(deidentifier, mapped.rows(), &mut released, &mut RuleHits::default())?;
             }
             Ok(fate)
         });
@@ -194,7 +197,7 @@ fn map_block(
                     for row in &released {
                         if let Some(TableId(table)) = rules.model.find(row.table()) {
                             let out = &mut part.tables[usize::from(table)];
-                            out.extend_from_slice(row.body());
+                            out.extend_from_slice(row.body().unwrap_or_default());
                             out.push(b'\n');
                             part.rows[usize::from(table)] += 1;
                         }
@@ -354,6 +357,31 @@ fn lookups(rules: &Rules, job: &Job<'_>, inputs: &[Input]) -> Result<Lookups, Of
         }
     })?;
     Ok(builder.finish())
+}
+
+/// De-identification without a site: surrogates hang on the key alone, so that the same folder gives the same rows.
+fn deidentifier(rules: &Rules, job: &Job<'_>, inputs: &[Input], keys: &Path) -> Result<Deidentifier, OfflineError> {
+    let setup = |error: &dyn std::error::Error| OfflineError::Setup(error.to_string());
+    let path = keys.join("pseudonym.key");
+    let master = file::read_secret(&path).map_err(|error| setup(&error))?;
+    let keys = Keys::from_file(&path, "offline", "offline").map_err(|error| setup(&error))?;
+    let crosswalk = secret::hkdf(&master, "headwater|offline|crosswalk");
+    let mut people = PeopleBuilder::new(&keys, usize::MAX);
+    let mut failed = None;
+    each_of(job, inputs, &["Patient"], &mut |root| {
+        let Some(patient) = patient_key(root) else { return };
+        // A patient that cannot be taken in is refused, and counted, when it is mapped.
+        if let Ok(record) = PersonRecord::of(&keys, root, secret::hmac_sha256(&crosswalk, patient.as_bytes()))
+            && let Err(error) = people.insert(record)
+        {
+            failed = Some(error.to_string());
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(OfflineError::Setup(error));
+    }
+    let today = jiff::Timestamp::UNIX_EPOCH.max(job.today).to_zoned(jiff::tz::TimeZone::UTC).date();
+    Deidentifier::new(rules.model.clone(), rules.policy.clone(), keys, people.finish(), today).map_err(|error| setup(&error))
 }
 
 /// Calls `each` with every readable resource in the files of these types.

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::deidentify::{BadRecord, People, PeopleBuilder, PersonRecord};
-use crate::landing::{Segment, SegmentKind};
+use crate::landing::{Kind, Segment};
 use crate::platform::{database, random, secret};
 
 use super::transform::Bench;
@@ -36,10 +36,10 @@ pub enum PeopleError {
 /// Takes in the Patient resources of these segments and gives every patient the site knows.
 /// # Errors: the database, a foreign seal, more patients than configured.
 pub(super) fn refresh(site: &Site, segments: &[Segment]) -> Result<People, GatewayError> {
-    let mut bench = Bench::new();
-    for segment in segments.iter().filter(|s| s.kind == SegmentKind::Resources && s.resource_type == "Patient") {
-        for bytes in site.landing.read(segment)? {
-            let bytes = bytes?;
+    let (mut bench, mut bytes) = (Bench::new(), Vec::new());
+    for segment in segments.iter().filter(|s| s.kind == Kind::Resources && s.resource_type == "Patient") {
+        let mut frames = site.landing.read(segment)?;
+        while frames.next_into(&mut bytes)? {
             let mut db = database::lock(&site.db);
             let tx = db.transaction().map_err(PeopleError::from)?;
             for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
@@ -76,7 +76,7 @@ fn open(site: &Site, sealed: &[u8]) -> Result<PersonRecord, PeopleError> {
 
 fn all(site: &Site) -> Result<People, PeopleError> {
     let db = database::lock(&site.db);
-    let mut builder = PeopleBuilder::new(site.settings.max_patients);
+    let mut builder = PeopleBuilder::new(&site.keys, site.settings.max_patients);
     let mut statement = db.prepare("SELECT sealed FROM person")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {

@@ -1,26 +1,27 @@
 //! From landed segments to acknowledged rows: transform into the ledger's pending tables, package, sign, submit, acknowledge.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, params};
 
+use crate::audit;
 use crate::deidentify::{Deidentified, Deidentifier};
-use crate::landing::{FrameReader, LandingError, Segment, SegmentKind};
-use crate::map::{Lookups, MapStats, Mapped};
+use crate::landing::{FrameReader, Kind, Segment};
+use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::origin::Origin;
 use crate::platform::database;
-use crate::platform::secret::hmac_sha256;
-use crate::platform::secret::sha256;
-use crate::refusal::{Refusal, Step};
+use crate::platform::secret::{hmac_sha256, sha256};
 use crate::submission::{Ledger as WireLedger, Manifest, Tally};
-use crate::submit;
+use crate::submit::{self, LinkSettings, Package, RegistryLink};
 use crate::validate;
 
-use super::ledger::{self, Counts, Entry, LedgerError, Outcome, SourceKey, Watermark};
+use super::ledger::{self, Counts, Entry, LedgerError, Outcome, Sealed, SourceKey, Watermark};
 use super::run::{self, Run};
 use super::transform::{self, Bench, Head};
-use super::{Event, Fate, GatewayError, Options, Report, Site, Unmapped, people, pipeline};
+use super::{Event, GatewayError, Options, Report, Site, Unmapped, people, pipeline};
 
 /// Below this many known resources the brake does not act: a small site may well lose its only patient.
 const BRAKE_FROM: u64 = 50;
@@ -61,7 +62,7 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     let plan = Plan {
         site,
         lookups,
-        deidentifier: Deidentifier::new(site.rules.policy.clone(), site.keys.clone(), people, site.rules.model.clone()),
+        deidentifier: Deidentifier::new(site.rules.model.clone(), site.rules.policy.clone(), site.keys.clone(), people, run.day())?,
         skip_unchanged: mark.is_some() && !remap,
     };
     let mut writer = database::open(&site.places.database(), &[])?;
@@ -70,12 +71,12 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     let mut counts = Counts::default();
     let mut stats = MapStats::default();
     transform(&plan, run, &mut writer, &segments, false, &mut counts, &mut stats, progress)?;
-    deleted(site, &mut writer, &segments, &mut counts)?;
+    deleted(&plan, &mut writer, &segments, &mut counts)?;
     if remap {
         let earlier: Vec<Segment> = site.landing.all_segments()?.into_iter().filter(|segment| segment.run < run.id).collect();
         transform(&plan, run, &mut writer, &earlier, true, &mut counts, &mut stats, progress)?;
     }
-    withdraw_vanished(site, run, options, &mut writer, &segments, &mut counts)?;
+    withdraw_vanished(&plan, run, options, &mut writer, &segments, &mut counts)?;
     ledger::tally(&writer, &mut counts)?;
     if !counts.resources_balance() {
         return Err(GatewayError::Unbalanced("pulled is not mapped + excluded + refused"));
@@ -88,7 +89,7 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
         unmapped: unmapped(&stats),
         problems: run.problems.clone(),
         policy: site.rules.policy.name().to_owned(),
-        key_fingerprint: site.keys.fingerprint(),
+        key_fingerprint: site.keys.fingerprint().to_owned(),
         counts,
         ..Report::default()
     };
@@ -99,7 +100,14 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
         tx.commit().map_err(LedgerError::from)?;
         return Ok(report);
     }
-    package(site, run, &mut writer, mark.as_ref(), &rules, &lookups_digest, &mut report, progress)?;
+    let next = Watermark {
+        since: next_since(run, mark.as_ref()),
+        rules,
+        lookups: lookups_digest,
+        sequence: mark.as_ref().map_or(0, |mark| mark.sequence) + 1,
+        manifest_sha256: mark.and_then(|mark| mark.manifest_sha256),
+    };
+    package(&plan, run, &mut writer, next, &mut report, progress)?;
     Ok(report)
 }
 
@@ -115,19 +123,18 @@ fn transform(
     progress: &dyn Fn(Event),
 ) -> Result<(), GatewayError> {
     let site = plan.site;
-    let mut files = segments.iter().filter(|segment| segment.kind == SegmentKind::Resources);
-    let mut open: Option<(&Segment, FrameReader, u64)> = None;
+    let mut files = segments.iter().filter(|segment| segment.kind == Kind::Resources);
+    let mut open: Option<(&Segment, FrameReader)> = None;
     let next = || loop {
-        if let Some((segment, frames, line)) = &mut open
-            && let Some(bytes) = frames.next()
-        {
-            let bytes = bytes?;
-            let first_line = *line;
-            *line += memchr::memchr_iter(b'\n', &bytes).count() as u64;
-            return Ok(Some(Frame { segment: segment.id, resource_type: segment.resource_type.clone(), first_line, bytes, remapped }));
+        if let Some((segment, frames)) = &mut open {
+            let mut bytes = Vec::new();
+            if frames.next_into(&mut bytes)? {
+                let first_line = frames.first_line();
+                return Ok(Some(Frame { segment: segment.id, resource_type: segment.resource_type.clone(), first_line, bytes, remapped }));
+            }
         }
         match files.next() {
-            Some(segment) => open = Some((segment, site.landing.read(segment)?, 1)),
+            Some(segment) => open = Some((segment, site.landing.read(segment)?)),
             None => return Ok(None),
         }
     };
@@ -143,7 +150,7 @@ fn transform(
     let put = |(entries, seen): (Vec<Entry>, MapStats)| {
         let tx = writer.transaction().map_err(LedgerError::from)?;
         for entry in &entries {
-            ledger::enter(&tx, run.id, entry, counts)?;
+            ledger::enter(&tx, &plan.deidentifier, run.id, entry, counts)?;
         }
         tx.commit().map_err(LedgerError::from)?;
         stats.merge(seen);
@@ -159,7 +166,7 @@ fn transform(
 fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<Vec<Entry>, GatewayError> {
     let site = plan.site;
     let mut entries = Vec::new();
-    let mut mapped = Mapped::default();
+    let (mut mapped, mut released) = (Mapped::default(), Vec::new());
     for (at, line) in (0u64..).zip(frame.bytes.split(|&byte| byte == b'\n')) {
         if line.trim_ascii().is_empty() {
             continue;
@@ -204,9 +211,11 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
                 _ => {}
             }
         }
-        entry.outcome = match transform::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, stats) {
-            Ok((transform::Released::Rows(rows), _)) => Outcome::Mapped(rows),
-            Ok((transform::Released::Excluded(why), _)) => Outcome::Excluded(why),
+        released.clear();
+        let fate = transform::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, stats, &mut released);
+        entry.outcome = match fate {
+            Ok(map::Fate::Mapped) => Outcome::Mapped(released.drain(..).map(|row| Sealed::new(row, &plan.deidentifier)).collect()),
+            Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),
             Err(refusal) => Outcome::Refused(refusal),
         };
         entries.push(entry);
@@ -226,16 +235,19 @@ fn first16(digest: &[u8; 32]) -> [u8; 16] {
 }
 
 /// Tombstones for what the EHR says it deleted: Bundles of `DELETE Type/id` (Bulk Data 2.0, "Response - Complete Status").
-fn deleted(site: &Site, writer: &mut Connection, segments: &[Segment], counts: &mut Counts) -> Result<(), GatewayError> {
+fn deleted(plan: &Plan<'_>, writer: &mut Connection, segments: &[Segment], counts: &mut Counts) -> Result<(), GatewayError> {
+    let site = plan.site;
     let mut bench = Bench::new();
-    for segment in segments.iter().filter(|segment| segment.kind == SegmentKind::Deleted) {
+    let mut bytes = Vec::new();
+    for segment in segments.iter().filter(|segment| segment.kind == Kind::Deleted) {
         let tx = writer.transaction().map_err(LedgerError::from)?;
-        for bytes in site.landing.read(segment)? {
-            for line in bytes?.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let mut frames = site.landing.read(segment)?;
+        while frames.next_into(&mut bytes)? {
+            for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                 let Ok((root, _)) = bench.read(line, &site.settings.limits) else { continue };
                 for url in transform::deleted_urls(root) {
                     if let Some((resource_type, id)) = url.rsplit_once('/').map(|(path, id)| (path.rsplit('/').next().unwrap_or(path), id)) {
-                        ledger::enter_deleted(&tx, resource_type, &source_key(site, resource_type, id), counts)?;
+                        ledger::enter_deleted(&tx, &plan.deidentifier, resource_type, &source_key(site, resource_type, id), counts)?;
                     }
                 }
             }
@@ -247,7 +259,7 @@ fn deleted(site: &Site, writer: &mut Connection, segments: &[Segment], counts: &
 
 /// After a complete full pull, what is known and was not shown is gone. A brake stops a night that would withdraw too much.
 fn withdraw_vanished(
-    site: &Site,
+    plan: &Plan<'_>,
     run: &Run,
     options: &Options,
     writer: &mut Connection,
@@ -259,12 +271,12 @@ fn withdraw_vanished(
         let mut types: Vec<String> = segments.iter().map(|segment| segment.resource_type.clone()).collect();
         types.sort();
         types.dedup();
-        ledger::enter_vanished(&tx, &types, counts)?;
+        ledger::enter_vanished(&tx, &plan.deidentifier, &types, counts)?;
     }
     let gone = counts.total(|types| types.deleted);
     let known: u64 =
         tx.query_row("SELECT count(*) FROM source", [], |row| row.get::<_, i64>(0)).map_err(LedgerError::from)?.unsigned_abs();
-    let percent = site.settings.vanish_percent;
+    let percent = plan.site.settings.vanish_percent;
     if known >= BRAKE_FROM && gone * 100 > known * u64::from(percent) && !options.accept_deletions {
         return Err(GatewayError::Brake { gone, known, percent });
     }
@@ -278,11 +290,12 @@ fn lookups(site: &Site) -> Result<(Lookups, Vec<u8>), GatewayError> {
     let mut builder = crate::map::LookupsBuilder::new(&rules.mapping);
     let types = rules.mapping.lookup_types();
     let mut newest: BTreeMap<SourceKey, [u8; 16]> = BTreeMap::new();
-    let mut bench = Bench::new();
+    let (mut bench, mut bytes) = (Bench::new(), Vec::new());
     let segments = site.landing.all_segments()?;
-    for segment in segments.iter().filter(|s| s.kind == SegmentKind::Resources && types.contains(&s.resource_type.as_str())) {
-        for bytes in site.landing.read(segment)? {
-            for line in bytes?.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+    for segment in segments.iter().filter(|s| s.kind == Kind::Resources && types.contains(&s.resource_type.as_str())) {
+        let mut frames = site.landing.read(segment)?;
+        while frames.next_into(&mut bytes)? {
+            for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                 let Ok((root, _)) = bench.read(line, &site.settings.limits) else { continue };
                 let (Ok(head), Ok(conformant)) = (Head::of(root), validate::validate(&rules.profiles, root)) else { continue };
                 newest.insert(source_key(site, head.resource_type, &head.id), first16(&sha256(line)));
@@ -307,20 +320,21 @@ fn unmapped(stats: &MapStats) -> Vec<Unmapped> {
     sums.into_iter().map(|((table, column), count)| Unmapped { table, column, count }).collect()
 }
 
-/// Chunks into the outbox, manifest signed, and both noted in one transaction.
-#[expect(clippy::too_many_arguments, reason = "the run's one big step; a struct would only rename them")]
+/// Chunks into the outbox, manifest sealed and signed beside them, then noted: from there on these bytes are what is sent.
+/// `next` comes with the previous manifest's digest and leaves with this one's.
 fn package(
-    site: &Site,
+    plan: &Plan<'_>,
     run: &Run,
     writer: &mut Connection,
-    mark: Option<&Watermark>,
-    rules: &str,
-    lookups: &[u8],
+    mut next: Watermark,
     report: &mut Report,
     progress: &dyn Fn(Event),
 ) -> Result<(), GatewayError> {
-    let mut packer = submit::Packer::new(&site.places.outbox())?;
-    ledger::each_pending_row(writer, &site.keys, |row: Deidentified| Ok::<_, GatewayError>(packer.push(&row)?))?;
+    let site = plan.site;
+    let outbox = site.places.outbox(run.id);
+    clear(&outbox)?;
+    let mut packer = submit::Packer::new(&outbox)?;
+    ledger::each_pending_row(writer, &plan.deidentifier, |row: Deidentified| Ok::<_, GatewayError>(packer.push(&row)?))?;
     let packed = packer.finish()?;
     if packed.released != report.counts.released() {
         return Err(GatewayError::Unbalanced("packaged rows are not the rows released"));
@@ -336,42 +350,29 @@ fn package(
         format: String::new(),
         site: site.settings.name.clone(),
         submission: String::new(),
-        sequence: mark.map_or(0, |mark| mark.sequence) + 1,
-        previous: mark.and_then(|mark| mark.manifest_sha256.clone()),
+        sequence: next.sequence,
+        previous: next.manifest_sha256.take(),
         transaction_time: run.transaction_time.map(|time| time.to_string()).unwrap_or_default(),
         model: site.rules.model.name.clone(),
         model_digest: site.rules.model_digest.clone(),
         mapping_digest: site.rules.mapping_digest.clone(),
         policy: policy.name().to_owned(),
-        policy_digest: policy.digest().to_owned(),
-        key_fingerprint: site.keys.fingerprint(),
+        policy_digest: policy.digest_hex(),
+        key_fingerprint: site.keys.fingerprint().to_owned(),
         ledger: WireLedger { resources: resources.collect(), released: packed.released },
         output: packed.output,
     };
-    let signed = submit::Signed::new(manifest, &site.manifest_key)?;
-    report.submission = Some(signed.id().to_owned());
-    report.sequence = signed.manifest().sequence;
-    report.chunks = signed.manifest().output.len();
-    let next = Watermark {
-        since: next_since(run, mark),
-        rules: rules.to_owned(),
-        lookups: lookups.to_owned(),
-        sequence: report.sequence,
-        manifest_sha256: Some(signed.manifest().sha256()),
-    };
-    // Full durability from here on: these bytes are what will be sent, however often.
+    let package = Package::seal(&outbox, manifest, &site.manifest_key)?;
+    report.submission = Some(package.manifest().submission.clone());
+    report.sequence = next.sequence;
+    report.chunks = package.manifest().output.len();
+    next.manifest_sha256 = Some(package.sha256());
     writer.pragma_update(None, "synchronous", "FULL").map_err(LedgerError::from)?;
     let tx = writer.transaction().map_err(LedgerError::from)?;
+    let mark = serde_json::to_string(&next).unwrap_or_default();
     tx.execute(
-        "INSERT INTO submission (id, run, sequence, manifest, signature, next_mark) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            signed.id(),
-            run.id,
-            report.sequence.cast_signed(),
-            signed.bytes(),
-            signed.signature(),
-            serde_json::to_string(&next).unwrap_or_default()
-        ],
+        "INSERT OR REPLACE INTO submission (id, run, sequence, manifest_sha256, next_mark) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![report.submission, run.id, next.sequence.cast_signed(), package.sha256(), mark],
     )
     .map_err(LedgerError::from)?;
     run::note(&tx, run.id, "packaged", report, None)?;
@@ -379,31 +380,50 @@ fn package(
     Ok(())
 }
 
+/// Removes what an earlier attempt left in the outbox.
+fn clear(outbox: &Path) -> Result<(), GatewayError> {
+    match std::fs::remove_dir_all(outbox) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GatewayError::Outbox(error)),
+        _ => Ok(()),
+    }
+}
+
 /// The watermark moves to the export's transaction time, never back, and only if the EHR gave everything.
 fn next_since(run: &Run, mark: Option<&Watermark>) -> String {
     let before = mark.and_then(|mark| mark.since.parse::<jiff::Timestamp>().ok());
     let reached = run.transaction_time.filter(|_| run.complete);
-    match (before, reached) {
-        (Some(before), Some(reached)) => before.max(reached).to_string(),
-        (None, Some(reached)) => reached.to_string(),
-        (Some(before), None) => before.to_string(),
-        (None, None) => String::new(),
-    }
+    before.max(reached).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// Sends what is packaged, verifies the receipt, and moves ledger and watermark in one transaction.
 /// # Errors: the registry or the network; the package stays and the next run sends the same bytes.
-pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + Sync)) -> Result<Report, GatewayError> {
-    let (mut report, package, next) = packaged(site, run)?;
+pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Report, GatewayError> {
+    let outbox = site.places.outbox(run.id);
+    let (mut report, next) = {
+        let db = database::lock(&site.db);
+        let next: String = db
+            .query_row("SELECT next_mark FROM submission WHERE run = ?1", [run.id], |row| row.get(0))
+            .map_err(LedgerError::from)?;
+        (run::report(&db, run.id)?, next)
+    };
+    let next: Watermark = serde_json::from_str(&next).map_err(|_| GatewayError::Package)?;
+    let package = Package::open(&outbox)?.filter(|package| Some(package.sha256()) == next.manifest_sha256).ok_or(GatewayError::Package)?;
     progress(Event::Submit { chunks: report.chunks });
-    let vkey = crate::audit::Vkey::parse(&site.settings.registry.log_vkey).map_err(|error| GatewayError::Receipt(error.to_string()))?;
-    let prove = |entry: &[u8], proof: &str| crate::audit::verify_proof(&vkey, entry, proof).map(drop).map_err(|error| error.to_string());
-    let answer = submit::submit(&site.registry_link()?, &package, &prove).await?;
-    let rejected: Vec<ledger::RejectedRow> = answer.rejected;
-    for row in &rejected {
-        *report.rejected.entry(format!("{}: {}", row.table, row.rule)).or_default() += 1;
+    let vkey = audit::Vkey::parse(&site.settings.registry.log_vkey).map_err(GatewayError::LogKey)?;
+    let prove = |entry: &[u8], proof: &str| audit::verify_proof(&vkey, entry, proof).map(drop).map_err(|error| error.to_string());
+    let registry = &site.settings.registry;
+    let link = LinkSettings {
+        base: registry.base.clone(),
+        site: site.settings.name.clone(),
+        client_id: registry.client_id.clone(),
+        longest_wait: Duration::from_secs(3600),
+    };
+    let link = RegistryLink::new(link, site.registry_key.clone(), site.tools.http.clone(), site.tools.clock.clone())?;
+    let answer = submit::submit(&link, &package, &prove, &|_| ()).await?;
+    for outcome in &answer.outcomes {
+        *report.rejected.entry(format!("{}: {}", outcome.table, outcome.rule)).or_default() += 1;
     }
-    report.counts.rejected = rejected.len() as u64;
+    report.counts.rejected = answer.receipt.rejected;
     report.counts.accepted = answer.receipt.accepted;
     report.leaf = Some(answer.receipt.index);
     if !report.counts.rows_balance() {
@@ -412,13 +432,13 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
     {
         let mut db = database::lock(&site.db);
         let tx = db.transaction().map_err(LedgerError::from)?;
-        ledger::acknowledge(&tx, run.id, &rejected, &next)?;
+        ledger::acknowledge(&tx, run.id, &answer.outcomes, &next)?;
         tx.execute("UPDATE submission SET receipt = ?2 WHERE id = ?1", params![report.submission, answer.receipt.proof])
             .map_err(LedgerError::from)?;
         run::note(&tx, run.id, "done", &report, Some(site.tools.clock.now()))?;
         tx.commit().map_err(LedgerError::from)?;
     }
     // Ledger before outbox: a chunk too many is harmless, one too few would be missed.
-    package.clear()?;
+    clear(&outbox)?;
     Ok(report)
 }

@@ -42,6 +42,13 @@ pub(super) struct Run {
     pub resumed: bool,
 }
 
+impl Run {
+    /// The day of the data: ages are reckoned at it, whenever the run is done or done again.
+    pub(super) fn day(&self) -> jiff::civil::Date {
+        self.transaction_time.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+}
+
 /// The interrupted run, or a new one: full when asked for or when there is no watermark, else from the watermark on.
 /// # Errors: the database.
 pub(super) fn begin(db: &mut Connection, options: &Options, now: Timestamp) -> Result<Run, LedgerError> {
@@ -119,15 +126,9 @@ pub(super) fn note(db: &Connection, run: i64, phase: &str, report: &Report, ende
     Ok(())
 }
 
-/// The report of a run, if it has one.
+/// What a run has reported so far.
 /// # Errors: the database.
-pub(super) fn report(db: &Connection, run: i64) -> Result<Option<Report>, LedgerError> {
+pub(super) fn report(db: &Connection, run: i64) -> Result<Report, LedgerError> {
     let text: Option<String> = db.query_row("SELECT report FROM run WHERE id = ?1", [run], |row| row.get(0)).optional()?.flatten();
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
-}
-
-/// The newest run's number, for those who ask what happened.
-/// # Errors: the database.
-pub(super) fn newest(db: &Connection) -> Result<Option<i64>, LedgerError> {
-    Ok(db.query_row("SELECT max(id) FROM run", [], |row| row.get(0)).optional()?.flatten())
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }

@@ -27,9 +27,20 @@ pub struct Rules {
     pub model: Arc<Model>,
     pub profiles: Arc<Profiles>,
     pub mapping: Arc<Mapping>,
-    pub policy: Arc<Policy>,
+    pub policy: Policy,
     pub model_digest: String,
     pub mapping_digest: String,
+}
+
+impl Rules {
+    /// The resource types the mappings read, those they look up, and patients, without whom nothing may leave.
+    pub fn resource_types(&self) -> Vec<String> {
+        let mut types: Vec<String> = self.mapping.resource_types().into_iter().chain(self.mapping.lookup_types()).map(str::to_owned).collect();
+        types.push("Patient".to_owned());
+        types.sort();
+        types.dedup();
+        types
+    }
 }
 
 /// What the site's own file says. Paths are absolute.
@@ -103,8 +114,9 @@ impl Places {
     pub fn landing(&self) -> PathBuf {
         self.0.join("landing")
     }
-    pub fn outbox(&self) -> PathBuf {
-        self.0.join("outbox")
+    /// Where the chunks of one run wait for their receipt.
+    pub fn outbox(&self, run: i64) -> PathBuf {
+        self.0.join("outbox").join(run.to_string())
     }
     fn lock(&self) -> PathBuf {
         self.0.join("gateway.lock")
@@ -125,7 +137,7 @@ impl Places {
         }
         for path in [self.ehr_key(), self.registry_key()] {
             if !path.exists() {
-                ClientKey::generate(crate::platform::backend_services::Algorithm::Es384)?.to_pem_file(&path)?;
+                ClientKey::generate(crate::platform::backend_services::Algorithm::Es384)?.to_file(&path)?;
             }
         }
         Ok(())
@@ -189,8 +201,8 @@ impl Site {
         let landing = Landing::open(&places.landing(), hkdf(&landing_key, "headwater|landing|segments"), db.clone())?;
         let needs_key = matches!(settings.pull.source, pull::Source::Bulk(_));
         Ok(Self {
-            ehr_key: if needs_key { Some(ClientKey::from_pem_file(&places.ehr_key())?) } else { None },
-            registry_key: ClientKey::from_pem_file(&places.registry_key())?,
+            ehr_key: if needs_key { Some(ClientKey::from_file(&places.ehr_key())?) } else { None },
+            registry_key: ClientKey::from_file(&places.registry_key())?,
             manifest_key: SigningKey::from_seed_file(&places.manifest_key())?,
             source_key: hkdf(&master, &label("ledger")),
             person_key: hkdf(&landing_key, "headwater|landing|people"),
@@ -207,8 +219,8 @@ impl Site {
 
     /// One digest of everything that shapes a released row: another digest means every resource is mapped again.
     pub fn rules_digest(&self) -> String {
-        let parts =
-            [&self.rules.model_digest, &self.rules.mapping_digest, &self.rules.policy.digest().to_owned(), &self.keys.fingerprint()];
-        hex(&sha256(parts.map(String::as_str).join("\n").as_bytes()))
+        let policy = self.rules.policy.digest_hex();
+        let parts = [self.rules.model_digest.as_str(), &self.rules.mapping_digest, &policy, self.keys.fingerprint()];
+        hex(&sha256(parts.join("\n").as_bytes()))
     }
 }

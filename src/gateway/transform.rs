@@ -1,13 +1,15 @@
 //! validate -> map -> (deidentify) for one line at a time: the sequence both the nightly run and the offline path use.
 //! Pure: what comes out depends on the line, the rules, the lookups and the people alone.
 
-use crate::deidentify::{Deidentified, Deidentifier};
+use std::borrow::Cow;
+
+use crate::deidentify::{self, Deidentified, Deidentifier, RuleHits};
 use crate::fhir::tree::{Limits, Node, Tree};
 use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::refusal::{Refusal, Step};
 use crate::validate;
 
-use super::{Fate, Rules};
+use super::Rules;
 
 /// One thread's reusable room: the tree a line is parsed into, the counters of unmapped codes.
 pub(super) struct Bench {
@@ -18,8 +20,8 @@ pub(super) struct Bench {
 /// What a line says of itself before anything is checked. Borrowed from the line.
 pub(super) struct Head<'a> {
     pub resource_type: &'a str,
-    pub id: std::borrow::Cow<'a, str>,
-    pub last_updated: std::borrow::Cow<'a, str>,
+    pub id: Cow<'a, str>,
+    pub last_updated: Cow<'a, str>,
 }
 
 impl Bench {
@@ -65,8 +67,8 @@ pub(super) fn map_resource<'a>(
     map::map(&rules.mapping, lookups, conformant, mapped, stats)
 }
 
-/// The whole way of one resource: its fate, its rows de-identified.
-/// # Errors: a refusal by any step.
+/// The whole way of one resource: its fate; its rows, de-identified, go to `released`.
+/// # Errors: a refusal by any step; then nothing was released.
 pub(super) fn release<'a>(
     rules: &Rules,
     lookups: &Lookups,
@@ -74,13 +76,22 @@ pub(super) fn release<'a>(
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,
     stats: &mut MapStats,
-) -> Result<(Fate, Vec<Deidentified>), Refusal> {
-    match map_resource(rules, lookups, root, mapped, stats)? {
-        map::Fate::Excluded(_) => Ok((Fate::Excluded, Vec::new())),
-        map::Fate::Mapped => {
-            let mut rows = Vec::with_capacity(mapped.rows().len());
-            crate::deidentify::deidentify(deidentifier, mapped, &mut rows)?;
-            Ok((Fate::Mapped, rows))
-        }
+    released: &mut Vec<Deidentified>,
+) -> Result<map::Fate, Refusal> {
+    let fate = map_resource(rules, lookups, root, mapped, stats)?;
+    if fate == map::Fate::Mapped {
+        deidentify::deidentify_rows(deidentifier, mapped.rows(), released, &mut RuleHits::default())?;
     }
+    Ok(fate)
+}
+
+/// What a `deleted` Bundle asks to delete: `Type/id`, one for each entry (Bulk Data 2.0: type transaction, method DELETE).
+pub(super) fn deleted_urls<'a>(root: Node<'_, 'a>) -> Vec<Cow<'a, str>> {
+    let Some(entries) = member(root, "entry") else { return Vec::new() };
+    let request = |entry: Node<'_, 'a>| {
+        let request = member(entry, "request")?;
+        let is_delete = member(request, "method").is_some_and(|method| method.text() == "DELETE");
+        member(request, "url").filter(|_| is_delete).map(Node::text)
+    };
+    entries.children().filter_map(request).collect()
 }
