@@ -3,6 +3,9 @@
 
 use std::process::ExitCode;
 
+pub mod ehr;
+pub mod generate;
+
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
