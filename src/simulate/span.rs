@@ -138,7 +138,8 @@ fn skip_value(bytes: &[u8], at: usize) -> Option<usize> {
             let end = bytes[at..]
                 .iter()
                 .position(|byte| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace());
-            Some(end.map_or(bytes.len(), |length| at + length))
+            let end = end.map_or(bytes.len(), |length| at + length);
+            (end > at).then_some(end)
         }
     }
 }

@@ -178,17 +178,6 @@ impl World {
             })
     }
 
-    /// The moment of the latest change.
-    pub(super) fn last_change(&self) -> Option<Timestamp> {
-        self.changes
-            .values()
-            .flat_map(BTreeMap::values)
-            .map(|change| match change {
-                Change::Edited { at, .. } | Change::Added { at, .. } | Change::Deleted { at, .. } => *at,
-            })
-            .max()
-    }
-
     /// Puts a change in place; what was added in an earlier day stays an addition to the folder.
     pub(super) fn change(&mut self, kind: &str, id: &str, change: Change) {
         let changes = self.changes.entry(kind.to_owned()).or_default();

@@ -1,1 +1,3 @@
+//! The one integration-test binary: ways through the house.
 
+mod simulate;
