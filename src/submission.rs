@@ -19,7 +19,7 @@ pub use manifest::{Ledger, Manifest, ManifestFault, Output, Tally};
 pub use outcome::{CountSeverity, Outcome, StatusItem, StatusManifest};
 pub use parameters::{BulkSubmit, Fault as ParametersFault, StatusRequest};
 pub use receipt::{Leaf, Receipt, ReceiptFault};
-pub use signature::{public_key, sign, verify};
+pub use signature::verify;
 
 /// `Manifest::format` of this version.
 pub const FORMAT: &str = "headwater-submission/1";
