@@ -23,34 +23,30 @@ use maud::{Markup, html};
 use rusqlite::Connection;
 use serde::Deserialize;
 
-use crate::audit::Log;
-use crate::platform::clock::Clock;
-use crate::receive::store::Store;
+use crate::receive::{Records, Registry};
 
 use access::{Access, Attempts};
 use page::{Operator, Place};
 
-/// What the console stands on.
-pub struct Settings {
-    pub store: Arc<Store>,
-    /// The registry's log; a sign-in is an event in it.
-    pub log: Arc<Log>,
-    pub clock: Clock,
-    /// The registry's address as browsers see it; https makes the cookie `Secure`.
-    pub base_url: String,
+struct Console {
+    registry: Arc<Registry>,
+    attempts: Attempts,
 }
 
-struct Console {
-    settings: Settings,
-    attempts: Attempts,
+impl Console {
+    fn records(&self) -> &Records {
+        self.registry.records()
+    }
 }
 
 type Shared = Arc<Console>;
 
 /// The console's routes: `/sign-in`, `/sign-out`, `/console` and what is below it.
-pub fn router(settings: Settings) -> Router {
+///
+/// The registry's base address is taken for the one browsers see; when it is https, the session's cookie is `Secure`.
+pub fn router(registry: Arc<Registry>) -> Router {
     let console = Arc::new(Console {
-        settings,
+        registry,
         attempts: Attempts::default(),
     });
     Router::new()
@@ -61,8 +57,14 @@ pub fn router(settings: Settings) -> Router {
         .route("/console/submissions/{id}", get(submission_page))
         .route("/console/submissions/{id}/receipt", get(receipt_file))
         .route("/console/log", get(log_page))
-        .route("/console/style.css", get(|| async { asset("text/css; charset=utf-8", include_str!("console/style.css")) }))
-        .route("/console/favicon.svg", get(|| async { asset("image/svg+xml", include_str!("console/favicon.svg")) }))
+        .route(
+            "/console/style.css",
+            get(|| async { asset("text/css; charset=utf-8", include_str!("console/style.css")) }),
+        )
+        .route(
+            "/console/favicon.svg",
+            get(|| async { asset("image/svg+xml", include_str!("console/favicon.svg")) }),
+        )
         .layer(DefaultBodyLimit::max(16 << 10))
         .layer(map_response(guarded))
         .with_state(console)
@@ -70,7 +72,8 @@ pub fn router(settings: Settings) -> Router {
 
 /// What every answer says to the browser: run nothing, load from here only, be in no frame, keep no copy, tell no one.
 async fn guarded(mut response: Response) -> Response {
-    const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    const POLICY: &str =
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -82,7 +85,10 @@ async fn guarded(mut response: Response) -> Response {
     }
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    headers.insert("permissions-policy", HeaderValue::from_static("camera=(), geolocation=(), microphone=()"));
+    headers.insert(
+        "permissions-policy",
+        HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
+    );
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -111,7 +117,11 @@ where
     };
     match page {
         Some(page) => page::page(&page.title, page.place, &operator, &page.body).into_response(),
-        None => (StatusCode::NOT_FOUND, page::page("Not here", Place::Sites, &operator, &nothing_here())).into_response(),
+        None => (
+            StatusCode::NOT_FOUND,
+            page::page("Not here", Place::Sites, &operator, &nothing_here()),
+        )
+            .into_response(),
     }
 }
 
@@ -121,12 +131,16 @@ where
     T: Send + 'static,
     M: FnOnce(&Connection, jiff::Timestamp) -> Result<T, rusqlite::Error> + Send + 'static,
 {
-    let Some(session) = Access::of(console, headers) else { return Ok(None) };
-    let now = console.settings.clock.now();
+    let Some(session) = Access::of(console, headers) else {
+        return Ok(None);
+    };
+    let now = console.registry.now();
     let shared = console.clone();
     let read = tokio::task::spawn_blocking(move || {
-        shared.settings.store.read(|connection| {
-            let Some(operator) = session.operator(connection, now)? else { return Ok(None) };
+        shared.registry.store().read(|connection| {
+            let Some(operator) = session.operator(connection, now)? else {
+                return Ok(None);
+            };
             Ok(Some((operator, make(connection, now)?)))
         })
     });
@@ -156,7 +170,11 @@ fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Response {
 async fn overview_page(State(console): State<Shared>, headers: HeaderMap) -> Response {
     show(console, headers, |connection, now| {
         let body = overview::body(&reading::overview(connection)?, now);
-        Ok(Some(Page { title: "Sites".to_owned(), place: Place::Sites, body }))
+        Ok(Some(Page {
+            title: "Sites".to_owned(),
+            place: Place::Sites,
+            body,
+        }))
     })
     .await
 }
@@ -170,26 +188,41 @@ struct Part {
 
 async fn site_page(State(console): State<Shared>, headers: HeaderMap, Path(name): Path<String>, Query(part): Query<Part>) -> Response {
     show(console, headers, move |connection, now| {
-        let Some(site) = reading::site(connection, &name, part.before)? else { return Ok(None) };
+        let Some(site) = reading::site(connection, &name, part.before)? else {
+            return Ok(None);
+        };
         let body = site::body(&site, now);
-        Ok(Some(Page { title: name, place: Place::Sites, body }))
+        Ok(Some(Page {
+            title: name,
+            place: Place::Sites,
+            body,
+        }))
     })
     .await
 }
 
 async fn submission_page(State(console): State<Shared>, headers: HeaderMap, Path(id): Path<String>) -> Response {
-    let (origin, vkey) = (console.settings.log.origin().to_owned(), console.settings.log.vkey());
+    let (origin, vkey) = (console.records().log.origin().to_owned(), console.registry.log_vkey());
     show(console, headers, move |connection, now| {
-        let Some(submission) = reading::submission(connection, &id)? else { return Ok(None) };
+        let Some(submission) = reading::submission(connection, &id)? else {
+            return Ok(None);
+        };
         let body = submission::body(&submission, &origin, &vkey, now);
         let title = format!("{} no. {}", submission.summary.site, submission.summary.sequence);
-        Ok(Some(Page { title, place: Place::Sites, body }))
+        Ok(Some(Page {
+            title,
+            place: Place::Sites,
+            body,
+        }))
     })
     .await
 }
 
 async fn receipt_file(State(console): State<Shared>, headers: HeaderMap, Path(id): Path<String>) -> Response {
-    let read = looked(&console, &headers, move |connection, _| Ok(reading::submission(connection, &id)?.and_then(|s| s.receipt))).await;
+    let read = looked(&console, &headers, move |connection, _| {
+        Ok(reading::submission(connection, &id)?.and_then(|submission| submission.summary.receipt))
+    })
+    .await;
     match read {
         Ok(Some((_, Some(receipt)))) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], receipt).into_response(),
         Ok(Some((_, None))) => (StatusCode::NOT_FOUND, "there is no receipt here\n").into_response(),
@@ -199,10 +232,14 @@ async fn receipt_file(State(console): State<Shared>, headers: HeaderMap, Path(id
 }
 
 async fn log_page(State(console): State<Shared>, headers: HeaderMap, Query(part): Query<Part>) -> Response {
-    let (vkey, base_url) = (console.settings.log.vkey(), console.settings.base_url.clone());
+    let (vkey, base_url) = (console.registry.log_vkey(), console.registry.base().to_owned());
     show(console, headers, move |connection, _| {
         let body = log::body(&reading::log(connection, part.before)?, &vkey, &base_url);
-        Ok(Some(Page { title: "Audit log".to_owned(), place: Place::Log, body }))
+        Ok(Some(Page {
+            title: "Audit log".to_owned(),
+            place: Place::Log,
+            body,
+        }))
     })
     .await
 }

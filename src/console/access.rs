@@ -43,7 +43,10 @@ impl Access {
     /// Whose session it is, if it is one and not over.
     pub(super) fn operator(&self, connection: &Connection, now: Timestamp) -> Result<Option<Operator>, rusqlite::Error> {
         let name = operators::operator_of(connection, now, &self.session)?;
-        Ok(name.map(|name| Operator { name, form_token: self.form_token() }))
+        Ok(name.map(|name| Operator {
+            name,
+            form_token: self.form_token(),
+        }))
     }
 
     /// What this session's forms must carry: bound to the session, and telling nothing about it.
@@ -64,7 +67,11 @@ impl Attempts {
             times.retain(|time| later(*time, WINDOW) > now);
             !times.is_empty()
         });
-        let name = if names.len() < NAMES || names.contains_key(name) { name } else { "" };
+        let name = if names.len() < NAMES || names.contains_key(name) {
+            name
+        } else {
+            ""
+        };
         let times = names.entry(name.to_owned()).or_default();
         if times.len() >= ATTEMPTS {
             return false;
@@ -80,12 +87,16 @@ fn cookie_name(console: &Console) -> &'static str {
 }
 
 fn is_https(console: &Console) -> bool {
-    console.settings.base_url.starts_with("https://")
+    console.registry.base().starts_with("https://")
 }
 
 fn cookie(console: &Console, session: &str, life: Duration) -> String {
     let secure = if is_https(console) { "; Secure" } else { "" };
-    format!("{}={session}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", cookie_name(console), life.as_secs())
+    format!(
+        "{}={session}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+        cookie_name(console),
+        life.as_secs()
+    )
 }
 
 /// Sends a browser without a session to the form.
@@ -102,16 +113,19 @@ pub(super) struct Link {
 /// so that a mail scanner that opens the link does not use it up.
 pub(super) async fn form(Query(link): Query<Link>) -> Markup {
     match link.code {
-        Some(code) => page::outside("Sign in", &html! {
-            h1 { "Sign in" }
-            section {
-                p { "This link signs you in once." }
-                form method="post" action="/sign-in" {
-                    input type="hidden" name="code" value=(code);
-                    button { "Sign in" }
+        Some(code) => page::outside(
+            "Sign in",
+            &html! {
+                h1 { "Sign in" }
+                section {
+                    p { "This link signs you in once." }
+                    form method="post" action="/sign-in" {
+                        input type="hidden" name="code" value=(code);
+                        button { "Sign in" }
+                    }
                 }
-            }
-        }),
+            },
+        ),
         None => page::outside("Sign in", &entry(None)),
     }
 }
@@ -146,17 +160,26 @@ pub(super) async fn sign_in(State(console): State<Shared>, headers: HeaderMap, F
     }
     let (operator, secret) = match given {
         Given { code: Some(code), .. } => (None, code),
-        Given { operator: Some(operator), key: Some(key), .. } => (Some(operator.trim().to_owned()), key),
+        Given {
+            operator: Some(operator),
+            key: Some(key),
+            ..
+        } => (Some(operator.trim().to_owned()), key),
         _ => return refuse(StatusCode::BAD_REQUEST, "Give your operator name and your key."),
     };
-    let now = console.settings.clock.now();
+    let now = console.registry.now();
     if !console.attempts.may(operator.as_deref().unwrap_or_default(), now) {
-        return refuse(StatusCode::TOO_MANY_REQUESTS, "There were too many attempts. Try again in five minutes.");
+        return refuse(
+            StatusCode::TOO_MANY_REQUESTS,
+            "There were too many attempts. Try again in five minutes.",
+        );
     }
     let shared = console.clone();
     let session = tokio::task::spawn_blocking(move || {
-        shared.settings.store.write(|tx| {
-            let Some(session) = operators::sign_in(tx, &shared.settings.log, now, &secret)? else { return Ok(None) };
+        shared.registry.store().write(|tx| {
+            let Some(session) = operators::sign_in(tx, &shared.records().log, now, &secret)? else {
+                return Ok(None);
+            };
             // The name given must be the key's own; a session that is not is ended before it began.
             let owner = operators::operator_of(tx, now, &session)?.unwrap_or_default();
             if operator.is_some_and(|operator| !secret::equal(operator.as_bytes(), owner.as_bytes())) {
@@ -168,10 +191,15 @@ pub(super) async fn sign_in(State(console): State<Shared>, headers: HeaderMap, F
     });
     match session.await {
         Ok(Ok(Some(session))) => {
+            // The sign-in is an entry of the log: have it published.
+            console.registry.wake();
             let cookie = cookie(&console, &session, operators::SESSION_LIFE);
             ([(header::SET_COOKIE, cookie)], Redirect::to("/console")).into_response()
         }
-        Ok(Ok(None)) => refuse(StatusCode::FORBIDDEN, "Name and key do not belong together, or the link was used or is too old."),
+        Ok(Ok(None)) => refuse(
+            StatusCode::FORBIDDEN,
+            "Name and key do not belong together, or the link was used or is too old.",
+        ),
         Ok(Err(error)) => super::broken(&error),
         Err(error) => super::broken(&error),
     }
@@ -184,14 +212,24 @@ pub(super) struct Leaving {
 
 /// Ends the session.
 pub(super) async fn sign_out(State(console): State<Shared>, headers: HeaderMap, Form(leaving): Form<Leaving>) -> Response {
-    let Some(access) = Access::of(&console, &headers) else { return ask_to_sign_in() };
+    let Some(access) = Access::of(&console, &headers) else {
+        return ask_to_sign_in();
+    };
     if !is_from_here(&headers) || !secret::equal(leaving.token.as_bytes(), access.form_token().as_bytes()) {
-        return (StatusCode::FORBIDDEN, page::outside("Sign out", &html! { h1 { "The form came from another site" } })).into_response();
+        return (
+            StatusCode::FORBIDDEN,
+            page::outside("Sign out", &html! { h1 { "The form came from another site" } }),
+        )
+            .into_response();
     }
     let shared = console.clone();
-    let ended = tokio::task::spawn_blocking(move || shared.settings.store.write(|tx| operators::sign_out(tx, &access.session)));
+    let ended = tokio::task::spawn_blocking(move || shared.registry.store().write(|tx| operators::sign_out(tx, &access.session)));
     match ended.await {
-        Ok(Ok(())) => ([(header::SET_COOKIE, cookie(&console, "", Duration::ZERO))], Redirect::to("/sign-in")).into_response(),
+        Ok(Ok(())) => (
+            [(header::SET_COOKIE, cookie(&console, "", Duration::ZERO))],
+            Redirect::to("/sign-in"),
+        )
+            .into_response(),
         Ok(Err(error)) => super::broken(&error),
         Err(error) => super::broken(&error),
     }
@@ -234,14 +272,23 @@ mod tests {
     #[test]
     fn a_form_from_another_site_is_told_by_what_the_browser_says() {
         let check = |headers: &[(&'static str, &'static str)], expected| {
-            let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect();
             assert_eq!(is_from_here(&headers), expected, "{headers:?}");
         };
         check(&[("host", "r.example")], true);
-        check(&[("host", "r.example"), ("origin", "null"), ("sec-fetch-site", "same-origin")], true);
+        check(
+            &[("host", "r.example"), ("origin", "null"), ("sec-fetch-site", "same-origin")],
+            true,
+        );
         check(&[("host", "r.example"), ("origin", "https://r.example")], true);
         check(&[("host", "r.example"), ("origin", "https://evil.example")], false);
-        check(&[("host", "r.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")], false);
+        check(
+            &[("host", "r.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")],
+            false,
+        );
         check(&[("host", "r.example"), ("sec-fetch-site", "same-site")], false);
     }
 }

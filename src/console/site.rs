@@ -5,18 +5,20 @@ use maud::{Markup, html};
 
 use super::overview::{freshness, history};
 use super::page::{self, count, grouped};
-use super::reading::{Site, Summary};
+use super::reading::Site;
+use crate::receive::read::Submission;
 
 pub(super) fn body(site: &Site, now: Timestamp) -> Markup {
-    let line = &site.line;
+    let Site { line, .. } = site;
+    let overview = &line.site;
     html! {
-        p.trail { a href="/console" { "Sites" } " / " (line.name) }
-        h1 { (line.name) " " (freshness(line, now).badge()) @if line.suspended { " " span.state.bad { "suspended" } } }
+        p.trail { a href="/console" { "Sites" } " / " (overview.name) }
+        h1 { (overview.name) " " (freshness(line, now).badge()) @if overview.suspended { " " span.state.bad { "suspended" } } }
         p.lead { (in_words(site, now)) }
         dl.figures {
-            div { dt { "Submissions accepted" } dd { (count("submissions-accepted", line.accepted)) } }
-            div { dt { "Submissions refused" } dd { (count("submissions-refused", line.refused)) } }
-            div { dt { "Rows held" } dd { (count("rows", line.rows)) } }
+            div { dt { "Submissions accepted" } dd { (count("submissions-accepted", overview.submissions)) } }
+            div { dt { "Submissions refused" } dd { (count("submissions-refused", overview.refused)) } }
+            div { dt { "Rows held" } dd { (count("rows", overview.rows)) } }
             div { dt { "Rows in the last submissions" } dd { (history(line)) } }
         }
         section aria-labelledby="submissions" {
@@ -25,7 +27,7 @@ pub(super) fn body(site: &Site, now: Timestamp) -> Markup {
                 p.empty { "Nothing was submitted yet. At the site, " code { "headwater sync" } " makes the first run; " code { "headwater doctor" } " says why it does not work." }
             } @else { (submissions(&site.submissions)) }
             @if let Some(oldest) = site.submissions.last().filter(|_| site.more) {
-                p { a href={"/console/sites/" (line.name) "?before=" (oldest.sequence)} rel="next" { "Older submissions" } }
+                p { a href={"/console/sites/" (overview.name) "?before=" (oldest.sequence)} rel="next" { "Older submissions" } }
             }
         }
         section aria-labelledby="tables" {
@@ -35,11 +37,11 @@ pub(super) fn body(site: &Site, now: Timestamp) -> Markup {
             } @else {
                 table {
                     thead { tr { th scope="col" { "Table" } th.number scope="col" { "Rows" } th scope="col" { "Last changed" } } }
-                    tbody { @for (table, rows, changed) in &site.tables {
+                    tbody { @for held in &site.tables {
                         tr {
-                            th scope="row" { code { (table) } }
-                            td.number { data data-table=(table) value=(rows) { (grouped(*rows)) } }
-                            td { @match changed { Some(at) => (page::ago(at, now)), None => "–" } }
+                            th scope="row" { code { (held.table) } }
+                            td.number { data data-table=(held.table) value=(held.rows) { (grouped(held.rows)) } }
+                            td { @match &held.changed_at { Some(at) => (page::ago(at, now)), None => "–" } }
                         }
                     } }
                 }
@@ -54,14 +56,14 @@ fn in_words(site: &Site, now: Timestamp) -> Markup {
             "Its last accepted submission is no. " (grouped(last.sequence)) ", "
             @if let Some(at) = &last.applied_at { (page::ago(at, now)) } ". It holds the hospital's data as of " (page::at(&last.transaction_time)) "."
         }
-        None => @match &site.line.enrolled_at {
+        None => @match &site.line.site.enrolled_at {
             Some(at) => { "Enrolled " (page::ago(at, now)) "; nothing was accepted yet." }
             None => "Not enrolled yet: the site's gateway has not used its one-time code.",
         },
     } }
 }
 
-fn submissions(list: &[Summary]) -> Markup {
+fn submissions(list: &[Submission]) -> Markup {
     html! {
         div.scroll { table.cards {
             thead { tr {

@@ -5,7 +5,8 @@ use maud::{Markup, html};
 
 use super::chart::{self, Fate, Flow, Source};
 use super::page::{self, count, grouped, plural};
-use super::reading::{Reason, Submission, Summary, TableLine};
+use super::reading::Submission;
+use crate::receive::read::{self, OutcomeGroup, TableCounts};
 
 pub(super) fn body(submission: &Submission, origin: &str, vkey: &str, now: Timestamp) -> Markup {
     let summary = &submission.summary;
@@ -23,7 +24,7 @@ pub(super) fn body(submission: &Submission, origin: &str, vkey: &str, now: Times
 }
 
 /// Whether the two sums come out.
-fn balance(summary: &Summary) -> Markup {
+fn balance(summary: &read::Submission) -> Markup {
     let resources = summary.pulled == summary.mapped + summary.excluded + summary.refused;
     let rows = summary.state != "applied" || summary.released == summary.accepted + summary.rejected;
     html! { @if resources && rows { span data-balanced="yes" { "Every resource and row is accounted for." } }
@@ -35,7 +36,10 @@ fn resources(submission: &Submission) -> Markup {
     let sources: Vec<_> = submission
         .resources
         .iter()
-        .map(|(kind, tally)| Source { label: kind.clone(), parts: vec![tally.mapped, tally.excluded, tally.refused] })
+        .map(|(kind, tally)| Source {
+            label: kind.clone(),
+            parts: vec![tally.mapped, tally.excluded, tally.refused],
+        })
         .collect();
     let flow = Flow {
         id: "resources",
@@ -43,9 +47,18 @@ fn resources(submission: &Submission) -> Markup {
         unit: "resources",
         sources: &sources,
         fates: &[
-            Fate { label: "mapped", class: "good" },
-            Fate { label: "excluded", class: "calm" },
-            Fate { label: "refused", class: "bad" },
+            Fate {
+                label: "mapped",
+                class: "good",
+            },
+            Fate {
+                label: "excluded",
+                class: "calm",
+            },
+            Fate {
+                label: "refused",
+                class: "bad",
+            },
         ],
     };
     html! {
@@ -72,14 +85,26 @@ fn rows(submission: &Submission) -> Markup {
     let sources: Vec<_> = submission
         .tables
         .iter()
-        .map(|line| Source { label: line.table.clone(), parts: vec![line.accepted, line.rejected] })
+        .map(|line| Source {
+            label: line.table.clone(),
+            parts: vec![line.accepted, line.rejected],
+        })
         .collect();
     let flow = Flow {
         id: "rows",
         title: "What became of the rows at the registry",
         unit: "rows",
         sources: &sources,
-        fates: &[Fate { label: "accepted", class: "good" }, Fate { label: "rejected", class: "bad" }],
+        fates: &[
+            Fate {
+                label: "accepted",
+                class: "good",
+            },
+            Fate {
+                label: "rejected",
+                class: "bad",
+            },
+        ],
     };
     html! {
         section aria-labelledby="at-the-registry" {
@@ -99,11 +124,11 @@ fn rows(submission: &Submission) -> Markup {
 }
 
 /// The numbers that have no table to stand in.
-fn zeros(summary: &Summary) -> Markup {
+fn zeros(summary: &read::Submission) -> Markup {
     html! { " Accepted: " (count("accepted", summary.accepted)) ", rejected: " (count("rejected", summary.rejected)) "." }
 }
 
-fn tables(lines: &[TableLine], summary: &Summary) -> Markup {
+fn tables(lines: &[TableCounts], summary: &read::Submission) -> Markup {
     html! {
         div.scroll { table {
             thead { tr { th scope="col" { "Table" } @for name in ["Upserts", "Tombstones", "Accepted", "Rejected"] { th.number scope="col" { (name) } } } }
@@ -122,7 +147,7 @@ fn cell(number: u64) -> Markup {
     html! { td.number.zero[number == 0] { (grouped(number)) } }
 }
 
-fn reasons(reasons: &[Reason], summary: &Summary) -> Markup {
+fn reasons(reasons: &[OutcomeGroup], summary: &read::Submission) -> Markup {
     if summary.state != "applied" {
         return html! {};
     }
@@ -139,7 +164,7 @@ fn reasons(reasons: &[Reason], summary: &Summary) -> Markup {
                             th scope="row" { code { (reason.table) } }
                             td { @if reason.path.is_empty() { "the row itself" } @else { code { (reason.path.trim_start_matches('/')) } } }
                             td { (meaning(&reason.rule)) small { code { (reason.rule) } } }
-                            td.number { (grouped(reason.rows)) }
+                            td.number { (grouped(reason.count)) }
                         }
                     } }
                 } }
@@ -169,10 +194,10 @@ fn receipt(submission: &Submission, origin: &str, vkey: &str) -> Markup {
     html! {
         section aria-labelledby="receipt" {
             h2 id="receipt" { "Receipt" }
-            @match &submission.receipt {
+            @match &submission.summary.receipt {
                 Some(receipt) => {
                     p.note {
-                        "The site holds the same bytes. They prove that entry " @if let Some(index) = submission.leaf_index { (count("leaf", index)) " " }
+                        "The site holds the same bytes. They prove that entry " @if let Some(index) = submission.summary.leaf_index { (count("leaf", index)) " " }
                         "of the log " code { (origin) } " says what was accepted, under a checkpoint that the log signed."
                     }
                     pre tabindex="0" aria-label="Receipt text" { code data-receipt="text" { (receipt) } }
@@ -180,12 +205,12 @@ fn receipt(submission: &Submission, origin: &str, vkey: &str) -> Markup {
                     h3 { "How to verify it" }
                     ol.steps {
                         li { "Check the whole log, which every receipt's checkpoint is a part of:" pre tabindex="0" { code { "headwater audit verify --log LOG_ADDRESS \\\n  --vkey '" (vkey) "'" } } }
-                        li { "The line after " code { "extra" } " is the entry itself, in base64. It names the manifest by its SHA-256, which must be " code { (submission.manifest_sha256) } "." }
+                        li { "The line after " code { "extra" } " is the entry itself, in base64. It names the manifest by its SHA-256, which must be " code { (submission.summary.manifest_sha256) } "." }
                         li { "Any program that reads C2SP " code { "tlog-proof" } " files can check the hashes between the entry and the signed root without us." }
                     }
                 }
                 None if submission.summary.state == "refused" => p.empty {
-                    "A refused submission has no receipt." @if let Some(index) = submission.leaf_index { " That it was refused is entry " (count("leaf", index)) " of the log." }
+                    "A refused submission has no receipt." @if let Some(index) = submission.summary.leaf_index { " That it was refused is entry " (count("leaf", index)) " of the log." }
                 },
                 None => p.empty { "The receipt is written in the same step as the rows." },
             }
@@ -199,7 +224,7 @@ fn facts(submission: &Submission) -> Markup {
             h2 id="made" { "How it was made" }
             dl.facts {
                 dt { "Submission" } dd { code { (submission.summary.id) } }
-                dt { "Manifest SHA-256" } dd { code { (submission.manifest_sha256) } }
+                dt { "Manifest SHA-256" } dd { code { (submission.summary.manifest_sha256) } }
                 @if let Some(manifest) = &submission.manifest {
                     dt { "Model" } dd { (manifest.model) " " code { (short(&manifest.model_digest)) } }
                     dt { "Mapping" } dd { code { (short(&manifest.mapping_digest)) } }
