@@ -93,7 +93,9 @@ fn thick(value: u64, scale: f64) -> f64 {
 
 fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
     let totals: Vec<u64> = flow.sources.iter().map(|source| source.parts.iter().sum()).collect();
-    let fates: Vec<u64> = (0..flow.fates.len()).map(|fate| flow.sources.iter().map(|source| source.parts[fate]).sum()).collect();
+    let fates: Vec<u64> = (0..flow.fates.len())
+        .map(|fate| flow.sources.iter().map(|source| source.parts[fate]).sum())
+        .collect();
     let all: u64 = totals.iter().sum();
     let scale = BANDS / all.max(1) as f64;
     let (mut lefts, left_height) = stack(&totals, scale);
@@ -117,9 +119,16 @@ fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
             inn[f].y += thickness;
         }
     }
-    let said = flow.fates.iter().zip(&fates).map(|(fate, value)| format!("{} {}", grouped(*value), fate.label));
+    let said = flow
+        .fates
+        .iter()
+        .zip(&fates)
+        .map(|(fate, value)| format!("{} {}", grouped(*value), fate.label));
     let said = format!("Of {} {}: {}.", grouped(all), flow.unit, said.collect::<Vec<_>>().join(", "));
-    let (title_id, said_id) = (format!("{}-{}-title", flow.id, size.class), format!("{}-{}-desc", flow.id, size.class));
+    let (title_id, said_id) = (
+        format!("{}-{}-title", flow.id, size.class),
+        format!("{}-{}-desc", flow.id, size.class),
+    );
     html! {
         svg.flow.(size.class) viewBox=(format!("0 0 {:.0} {height:.0}", size.width)) role="img" aria-labelledby={(title_id) " " (said_id)} {
             title id=(title_id) { (flow.title) }
@@ -140,11 +149,17 @@ fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
 fn band(x1: f64, y1: f64, x2: f64, y2: f64, thickness: f64) -> String {
     let middle = f64::midpoint(x1, x2);
     let (b1, b2) = (y1 + thickness, y2 + thickness);
-    format!("M{x1:.1} {y1:.1}C{middle:.1} {y1:.1} {middle:.1} {y2:.1} {x2:.1} {y2:.1}V{b2:.1}C{middle:.1} {b2:.1} {middle:.1} {b1:.1} {x1:.1} {b1:.1}Z")
+    format!(
+        "M{x1:.1} {y1:.1}C{middle:.1} {y1:.1} {middle:.1} {y2:.1} {x2:.1} {y2:.1}V{b2:.1}C{middle:.1} {b2:.1} {middle:.1} {b1:.1} {x1:.1} {b1:.1}Z"
+    )
 }
 
 fn bar(x: f64, place: Place, class: &str) -> Markup {
-    let (y, height) = if place.height == 0.0 { (place.y - 1.0, 2.0) } else { (place.y, place.height) };
+    let (y, height) = if place.height == 0.0 {
+        (place.y - 1.0, 2.0)
+    } else {
+        (place.y, place.height)
+    };
     html! { rect class={"fill-" (class)} x=(format!("{x:.1}")) y=(format!("{y:.1}")) width=(BAR) height=(format!("{height:.1}")) rx="2" {} }
 }
 
@@ -170,7 +185,12 @@ pub(super) fn bars(title: &str, values: &[(u64, u64)]) -> Markup {
     const STEP: f64 = 10.0;
     const PLACES: usize = 14;
     let values = &values[values.len().saturating_sub(PLACES)..];
-    let most = values.iter().map(|(accepted, rejected)| accepted + rejected).max().unwrap_or(0).max(1) as f64;
+    let most = values
+        .iter()
+        .map(|(accepted, rejected)| accepted + rejected)
+        .max()
+        .unwrap_or(0)
+        .max(1) as f64;
     let first = (PLACES - values.len()) as f64 * STEP;
     html! {
         svg.bars viewBox=(format!("0 0 {} {HEIGHT}", PLACES as f64 * STEP)) preserveAspectRatio="none" role="img" aria-label=(title) {
@@ -195,16 +215,33 @@ mod tests {
     use super::*;
 
     fn drawn(parts: &[(&str, [u64; 3])]) -> String {
-        let sources: Vec<_> = parts.iter().map(|(label, parts)| Source { label: (*label).to_owned(), parts: parts.to_vec() }).collect();
+        let sources: Vec<_> = parts
+            .iter()
+            .map(|(label, parts)| Source {
+                label: (*label).to_owned(),
+                parts: parts.to_vec(),
+            })
+            .collect();
         let fates = ["mapped", "excluded", "refused"].map(|label| Fate { label, class: "good" });
-        flow(&Flow { id: "f", title: "t", unit: "resources", sources: &sources, fates: &fates }).into_string()
+        flow(&Flow {
+            id: "f",
+            title: "t",
+            unit: "resources",
+            sources: &sources,
+            fates: &fates,
+        })
+        .into_string()
     }
 
     #[test]
     fn a_flow_says_its_sums_in_words() {
         let svg = drawn(&[("Patient", [1000, 0, 2]), ("Observation", [5, 1, 0])]);
         assert!(svg.contains("Of 1,008 resources: 1,005 mapped, 1 excluded, 2 refused."), "{svg}");
-        assert_eq!(svg.matches("<path").count(), 2 * 4, "one band for each part that is not nothing, in both sizes");
+        assert_eq!(
+            svg.matches("<path").count(),
+            2 * 4,
+            "one band for each part that is not nothing, in both sizes"
+        );
     }
 
     #[test]
@@ -220,7 +257,10 @@ mod tests {
         let svg = drawn(&[("<b>&</b>", [1, 0, 0]), ("MedicationAdministrationRequestOrder", [1, 0, 0])]);
         assert!(!svg.contains("<b>"));
         assert!(svg.contains("MedicationAdm…"));
-        assert!(svg.contains("MedicationAdministrationRequestOrder to mapped"), "the whole name stands in the title");
+        assert!(
+            svg.contains("MedicationAdministrationRequestOrder to mapped"),
+            "the whole name stands in the title"
+        );
     }
 
     #[test]

@@ -161,7 +161,10 @@ impl Access {
 }
 
 /// A NumericDate's whole second, rounded up; far beyond any assertion's limit when it is no such number.
-#[expect(clippy::cast_possible_truncation, reason = "the cast saturates and the limit check refuses both ends")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates and the limit check refuses both ends"
+)]
 fn exp_second(exp: f64) -> i64 {
     exp.ceil() as i64
 }

@@ -134,7 +134,8 @@ struct Statements<'t> {
 impl<'t> Statements<'t> {
     fn prepare(tx: &'t Transaction<'_>) -> Result<Self, rusqlite::Error> {
         Ok(Self {
-            insert: tx.prepare("INSERT OR IGNORE INTO cdm_row (table_name, site, row_key, body, submission) VALUES (?1, ?2, ?3, ?4, ?5)")?,
+            insert: tx
+                .prepare("INSERT OR IGNORE INTO cdm_row (table_name, site, row_key, body, submission) VALUES (?1, ?2, ?3, ?4, ?5)")?,
             update: tx.prepare(
                 "UPDATE cdm_row SET body = ?4, submission = ?5
                  WHERE table_name = ?1 AND site = ?2 AND row_key = ?3 AND submission <> ?5",

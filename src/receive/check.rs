@@ -56,7 +56,11 @@ impl ModelCheck {
         let mut files = Vec::new();
         for entry in entries {
             let path = entry.map_err(|_| fault("its folder cannot be listed".into()))?.path();
-            let Some(file) = path.file_name().and_then(|file| file.to_str()).filter(|file| file.ends_with(".schema.json")) else {
+            let Some(file) = path
+                .file_name()
+                .and_then(|file| file.to_str())
+                .filter(|file| file.ends_with(".schema.json"))
+            else {
                 continue;
             };
             let text = std::fs::read_to_string(&path).map_err(|_| fault(format!("file `{file}` cannot be read")))?;
@@ -119,7 +123,11 @@ impl TableCheck {
             Some(Value::Number(number)) => number.to_string() == key,
             _ => false,
         };
-        if same { Ok(()) } else { Err(fault("key", format!("/{}", self.key))) }
+        if same {
+            Ok(())
+        } else {
+            Err(fault("key", format!("/{}", self.key)))
+        }
     }
 
     fn first_fault(&self, row: &Value) -> RowFault {

@@ -187,7 +187,9 @@ impl ChunkWriter {
     /// # Errors: `WrongDigest` when its bytes are not those its name says; nothing stays then.
     pub(super) fn finish(self) -> Result<(), Fault> {
         if hex(&self.hash.finish()) != self.sha256 {
-            return Err(Fault::WrongDigest("the chunk's bytes do not have the SHA-256 that its name says; send it again"));
+            return Err(Fault::WrongDigest(
+                "the chunk's bytes do not have the SHA-256 that its name says; send it again",
+            ));
         }
         Ok(self.file.finish()?)
     }
@@ -284,6 +286,9 @@ mod tests {
         let files = FileDrop::open(dir.path()).unwrap();
         files.put_manifest(&id(1, "a"), b"one", &|_| false).unwrap();
         files.put_manifest(&id(1, "a"), b"one", &|_| false).unwrap();
-        assert!(matches!(files.put_manifest(&id(1, "a"), b"two", &|_| false), Err(Fault::Conflict(_))));
+        assert!(matches!(
+            files.put_manifest(&id(1, "a"), b"two", &|_| false),
+            Err(Fault::Conflict(_))
+        ));
     }
 }

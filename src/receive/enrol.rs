@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::access::algorithm;
+use super::event;
 use super::fault::Fault;
 use super::store::{self, Site, stamp};
-use super::event;
 use crate::audit;
 use crate::platform::clock::later;
 use crate::platform::random;
@@ -90,7 +90,9 @@ pub(super) fn enrol(tx: &Transaction<'_>, log: &audit::Log, now: Timestamp, enro
         )
         .optional()?;
     let refused = Fault::Forbidden("the enrolment code is not known, was used or is older than 15 minutes; ask for a new one");
-    let Some((name, expires_at, used_at)) = code else { return Err(refused) };
+    let Some((name, expires_at, used_at)) = code else {
+        return Err(refused);
+    };
     if expires_at <= stamp(now) || enrolment.site_name.as_ref().is_some_and(|given| *given != name) {
         return Err(refused);
     }
@@ -121,7 +123,10 @@ pub(super) fn enrol(tx: &Transaction<'_>, log: &audit::Log, now: Timestamp, enro
 /// The JWK's public members in one form; nothing else is stored.
 fn public_jwk(given: &Value) -> Result<String, Fault> {
     let wrong = |what: &str| Fault::Malformed(format!("jwk: {what}"));
-    if ["d", "p", "q", "dp", "dq", "qi", "k"].iter().any(|member| given.get(member).is_some()) {
+    if ["d", "p", "q", "dp", "dq", "qi", "k"]
+        .iter()
+        .any(|member| given.get(member).is_some())
+    {
         return Err(wrong("holds a private key; keep it, make a new one and send its public half"));
     }
     let jwk: Jwk = serde_json::from_value(given.clone()).map_err(|_| wrong("is no JSON Web Key"))?;

@@ -61,7 +61,11 @@ fn write_csv(table: &Table, site: &str, body: &str, out: &mut dyn Write) -> io::
 
 /// Text quoted for RFC 4180; what a spreadsheet would take for a formula gets an apostrophe in front (ASVS 5.0, 1.2.10).
 fn csv_text(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']) { "'" } else { "" };
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']) {
+        "'"
+    } else {
+        ""
+    };
     if guard.is_empty() && !text.contains(['"', ',', '\n', '\r']) {
         return text.to_owned();
     }

@@ -261,9 +261,11 @@ impl Registry {
     fn apply(&self, id: &str) -> Result<(), Fault> {
         let row: Option<(Vec<u8>, String)> = self.store().read(|connection| {
             connection
-                .query_row("SELECT manifest, signature FROM submission WHERE id = ?1 AND state = 'received'", [id], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
+                .query_row(
+                    "SELECT manifest, signature FROM submission WHERE id = ?1 AND state = 'received'",
+                    [id],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
                 .optional()
         })?;
         let Some((bytes, signature)) = row else { return Ok(()) };
@@ -278,7 +280,12 @@ impl Registry {
         };
         match self.store().write(|tx| applying.apply(tx, &manifest)) {
             Ok(()) => {
-                tracing::info!(site = manifest.site, submission = id, rows = manifest.ledger.released, "applied submission `{id}`");
+                tracing::info!(
+                    site = manifest.site,
+                    submission = id,
+                    rows = manifest.ledger.released,
+                    "applied submission `{id}`"
+                );
                 // After the commit: what is lost here is only room on the disk, and the next submission clears it.
                 if let Some(id) = SubmissionId::parse(id)
                     && let Err(fault) = self.files.clear(&id)
@@ -312,7 +319,11 @@ impl Registry {
                 }
                 Err(Fault::Stopping) => return,
                 Err(fault) => {
-                    tracing::error!("could not apply what was received, trying again in {} s: {}", wait.as_secs(), chain(&fault));
+                    tracing::error!(
+                        "could not apply what was received, trying again in {} s: {}",
+                        wait.as_secs(),
+                        chain(&fault)
+                    );
                     self.records.clock.sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(60));
                 }

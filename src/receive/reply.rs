@@ -72,7 +72,9 @@ pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
 pub(super) fn typed(status: StatusCode, kind: HeaderValue, body: impl IntoResponse) -> Response {
     let mut response = (status, body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -51,7 +51,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Registry) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
     let registry = Arc::clone(registry);
-    tokio::task::spawn_blocking(move || work(&registry)).await.map_err(|_| Fault::BrokeOff)?
+    tokio::task::spawn_blocking(move || work(&registry))
+        .await
+        .map_err(|_| Fault::BrokeOff)?
 }
 
 /// Runs `work` for the site whose token came with the request.
@@ -60,9 +62,14 @@ async fn as_site<T: Send + 'static>(
     headers: &HeaderMap,
     work: impl FnOnce(&Registry, Site) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let authorization = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     blocking(registry, move |registry| {
-        let site = registry.access().site_of(registry.store(), authorization.as_deref(), registry.now())?;
+        let site = registry
+            .access()
+            .site_of(registry.store(), authorization.as_deref(), registry.now())?;
         work(registry, site)
     })
     .await
@@ -108,8 +115,8 @@ async fn token(State(registry): Shared, form: Result<Form<TokenForm>, axum::extr
 
 async fn enrol(State(registry): Shared, body: Body) -> Result<Response, Fault> {
     let bytes = whole(body, PARAMETERS_MAX_BYTES).await?;
-    let enrolment: Enrolment = serde_json::from_slice(&bytes)
-        .map_err(|_| Fault::Malformed("the body is not JSON with code, jwk and manifest_key".into()))?;
+    let enrolment: Enrolment =
+        serde_json::from_slice(&bytes).map_err(|_| Fault::Malformed("the body is not JSON with code, jwk and manifest_key".into()))?;
     let enrolled = blocking(&registry, move |registry| registry.enrol(&enrolment)).await?;
     Ok(reply::json(StatusCode::OK, &enrolled))
 }
@@ -124,7 +131,11 @@ enum Admission {
 fn admission(registry: &Registry, id: &SubmissionId) -> Result<Admission, Fault> {
     let applied: Option<Vec<u8>> = registry.store().read(|connection| {
         connection
-            .query_row("SELECT manifest FROM submission WHERE id = ?1 AND state = 'applied'", [id.to_string()], |row| row.get(0))
+            .query_row(
+                "SELECT manifest FROM submission WHERE id = ?1 AND state = 'applied'",
+                [id.to_string()],
+                |row| row.get(0),
+            )
             .optional()
     })?;
     Ok(match applied.and_then(|bytes| Manifest::read(&bytes).ok()) {
@@ -141,7 +152,8 @@ fn must_stay(registry: &Registry, id: &str) -> bool {
 
 fn applied_has(manifest: &Manifest, sha256: &str) -> Result<(), Fault> {
     let had = manifest.output.iter().any(|output| output.sha256 == sha256);
-    had.then_some(()).ok_or(Fault::NotFound("the submission is applied and had no such chunk"))
+    had.then_some(())
+        .ok_or(Fault::NotFound("the submission is applied and had no such chunk"))
 }
 
 async fn head_chunk(State(registry): Shared, Path((id, sha256)): Path<(String, String)>, headers: HeaderMap) -> Result<Response, Fault> {
@@ -226,7 +238,9 @@ async fn put_manifest(State(registry): Shared, Path(id): Path<String>, headers: 
     blocking(&registry, move |registry| {
         if let Admission::Applied(manifest) = admission(registry, &id)? {
             let same = manifest.bytes() == bytes;
-            return same.then_some(()).ok_or_else(|| Fault::Conflict("the submission has another manifest already".into()));
+            return same
+                .then_some(())
+                .ok_or_else(|| Fault::Conflict("the submission has another manifest already".into()));
         }
         if registry.files().manifest(&id)?.is_some_and(|there| there != bytes) {
             return Err(Fault::Conflict("the submission has another manifest already".into()));
@@ -260,7 +274,10 @@ async fn bulk_submit_status(State(registry): Shared, headers: HeaderMap, body: B
     }
     let known = {
         let id = id.to_string();
-        blocking(&registry, move |registry| registry.store().read(|connection| store::state(connection, &id))).await?
+        blocking(&registry, move |registry| {
+            registry.store().read(|connection| store::state(connection, &id))
+        })
+        .await?
     };
     known.ok_or(UNKNOWN)?;
     let place = format!("{}/fhir/submit-status/{id}", registry.base());
@@ -281,9 +298,13 @@ async fn submit_status(State(registry): Shared, Path(id): Path<String>, headers:
                 let state = store::state(connection, &id)?;
                 let numbers = connection
                     .prepare("SELECT released, transaction_time, rejected FROM submission WHERE id = ?1")?
-                    .query_row([&id], |row| Ok((store::count(row, 0)?, row.get::<_, String>(1)?, store::count(row, 2)?)))
+                    .query_row([&id], |row| {
+                        Ok((store::count(row, 0)?, row.get::<_, String>(1)?, store::count(row, 2)?))
+                    })
                     .optional()?;
-                Ok(state.zip(numbers).map(|(state, (released, time, rejected))| (state, id.clone(), released, time, rejected)))
+                Ok(state
+                    .zip(numbers)
+                    .map(|(state, (released, time, rejected))| (state, id.clone(), released, time, rejected)))
             })?
             .ok_or(UNKNOWN)
     })
@@ -320,7 +341,11 @@ async fn submission_receipt(State(registry): Shared, Path(id): Path<String>, hea
         receipt.flatten().ok_or(Fault::NotFound("the submission has no receipt"))
     })
     .await?;
-    Ok(reply::typed(StatusCode::OK, HeaderValue::from_static("text/plain; charset=utf-8"), receipt))
+    Ok(reply::typed(
+        StatusCode::OK,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+        receipt,
+    ))
 }
 
 async fn submission_outcome(State(registry): Shared, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
@@ -337,9 +362,16 @@ async fn submission_outcome(State(registry): Shared, Path(id): Path<String>, hea
     let pages = stream::try_unfold((registry, id, 0), |(registry, id, after)| async move {
         let read = {
             let id = id.clone();
-            blocking(&registry, move |registry| registry.store().read(|connection| outcome::page(connection, &id, after))).await?
+            blocking(&registry, move |registry| {
+                registry.store().read(|connection| outcome::page(connection, &id, after))
+            })
+            .await?
         };
         Ok::<_, Fault>(read.map(|(text, last)| (text, (registry, id, last))))
     });
-    Ok(reply::typed(StatusCode::OK, HeaderValue::from_static("application/fhir+ndjson"), Body::from_stream(pages)))
+    Ok(reply::typed(
+        StatusCode::OK,
+        HeaderValue::from_static("application/fhir+ndjson"),
+        Body::from_stream(pages),
+    ))
 }

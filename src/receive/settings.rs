@@ -78,7 +78,9 @@ impl Settings {
     /// # Errors: every fault, with its key's path.
     pub fn read(dir: &Path, text: &str) -> Result<Self, Vec<SettingsFault>> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            let line = error
+                .span()
+                .map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             vec![SettingsFault {
                 key: "registry.toml".into(),
                 fault: format!("is not TOML at line {line}: {}", error.message()),
@@ -97,13 +99,19 @@ impl Settings {
         });
         let base_url = keys.text("base_url");
         if base_url.as_deref().is_some_and(|url| !is_base_url(url)) {
-            keys.fault("base_url", "is not http:// or https:// with a host, without query and without a slash at its end");
+            keys.fault(
+                "base_url",
+                "is not http:// or https:// with a host, without query and without a slash at its end",
+            );
         }
         let mut folder = |name: &str, default: &str| dir.join(keys.text(name).unwrap_or_else(|| default.to_owned()));
         let (data, key_dir, models) = (folder("data", "data"), folder("keys", "keys"), folder("models", "profiles"));
         let log_origin = keys.text("log_origin").unwrap_or_default();
         if log_origin.is_empty() || log_origin.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+') {
-            keys.fault("log_origin", "is missing, or holds white space or `+`; it is the log's name for ever");
+            keys.fault(
+                "log_origin",
+                "is missing, or holds white space or `+`; it is the log's name for ever",
+            );
         }
         let accept = read_accept(&mut keys);
         keys.nothing_left();
@@ -274,7 +282,14 @@ mod tests {
         for good in ["http://127.0.0.1:8480", "https://r.example/hub"] {
             assert!(is_base_url(good), "{good}");
         }
-        for bad in ["r.example", "https://r.example/", "https://u@r.example", "https://r.example?x", "https://r/#x", "file:///x"] {
+        for bad in [
+            "r.example",
+            "https://r.example/",
+            "https://u@r.example",
+            "https://r.example?x",
+            "https://r/#x",
+            "file:///x",
+        ] {
             assert!(!is_base_url(bad), "{bad}");
         }
     }

@@ -187,7 +187,10 @@ pub(super) fn refuse(tx: &Transaction<'_>, log: &audit::Log, now: Timestamp, car
     let mut leaf = leaf(tx, now, card.manifest, "submission-refused")?;
     leaf.reason = Some(reason.to_owned());
     let appended = log.append(tx, &leaf.bytes())?;
-    tx.execute("UPDATE submission SET leaf_index = ?2 WHERE id = ?1", params![id, int(appended.index)])?;
+    tx.execute(
+        "UPDATE submission SET leaf_index = ?2 WHERE id = ?1",
+        params![id, int(appended.index)],
+    )?;
     tracing::warn!(site = card.manifest.site, submission = id, "refused submission `{id}`: {reason}");
     Ok(())
 }
