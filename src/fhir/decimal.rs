@@ -304,7 +304,10 @@ mod tests {
         assert_eq!(number("1.0").sub(number("0.9")), Some(number("0.1")));
         assert_eq!(number("0.1").mul(number("0.1")), Some(number("0.01")));
         assert_eq!(number("3").div(number("2")), Some(number("1.5")));
-        assert_eq!(number("2").div(number("3")).map(|n| n.to_string()), Some("0.6666666666666667".into()));
+        assert_eq!(
+            number("2").div(number("3")).map(|n| n.to_string()),
+            Some("0.6666666666666667".into())
+        );
         assert_eq!(number("1").div(Decimal::ZERO), None);
         assert_eq!(number("-7").rem(number("2")), Some(number("-1")));
         assert_eq!(number("5.5").div_whole(number("0.7")), Some(7));
@@ -314,7 +317,10 @@ mod tests {
     fn rounding_is_half_away_from_zero_and_floors_go_down() {
         assert_eq!(number("1.25").round(1), Some(number("1.3")));
         assert_eq!(number("-1.25").round(1), Some(number("-1.3")));
-        assert_eq!((number("-1.5").floor(), number("-1.5").ceiling(), number("-1.5").truncate()), (-2, -1, -1));
+        assert_eq!(
+            (number("-1.5").floor(), number("-1.5").ceiling(), number("-1.5").truncate()),
+            (-2, -1, -1)
+        );
     }
 
     #[test]

@@ -24,12 +24,22 @@ pub enum Expr {
     /// `{}`
     Empty,
     /// `head.step.step`; without a head the steps begin at `$this`.
-    Path { head: Option<Box<Expr>>, steps: Vec<Step> },
+    Path {
+        head: Option<Box<Expr>>,
+        steps: Vec<Step>,
+    },
     /// `first op rest op rest`, all of one precedence, from left to right.
-    Chain { first: Box<Expr>, rest: Vec<(Operator, At, Expr)> },
+    Chain {
+        first: Box<Expr>,
+        rest: Vec<(Operator, At, Expr)>,
+    },
     Negate(Box<Expr>, At),
     /// `operand is Type`, `operand as Type`
-    TypeTest { operand: Box<Expr>, keep: bool, type_name: TypeName },
+    TypeTest {
+        operand: Box<Expr>,
+        keep: bool,
+        type_name: TypeName,
+    },
 }
 
 #[derive(Debug)]

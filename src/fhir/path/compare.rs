@@ -150,7 +150,11 @@ pub fn same_unit(a: Decimal, a_unit: &str, b: Decimal, b_unit: &str) -> Option<(
 
 /// Kind and size of the units that need no table: calendar words, times, lengths and masses of UCUM.
 fn unit_factor(unit: &str) -> Option<(&'static str, Decimal)> {
-    let singular = if is_calendar_unit(unit) { unit.strip_suffix('s').unwrap_or(unit) } else { unit };
+    let singular = if is_calendar_unit(unit) {
+        unit.strip_suffix('s').unwrap_or(unit)
+    } else {
+        unit
+    };
     let whole = |kind, factor: i64| Some((kind, Decimal::from(factor)));
     let part = |kind, places| Some((kind, Decimal::new(1, places)));
     match singular {
@@ -190,7 +194,9 @@ fn nodes_equal(a: Node<'_, '_>, b: Node<'_, '_>, loose: bool) -> bool {
         Kind::Number => a.raw() == b.raw() || Decimal::parse(a.raw()).is_some_and(|number| Some(number) == Decimal::parse(b.raw())),
         Kind::String if loose => same_words(&a.text(), &b.text()),
         Kind::String => a.raw() == b.raw() || a.text() == b.text(),
-        Kind::Array if !loose => a.children().count() == b.children().count() && a.children().zip(b.children()).all(|(a, b)| nodes_equal(a, b, loose)),
+        Kind::Array if !loose => {
+            a.children().count() == b.children().count() && a.children().zip(b.children()).all(|(a, b)| nodes_equal(a, b, loose))
+        }
         Kind::Array => {
             let mut free: Vec<_> = b.children().collect();
             let all = a.children().all(|a| match free.iter().position(|b| nodes_equal(a, *b, loose)) {

@@ -133,7 +133,10 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             return Ok(Collection::None);
         };
         Ok(Collection::One(match item.clone().plain() {
-            Item::Integer(number) => Item::Integer(number.checked_neg().ok_or(Fault { rule: "the number is out of range", at })?),
+            Item::Integer(number) => Item::Integer(number.checked_neg().ok_or(Fault {
+                rule: "the number is out of range",
+                at,
+            })?),
             Item::Decimal(number) => Item::Decimal(number.negated()),
             Item::Quantity(number, unit) => Item::Quantity(number.negated(), unit),
             _ => {
@@ -233,7 +236,11 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             }
             Operator::Union => self.distinct(left, right, at)?,
             Operator::In | Operator::Contains => {
-                let (item, all) = if operator == Operator::In { (&left, &right) } else { (&right, &left) };
+                let (item, all) = if operator == Operator::In {
+                    (&left, &right)
+                } else {
+                    (&right, &left)
+                };
                 match single(item, at)? {
                     None => Collection::None,
                     Some(item) => boolean(Some(contains(all, item))),

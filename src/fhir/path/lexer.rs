@@ -4,7 +4,7 @@ use super::PathError;
 use super::temporal::Temporal;
 use crate::fhir::decimal::Decimal;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Token {
     /// A name; `true` when it stood in backticks.
     Name(String, bool),
@@ -28,7 +28,7 @@ pub fn tokens(source: &str) -> Result<Vec<(Token, usize)>, PathError> {
         lexer.skip_blank()?;
         let start = lexer.at;
         let token = lexer.next()?;
-        let end = token == Token::End;
+        let end = matches!(token, Token::End);
         all.push((token, start));
         if end {
             return Ok(all);
@@ -112,9 +112,7 @@ impl<'s> Lexer<'s> {
 
     fn word(&mut self) -> &'s str {
         let rest = self.rest();
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
         self.at += end;
         &rest[..end]
     }

@@ -13,7 +13,9 @@ pub fn arithmetic<'t, 'a>(operator: Operator, a: Item<'t, 'a>, b: Item<'t, 'a>) 
     match (&a, &b) {
         (Item::Integer(x), Item::Integer(y)) => integers(operator, *x, *y),
         (Item::Integer(_) | Item::Decimal(_), Item::Integer(_) | Item::Decimal(_)) => {
-            let (Some(x), Some(y)) = (a.as_decimal(), b.as_decimal()) else { return Err(SORTS) };
+            let (Some(x), Some(y)) = (a.as_decimal(), b.as_decimal()) else {
+                return Err(SORTS);
+            };
             decimals(operator, x, y)
         }
         (Item::Text(x), Item::Text(y)) if operator == Operator::Add => Ok(Some(Item::Text(format!("{}{}", &**x, &**y).into()))),
@@ -66,7 +68,9 @@ fn quantities<'t, 'a>(operator: Operator, a: &Item<'t, 'a>, b: &Item<'t, 'a>) ->
         Item::Quantity(number, unit) => Some((*number, unit.clone())),
         _ => item.as_decimal().map(|number| (number, Text::Expression("1"))),
     };
-    let (Some((x, x_unit)), Some((y, y_unit))) = (side(a), side(b)) else { return Err(SORTS) };
+    let (Some((x, x_unit)), Some((y, y_unit))) = (side(a), side(b)) else {
+        return Err(SORTS);
+    };
     match operator {
         Operator::Add | Operator::Subtract => {
             if *x_unit == *y_unit {
@@ -74,8 +78,12 @@ fn quantities<'t, 'a>(operator: Operator, a: &Item<'t, 'a>, b: &Item<'t, 'a>) ->
                 return sum.map(|sum| Some(Item::Quantity(sum, x_unit))).ok_or(RANGE);
             }
             // The answer is in the unit of the left side where both say the same kind of thing.
-            let Some((_, in_base)) = same_unit(x, &x_unit, y, &y_unit) else { return Ok(None) };
-            let Some((factor, _)) = same_unit(Decimal::from(1), &x_unit, y, &y_unit) else { return Ok(None) };
+            let Some((_, in_base)) = same_unit(x, &x_unit, y, &y_unit) else {
+                return Ok(None);
+            };
+            let Some((factor, _)) = same_unit(Decimal::from(1), &x_unit, y, &y_unit) else {
+                return Ok(None);
+            };
             let y = in_base.div(factor).ok_or(RANGE)?;
             let sum = if operator == Operator::Add { x.add(y) } else { x.sub(y) };
             sum.map(|sum| Some(Item::Quantity(sum, x_unit))).ok_or(RANGE)

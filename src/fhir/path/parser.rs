@@ -3,7 +3,7 @@
 
 use regex::RegexBuilder;
 
-use super::ast::{Call, Expr, Literal, Member, Operator, Step, TYPE_BINDING, TypeName, Variable};
+use super::ast::{Call, Expr, Literal, Member, Operator, Step, TYPE_BINDING, TypeName};
 use super::function::{Arguments, Function, IMPURE};
 use super::lexer::{Token, tokens};
 use super::{Names, PathError};
@@ -290,8 +290,22 @@ impl Parser<'_> {
     /// `4 'mg'`, `4 days`: the unit after a number.
     fn unit(&mut self) -> Option<String> {
         const CALENDAR: [&str; 16] = [
-            "year", "years", "month", "months", "week", "weeks", "day", "days", "hour", "hours", "minute", "minutes", "second", "seconds",
-            "millisecond", "milliseconds",
+            "year",
+            "years",
+            "month",
+            "months",
+            "week",
+            "weeks",
+            "day",
+            "days",
+            "hour",
+            "hours",
+            "minute",
+            "minutes",
+            "second",
+            "seconds",
+            "millisecond",
+            "milliseconds",
         ];
         let unit = match self.peek() {
             Token::Text(unit) => unit.clone(),
@@ -336,7 +350,10 @@ impl Parser<'_> {
 
     fn call(&mut self, name: &str, at: u32) -> Result<Primary, PathError> {
         if self.names.pure && IMPURE.contains(&name) {
-            return self.fault_at(at, format!("`{name}()` is not allowed here: the same input must always give the same answer"));
+            return self.fault_at(
+                at,
+                format!("`{name}()` is not allowed here: the same input must always give the same answer"),
+            );
         }
         let Some(function) = Function::of(name) else {
             return self.fault_at(at, format!("`{name}()` is not a function known here"));
@@ -368,7 +385,11 @@ impl Parser<'_> {
         }
         let (least, most) = function.arity();
         if count < least || count > most {
-            let expected = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            let expected = if least == most {
+                least.to_string()
+            } else {
+                format!("{least} to {most}")
+            };
             return self.fault_at(at, format!("`{name}()` takes {expected} argument(s), not {count}"));
         }
         if let (Function::Matches | Function::MatchesFull | Function::ReplaceMatches, Some(Expr::Literal(Literal::Text(pattern)))) =
@@ -415,9 +436,10 @@ enum Primary {
 
 /// An element name with its interned forms.
 pub fn member(text: String, at: u32) -> Member {
+    let name = Name::of(&text);
     Member {
-        name: Name::of(&text),
-        under: Name::of(&format!("_{text}")),
+        under: name.companion(),
+        name,
         text,
         at,
     }

@@ -215,7 +215,11 @@ impl Temporal {
         if self.sort == Sort::Time {
             return None;
         }
-        let months = if self.precision == Precision::Year { months / 12 * 12 } else { months };
+        let months = if self.precision == Precision::Year {
+            months / 12 * 12
+        } else {
+            months
+        };
         let total = i64::from(self.year) * 12 + i64::from(self.month) - 1 + months;
         let mut moved = self;
         moved.year = i32::try_from(total.div_euclid(12)).ok().filter(|year| (1..=9999).contains(year))?;
@@ -246,7 +250,11 @@ impl Temporal {
 
     fn plus_milliseconds(self, milliseconds: i128) -> Option<Self> {
         let second_of_day = i128::from(self.hour) * 3600 + i128::from(self.minute) * 60 + i128::from(self.second);
-        let days = if self.sort == Sort::Time { 0 } else { days_from_civil(self.year, self.month, self.day) };
+        let days = if self.sort == Sort::Time {
+            0
+        } else {
+            days_from_civil(self.year, self.month, self.day)
+        };
         let total = (i128::from(days) * 86_400 + second_of_day) * 1_000_000_000 + i128::from(self.nanosecond) + milliseconds * 1_000_000;
         let (days, rest) = (total.div_euclid(86_400_000_000_000), total.rem_euclid(86_400_000_000_000));
         let mut moved = self;
@@ -358,7 +366,13 @@ mod tests {
 
     #[test]
     fn the_written_precision_is_printed_again() {
-        for text in ["2024", "2024-02", "2024-02-29", "2024-02-29T10:11:12.120+02:00", "2024-02-29T10:11Z"] {
+        for text in [
+            "2024",
+            "2024-02",
+            "2024-02-29",
+            "2024-02-29T10:11:12.120+02:00",
+            "2024-02-29T10:11Z",
+        ] {
             assert_eq!(moment(text).to_string(), text);
         }
         assert_eq!(moment("T10:30").to_string(), "10:30");
@@ -366,7 +380,18 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_refused() {
-        for text in ["", "24", "2024-13", "2023-02-29", "2024-1-1", "2024-01-01T25", "2024-01-01T10:00:00.", "T", "20é4", "2024-01-01T10:00+15:00"] {
+        for text in [
+            "",
+            "24",
+            "2024-13",
+            "2023-02-29",
+            "2024-1-1",
+            "2024-01-01T25",
+            "2024-01-01T10:00:00.",
+            "T",
+            "20é4",
+            "2024-01-01T10:00+15:00",
+        ] {
             assert!(Temporal::literal(text).is_none(), "{text}");
         }
     }

@@ -81,9 +81,16 @@ impl<'t, 'a> Element<'t, 'a> {
         } else {
             holder.get(member.name)
         };
-        let under = if member.under == Name::UNKNOWN { None } else { holder.get(member.under) };
+        let under = if member.under == Name::UNKNOWN {
+            None
+        } else {
+            holder.get(member.under)
+        };
         if direct.is_some() || under.is_some() {
-            let type_id = self.type_id.and_then(|type_id| type_id.child(member.name)).map(|child| child.type_id);
+            let type_id = self
+                .type_id
+                .and_then(|type_id| type_id.child(member.name))
+                .map(|child| child.type_id);
             push_elements(direct, under, type_id, out);
             return;
         }
@@ -101,7 +108,9 @@ impl<'t, 'a> Element<'t, 'a> {
             }
         }
         for child in holder.children() {
-            let Some(suffix) = child.name_text().strip_prefix(member.text.as_str()) else { continue };
+            let Some(suffix) = child.name_text().strip_prefix(member.text.as_str()) else {
+                continue;
+            };
             if let Some(type_id) = type_of_suffix(suffix) {
                 let under = under_name(child.name()).and_then(|under| holder.get(under));
                 push_elements(Some(child), under, Some(type_id), out);
@@ -174,12 +183,7 @@ impl<'t, 'a> Element<'t, 'a> {
 }
 
 fn under_name(name: Name) -> Option<Name> {
-    let text = name.as_str();
-    if text.is_empty() {
-        return None;
-    }
-    let under = Name::of(&format!("_{text}"));
-    (under != Name::UNKNOWN).then_some(under)
+    name.is_known().then(|| name.companion())
 }
 
 /// The type that `Quantity` in `valueQuantity` or `DateTime` in `valueDateTime` names.
@@ -188,12 +192,7 @@ fn type_of_suffix(suffix: &str) -> Option<TypeId> {
     TypeId::of(suffix).or_else(|| TypeId::of(&format!("{}{}", first.to_ascii_lowercase(), &suffix[1..])))
 }
 
-fn push_elements<'t, 'a>(
-    direct: Option<Node<'t, 'a>>,
-    under: Option<Node<'t, 'a>>,
-    type_id: Option<TypeId>,
-    out: &mut Collection<'t, 'a>,
-) {
+fn push_elements<'t, 'a>(direct: Option<Node<'t, 'a>>, under: Option<Node<'t, 'a>>, type_id: Option<TypeId>, out: &mut Collection<'t, 'a>) {
     let array = |node: Option<Node<'t, 'a>>| node.filter(|node| node.kind() == Kind::Array);
     if array(direct).is_none() && array(under).is_none() {
         let direct = direct.filter(|node| node.kind() != Kind::Null);
@@ -316,7 +315,10 @@ impl<'t, 'a> Item<'t, 'a> {
 /// Calendar words of FHIRPath, singular and plural.
 pub fn is_calendar_unit(unit: &str) -> bool {
     let singular = unit.strip_suffix('s').unwrap_or(unit);
-    matches!(singular, "year" | "month" | "week" | "day" | "hour" | "minute" | "second" | "millisecond")
+    matches!(
+        singular,
+        "year" | "month" | "week" | "day" | "hour" | "minute" | "second" | "millisecond"
+    )
 }
 
 /// A FHIR Quantity (or Age, Duration, …) as a FHIRPath quantity.
@@ -328,7 +330,10 @@ fn quantity<'t, 'a>(element: &Element<'t, 'a>) -> Option<Item<'t, 'a>> {
     let node = element.node?;
     let number = Decimal::parse(node.get(Name::of("value"))?.raw())?;
     let unit = node.get(Name::of("code")).or_else(|| node.get(Name::of("unit")));
-    Some(Item::Quantity(number, unit.map_or(Text::Expression("1"), |unit| Text::Line(unit.text()))))
+    Some(Item::Quantity(
+        number,
+        unit.map_or(Text::Expression("1"), |unit| Text::Line(unit.text())),
+    ))
 }
 
 /// None, one, or many items; one is by far the most frequent and needs no room on the heap.
