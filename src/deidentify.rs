@@ -241,3 +241,6 @@ pub fn deidentify_rows(with: &Deidentifier, rows: &Rows<'_>, out: &mut Vec<Deide
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
