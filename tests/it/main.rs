@@ -1,1 +1,3 @@
+//! The ways through the house, as one test binary.
 
+mod floors;
