@@ -25,6 +25,7 @@ mod guard;
 mod identifiers;
 mod people;
 mod policy;
+mod policy_file;
 mod pseudonym;
 mod row;
 mod rule;
@@ -34,7 +35,8 @@ mod words;
 
 pub use evidence::RuleHits;
 pub use people::{BadRecord, People, PeopleBuilder, PeopleError, PersonRecord, patient_key};
-pub use policy::{Policy, PolicyFault};
+pub use policy::Policy;
+pub use policy_file::PolicyFault;
 pub use pseudonym::{KeyError, Keys, MASTER_KEY_BYTES, PersonId};
 pub use rule::{Basis, Rule};
 
@@ -241,3 +243,6 @@ pub fn deidentify_rows(with: &Deidentifier, rows: &Rows<'_>, out: &mut Vec<Deide
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
