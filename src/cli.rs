@@ -5,17 +5,13 @@ mod audit;
 mod check;
 mod demo;
 mod ehr;
-mod fhirpath;
 mod generate;
 mod init;
 mod map;
 mod quarantine;
-mod registry;
 mod report;
 mod show;
 mod sync;
-mod validate;
-mod view;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -105,15 +101,11 @@ enum Verb {
     /// Load profiles, mappings and policy, cross-check them, run all cases
     Check(check::Args),
     /// Run one SQL-on-FHIR ViewDefinition over NDJSON
-    View(view::Args),
     /// Evaluate a FHIRPath expression on one resource
-    Fhirpath(fhirpath::Args),
     /// Validate JSON or NDJSON resources
-    Validate(validate::Args),
     /// Validate and map a folder of NDJSON into one file per table
     Map(map::Args),
     /// Make and run a registry
-    Registry(registry::Args),
     /// Verify a transparency log
     Audit(audit::Args),
 }
@@ -130,11 +122,7 @@ pub fn main() -> ExitCode {
         Verb::Sync(args) => sync::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
         Verb::Check(args) => check::run(args),
-        Verb::View(args) => view::run(args),
-        Verb::Fhirpath(args) => fhirpath::run(args),
-        Verb::Validate(args) => validate::run(args),
         Verb::Map(args) => map::run(args),
-        Verb::Registry(args) => registry::run(args),
         Verb::Audit(args) => audit::run(args),
     };
     match done {

@@ -130,5 +130,5 @@ pub(super) fn note(db: &Connection, run: i64, phase: &str, report: &Report, ende
 /// # Errors: the database.
 pub(super) fn report(db: &Connection, run: i64) -> Result<Report, LedgerError> {
     let text: Option<String> = db.query_row("SELECT report FROM run WHERE id = ?1", [run], |row| row.get(0)).optional()?.flatten();
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
