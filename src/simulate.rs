@@ -1,1 +1,189 @@
-//! (being built)
+//! A hospital that does not exist: a generator of synthetic patients of a pediatric IBD clinic, the changes of its next
+//! day, and an EHR that serves any folder of NDJSON over SMART Backend Services and Bulk Data.
+//!
+//! Demo, tests and benches talk to it over real HTTP. Nothing below floor 8 may import it.
+//! The patients are invented: names from syllables, telephone numbers that no one has, the same bytes for the same seed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::civil::{Date, date};
+
+mod chart;
+mod clinic;
+mod codes;
+mod day;
+mod dice;
+mod edit;
+pub mod ehr;
+mod files;
+mod json;
+mod marks;
+mod names;
+mod observations;
+mod person;
+mod records;
+mod shapes;
+mod span;
+mod world;
+
+pub use day::{Day, Merge, next_day};
+pub use world::World;
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct GeneratorSettings {
+    /// How many patients. Memory does not depend on it.
+    pub patients: u64,
+    /// The same seed gives the same bytes; patient n is the same for any number of patients.
+    pub seed: u64,
+    /// The last day of the charts; no resource is newer. Default 2026-06-30.
+    pub today: Date,
+    /// Plant marks into everything that identifies a patient. Default none.
+    pub marks: Option<Marks>,
+}
+
+impl GeneratorSettings {
+    pub fn new(patients: u64, seed: u64) -> Self {
+        Self {
+            patients,
+            seed,
+            today: date(2026, 6, 30),
+            marks: None,
+        }
+    }
+}
+
+/// Words that stand nowhere else, for a test that searches for them.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    /// What every planted word begins with, so that a person sees where it came from.
+    pub prefix: String,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { prefix: "Qzv".to_owned() }
+    }
+}
+
+/// What was generated.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// Resources by type.
+    pub counts: BTreeMap<String, u64>,
+    /// Every mark that was planted, and with marks every id of a patient's resources; empty without marks.
+    pub marks: Vec<String>,
+}
+
+/// Why the simulation could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    #[error("`{}` holds no file `<Type>.ndjson` or `<Type>.ndjson.gz`: name a folder of FHIR resources", .0.display())]
+    NoFiles(PathBuf),
+    #[error("could not {what} `{}`", path.display())]
+    File {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl SimulateError {
+    fn file(what: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Writes synthetic patients as NDJSON, one file `<Type>.ndjson` per resource type, into the existing folder `out`.
+pub fn generate(settings: &GeneratorSettings, out: &Path) -> Result<Generated, SimulateError> {
+    generate_watched(settings, out, &|_| {})
+}
+
+/// Like `generate`; `progress` is told the number of patients written so far, after each of them.
+pub fn generate_watched(settings: &GeneratorSettings, out: &Path, progress: &dyn Fn(u64)) -> Result<Generated, SimulateError> {
+    let clinic = clinic::Clinic::new(settings.seed);
+    let mut files = files::Files::new(out);
+    let mut marker = marks::Marker::new(settings.marks.clone());
+    clinic.write(date(2015, 1, 5).at(9, 0, 0, 0), &mut files)?;
+    for patient in 0..settings.patients {
+        let dice = dice::Dice::new(settings.seed, patient + 1);
+        chart::Chart::new(&clinic, settings.today, dice, &mut marker, &mut files).write_all(settings.today)?;
+        progress(patient + 1);
+    }
+    Ok(Generated {
+        counts: files.finish()?,
+        marks: marker.into_planted(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+
+    use super::*;
+
+    fn folder(patients: u64, seed: u64, marks: Option<Marks>) -> (tempfile::TempDir, Generated) {
+        let out = tempfile::tempdir().unwrap();
+        let settings = GeneratorSettings {
+            marks,
+            ..GeneratorSettings::new(patients, seed)
+        };
+        let generated = generate(&settings, out.path()).unwrap();
+        (out, generated)
+    }
+
+    fn read(folder: &Path, kind: &str) -> String {
+        std::fs::read_to_string(folder.join(format!("{kind}.ndjson"))).unwrap()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        let ((one, counts), (two, _), (other, _)) = (folder(5, 7, None), folder(5, 7, None), folder(5, 8, None));
+        for kind in counts.counts.keys() {
+            assert!(read(one.path(), kind) == read(two.path(), kind), "{kind} differs");
+        }
+        assert!(read(one.path(), "Patient") != read(other.path(), "Patient"));
+    }
+
+    #[test]
+    fn a_patient_does_not_depend_on_how_many_others_there_are() {
+        let ((few, counts), (many, _)) = (folder(5, 7, None), folder(10, 7, None));
+        for kind in counts.counts.keys() {
+            let (few, many) = (read(few.path(), kind), read(many.path(), kind));
+            assert!(many.starts_with(&few), "{kind} of ten does not begin with {kind} of five");
+        }
+    }
+
+    #[test]
+    fn every_mark_stands_in_the_files_and_every_patient_has_some() {
+        let (out, generated) = folder(4, 3, Some(Marks::default()));
+        let mut all = String::new();
+        for kind in generated.counts.keys() {
+            all.push_str(&read(out.path(), kind));
+        }
+        for line in read(out.path(), "DocumentReference").lines() {
+            let note: serde_json::Value = serde_json::from_str(line).unwrap();
+            let data = note["content"][0]["attachment"]["data"].as_str().unwrap();
+            let note = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
+            all.push_str(std::str::from_utf8(&note).unwrap());
+        }
+        for mark in &generated.marks {
+            assert!(all.contains(mark.as_str()), "a mark was handed out and not planted");
+        }
+        for line in read(out.path(), "Patient").lines() {
+            assert!(generated.marks.iter().filter(|mark| line.contains(mark.as_str())).count() >= 6);
+        }
+    }
+
+    #[test]
+    fn without_marks_none_are_told() {
+        let (_, generated) = folder(1, 3, None);
+        assert!(generated.marks.is_empty());
+    }
+}

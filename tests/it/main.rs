@@ -1,3 +1,3 @@
-//! The one integration test binary.
+//! The one integration-test binary: ways through the house.
 
-mod sql_on_fhir;
+mod simulate;
