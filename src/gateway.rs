@@ -120,7 +120,7 @@ async fn pull(site: &Arc<Site>, run: &Run, progress: &(dyn Fn(Event) + Send + Sy
     let request = pull::Request { run: run.id, since: run.since };
     let show = |step| progress(Event::Pull(step));
     let (tools, settings) = (&site.tools, &site.settings.pull);
-    Ok(pull::pull(settings, &request, &site.landing, site.db.clone(), &tools.http, &tools.clock, site.ehr_key.as_ref(), &show).await?)
+    Ok(pull::pull(settings, request, &site.landing, &tools.http, &tools.clock, site.ehr_key.as_ref(), &show).await?)
 }
 
 /// The transform on threads of its own, its progress brought back here.

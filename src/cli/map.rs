@@ -113,13 +113,13 @@ fn text(outcome: &Outcome, seconds: f64) -> String {
             out.extend(reasons.iter().map(|(why, number)| format!("  {:>10}  {why}", thousands(*number))));
         }
     }
-    let unmapped = outcome.stats.columns();
-    if !unmapped.is_empty() {
+    if !outcome.unmapped.is_empty() {
         out.push("\nCodes without a concept (distinct codes, occurrences):".to_owned());
         out.extend(
-            unmapped
+            outcome
+                .unmapped
                 .iter()
-                .map(|(table, column, codes, number)| format!("  {:>10}  {:>10}  {table}.{column}", thousands(*codes), thousands(*number))),
+                .map(|one| format!("  {:>10}  {:>10}  {}.{}", thousands(one.codes), thousands(one.count), one.table, one.column)),
         );
     }
     out.push(format!(
@@ -145,8 +145,7 @@ fn json(outcome: &Outcome, seconds: f64) -> serde_json::Value {
         "excluded": outcome.counts.excluded,
         "refused": outcome.counts.refused,
         "rows": outcome.rows,
-        "unmapped": outcome.stats.columns().into_iter().map(|(table, column, codes, occurrences)| serde_json::json!({
-            "table": table, "column": column, "codes": codes, "occurrences": occurrences })).collect::<Vec<_>>(),
+        "unmapped": outcome.unmapped,
         "refusals": outcome.refused,
         "bytes": outcome.bytes,
         "seconds": seconds,

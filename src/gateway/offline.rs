@@ -11,7 +11,7 @@ use flate2::read::MultiGzDecoder;
 use crate::cdm::{Cell, Model, TableId};
 use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, RuleHits, patient_key};
 use crate::fhir::tree::{Limits, Node};
-use crate::map::{self, Lookups, LookupsBuilder, MapStats, Mapped};
+use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::platform::{file, secret};
 use crate::refusal::{Refusal, Step};
 use crate::validate;
@@ -19,7 +19,8 @@ use crate::validate;
 use super::blocks::{Block, Blocks};
 use super::ledger::{Counts, TypeCounts};
 use super::transform::{Bench, map_resource};
-use super::{Rules, pipeline};
+use super::release::unmapped;
+use super::{Rules, Unmapped, pipeline};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,8 @@ pub struct RefusedLine {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub counts: Counts,
-    pub stats: MapStats,
+    /// Codes without a concept, by table and column.
+    pub unmapped: Vec<Unmapped>,
     pub rows: BTreeMap<String, u64>,
     /// Bytes of NDJSON read, unpacked.
     pub bytes: u64,
@@ -138,14 +140,18 @@ pub fn map_folder(
         }
     };
     let worker = || {
-        let mut bench = Bench::new();
+        let mut bench = Bench::default();
         let (lookups, deidentifier) = (&lookups, deidentifier.as_ref());
-        Ok(move |(input, block): (&Input, Block)| Ok(map_block(rules, job, lookups, deidentifier, &mut bench, input, &block)))
+        Ok::<_, OfflineError>(move |(input, block): (&Input, Block)| {
+            Ok::<_, OfflineError>(map_block(rules, job, lookups, deidentifier, &mut bench, input, &block))
+        })
     };
-    let put = |part: Part| {
+    let mut stats = MapStats::default();
+    let put = |mut part: Part| {
         for ((path, writer), bytes) in writers.iter_mut().zip(&part.tables) {
             writer.write_all(bytes).map_err(|source| OfflineError::Io { path: path.clone(), what: "cannot be written", source })?;
         }
+        stats.merge(std::mem::take(&mut part.stats));
         outcome.add(part, &rules.model);
         progress(outcome.counts.total(|t| t.pulled), outcome.bytes);
         Ok(())
@@ -154,6 +160,7 @@ pub fn map_folder(
     for (path, mut writer) in writers {
         writer.flush().map_err(|source| OfflineError::Io { path, what: "cannot be written", source })?;
     }
+    outcome.unmapped = unmapped(&rules.model, &stats);
     Ok(outcome)
 }
 
@@ -178,9 +185,9 @@ fn map_block(
             continue;
         }
         let mut resource_type = input.resource_type.as_str();
-        let done = bench.read(line, &job.limits).and_then(|(root, stats)| {
+        let done = bench.read(line, &job.limits).and_then(|root| {
             resource_type = root.resource_type().unwrap_or(resource_type);
-            let fate = map_resource(rules, lookups, root, &mut mapped, stats)?;
+            let fate = map_resource(rules, lookups, root, &mut mapped)?;
             if let (map::Fate::Mapped, Some(deidentifier)) = (fate, deidentifier) {
                 released.clear();
                 deidentify::deidentify_rows(deidentifier, mapped.rows(), &mut released, &mut RuleHits::default())?;
@@ -217,7 +224,7 @@ fn map_block(
         part.types.entry(input.resource_type.clone()).or_default().pulled += 1;
         part.refuse(input, line, &input.resource_type.clone(), &Refusal::new(Step::Read, "line", "line over the limit"));
     }
-    part.stats = std::mem::take(&mut bench.stats);
+    part.stats = mapped.take_stats();
     part
 }
 
@@ -302,7 +309,6 @@ impl Outcome {
             *self.rows.entry(table.name.clone()).or_default() += number;
         }
         self.bytes += part.bytes;
-        self.stats.merge(part.stats);
         let room = SHOWN.saturating_sub(self.refused.len());
         self.refused.extend(part.lines.into_iter().take(room));
     }
@@ -349,7 +355,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// What mappings look up in other resources, gathered before the first row is mapped.
 fn lookups(rules: &Rules, job: &Job<'_>, inputs: &[Input]) -> Result<Lookups, OfflineError> {
-    let mut builder = LookupsBuilder::new(&rules.mapping);
+    let mut builder = rules.mapping.lookups();
     let types = rules.mapping.lookup_types();
     each_of(job, inputs, &types, &mut |root| {
         if let Ok(conformant) = validate::validate(&rules.profiles, root) {
@@ -386,13 +392,13 @@ fn deidentifier(rules: &Rules, job: &Job<'_>, inputs: &[Input], keys: &Path) -> 
 
 /// Calls `each` with every readable resource in the files of these types.
 fn each_of(job: &Job<'_>, inputs: &[Input], types: &[&str], each: &mut dyn FnMut(Node<'_, '_>)) -> Result<(), OfflineError> {
-    let mut bench = Bench::new();
+    let mut bench = Bench::default();
     for input in inputs.iter().filter(|input| types.contains(&input.resource_type.as_str())) {
         let mut blocks = Blocks::new(reader(&input.path)?, job.limits.line_bytes);
         let unreadable = |source| OfflineError::Io { path: input.path.clone(), what: "cannot be read to its end", source };
         while let Some(block) = blocks.next().map_err(unreadable)? {
             for line in lines(&block.bytes) {
-                if let Ok((root, _)) = bench.read(line, &job.limits) {
+                if let Ok(root) = bench.read(line, &job.limits) {
                     each(root);
                 }
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::audit;
+use crate::cdm::{Model, TableId};
 use crate::deidentify::{Deidentified, Deidentifier};
 use crate::landing::{FrameReader, Kind, Segment};
 use crate::map::{self, Lookups, MapStats, Mapped};
@@ -86,7 +87,7 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
         kind: if run.full { "full" } else { "incremental" }.to_owned(),
         complete: run.complete,
         rehearsed: options.rehearse,
-        unmapped: unmapped(&stats),
+        unmapped: unmapped(&site.rules.model, &stats),
         problems: run.problems.clone(),
         policy: site.rules.policy.name().to_owned(),
         key_fingerprint: site.keys.fingerprint().to_owned(),
@@ -140,11 +141,8 @@ fn transform(
     };
     let worker = || {
         let known = Connection::open_with_flags(site.places.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(LedgerError::from)?;
-        let mut bench = Bench::new();
-        Ok(move |frame: Frame| {
-            let entries = work(plan, &known, &mut bench, &frame)?;
-            Ok((entries, std::mem::take(&mut bench.stats)))
-        })
+        let mut bench = Bench::default();
+        Ok(move |frame: Frame| work(plan, &known, &mut bench, &frame))
     };
     let entered = AtomicU64::new(0);
     let put = |(entries, seen): (Vec<Entry>, MapStats)| {
@@ -163,7 +161,7 @@ fn transform(
 }
 
 /// Every line of a frame, to its fate.
-fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<Vec<Entry>, GatewayError> {
+fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats), GatewayError> {
     let site = plan.site;
     let mut entries = Vec::new();
     let (mut mapped, mut released) = (Mapped::default(), Vec::new());
@@ -180,8 +178,8 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             remapped: frame.remapped,
             origin: Origin { segment: frame.segment, line: frame.first_line + at },
         };
-        let read = bench.read(line, &site.settings.limits).and_then(|(root, stats)| Ok((root, Head::of(root)?, stats)));
-        let (root, head, stats) = match read {
+        let read = bench.read(line, &site.settings.limits).and_then(|root| Ok((root, Head::of(root)?)));
+        let (root, head) = match read {
             Ok(read) => read,
             Err(refusal) => {
                 if !frame.remapped {
@@ -212,7 +210,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             }
         }
         released.clear();
-        let fate = transform::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, stats, &mut released);
+        let fate = transform::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, &mut released);
         entry.outcome = match fate {
             Ok(map::Fate::Mapped) => Outcome::Mapped(released.drain(..).map(|row| Sealed::new(row, &plan.deidentifier)).collect()),
             Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),
@@ -220,7 +218,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         };
         entries.push(entry);
     }
-    Ok(entries)
+    Ok((entries, mapped.take_stats()))
 }
 
 /// The keyed hash under which the ledger knows a resource.
@@ -237,14 +235,14 @@ fn first16(digest: &[u8; 32]) -> [u8; 16] {
 /// Tombstones for what the EHR says it deleted: Bundles of `DELETE Type/id` (Bulk Data 2.0, "Response - Complete Status").
 fn deleted(plan: &Plan<'_>, writer: &mut Connection, segments: &[Segment], counts: &mut Counts) -> Result<(), GatewayError> {
     let site = plan.site;
-    let mut bench = Bench::new();
+    let mut bench = Bench::default();
     let mut bytes = Vec::new();
     for segment in segments.iter().filter(|segment| segment.kind == Kind::Deleted) {
         let tx = writer.transaction().map_err(LedgerError::from)?;
         let mut frames = site.landing.read(segment)?;
         while frames.next_into(&mut bytes)? {
             for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                let Ok((root, _)) = bench.read(line, &site.settings.limits) else { continue };
+                let Ok(root) = bench.read(line, &site.settings.limits) else { continue };
                 for url in transform::deleted_urls(root) {
                     if let Some((resource_type, id)) = url.rsplit_once('/').map(|(path, id)| (path.rsplit('/').next().unwrap_or(path), id)) {
                         ledger::enter_deleted(&tx, &plan.deidentifier, resource_type, &source_key(site, resource_type, id), counts)?;
@@ -287,16 +285,16 @@ fn withdraw_vanished(
 /// What mappings look up in other resources: the newest landed state of the declared types, and a digest of it.
 fn lookups(site: &Site) -> Result<(Lookups, Vec<u8>), GatewayError> {
     let rules = &site.rules;
-    let mut builder = crate::map::LookupsBuilder::new(&rules.mapping);
+    let mut builder = rules.mapping.lookups();
     let types = rules.mapping.lookup_types();
     let mut newest: BTreeMap<SourceKey, [u8; 16]> = BTreeMap::new();
-    let (mut bench, mut bytes) = (Bench::new(), Vec::new());
+    let (mut bench, mut bytes) = (Bench::default(), Vec::new());
     let segments = site.landing.all_segments()?;
     for segment in segments.iter().filter(|s| s.kind == Kind::Resources && types.contains(&s.resource_type.as_str())) {
         let mut frames = site.landing.read(segment)?;
         while frames.next_into(&mut bytes)? {
             for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                let Ok((root, _)) = bench.read(line, &site.settings.limits) else { continue };
+                let Ok(root) = bench.read(line, &site.settings.limits) else { continue };
                 let (Ok(head), Ok(conformant)) = (Head::of(root), validate::validate(&rules.profiles, root)) else { continue };
                 newest.insert(source_key(site, head.resource_type, &head.id), first16(&sha256(line)));
                 builder.add(conformant);
@@ -312,12 +310,17 @@ fn lookups(site: &Site) -> Result<(Lookups, Vec<u8>), GatewayError> {
 }
 
 /// Codes without a concept, by table and column; the codes themselves are not told.
-fn unmapped(stats: &MapStats) -> Vec<Unmapped> {
-    let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for ((table, column, _, _), count) in stats.unmapped() {
-        *sums.entry((table.to_owned(), column.to_owned())).or_default() += count;
+pub(super) fn unmapped(model: &Model, stats: &MapStats) -> Vec<Unmapped> {
+    let mut sums: BTreeMap<(TableId, usize), (u64, u64)> = BTreeMap::new();
+    for (code, times) in stats.unmapped() {
+        let sum = sums.entry((code.table, code.column)).or_default();
+        *sum = (sum.0 + 1, sum.1 + times);
     }
-    sums.into_iter().map(|((table, column), count)| Unmapped { table, column, count }).collect()
+    let named = |((table, column), (codes, count)): ((TableId, usize), (u64, u64))| {
+        let table = model.table(table);
+        Unmapped { table: table.name.clone(), column: table.columns[column].name.clone(), codes, count }
+    };
+    sums.into_iter().map(named).collect()
 }
 
 /// Chunks into the outbox, manifest sealed and signed beside them, then noted: from there on these bytes are what is sent.

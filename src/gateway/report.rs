@@ -11,6 +11,9 @@ use super::ledger::Counts;
 pub struct Unmapped {
     pub table: String,
     pub column: String,
+    /// Different codes.
+    pub codes: u64,
+    /// How often they were met.
     pub count: u64,
 }
 

@@ -5,16 +5,16 @@ use std::borrow::Cow;
 
 use crate::deidentify::{self, Deidentified, Deidentifier, RuleHits};
 use crate::fhir::tree::{Limits, Node, Tree};
-use crate::map::{self, Lookups, MapStats, Mapped};
+use crate::map::{self, Lookups, Mapped};
 use crate::refusal::{Refusal, Step};
 use crate::validate;
 
 use super::Rules;
 
-/// One thread's reusable room: the tree a line is parsed into, the counters of unmapped codes.
+/// One thread's reusable room: the tree a line is parsed into.
+#[derive(Default)]
 pub(super) struct Bench {
     tree: Tree,
-    pub(super) stats: MapStats,
 }
 
 /// What a line says of itself before anything is checked. Borrowed from the line.
@@ -25,17 +25,10 @@ pub(super) struct Head<'a> {
 }
 
 impl Bench {
-    pub(super) fn new() -> Self {
-        Self { tree: Tree::new(), stats: MapStats::default() }
-    }
-
     /// The root of `line`.
     /// # Errors: a refusal of step `read`, with the byte offset as its path.
-    pub(super) fn read<'t, 'a>(&'t mut self, line: &'a [u8], limits: &Limits) -> Result<(Node<'t, 'a>, &'t mut MapStats), Refusal> {
-        match self.tree.parse(line, limits) {
-            Ok(root) => Ok((root, &mut self.stats)),
-            Err(error) => Err(Refusal::new(Step::Read, format!("byte {}", error.offset), error.rule)),
-        }
+    pub(super) fn read<'t, 'a>(&'t mut self, line: &'a [u8], limits: &Limits) -> Result<Node<'t, 'a>, Refusal> {
+        self.tree.parse(line, limits).map_err(|error| Refusal::new(Step::Read, format!("byte {}", error.offset), error.rule))
     }
 }
 
@@ -60,11 +53,9 @@ pub(super) fn map_resource<'a>(
     lookups: &Lookups,
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,
-    stats: &mut MapStats,
 ) -> Result<map::Fate, Refusal> {
-    mapped.clear();
     let conformant = validate::validate(&rules.profiles, root)?;
-    map::map(&rules.mapping, lookups, conformant, mapped, stats)
+    map::map(&rules.mapping, lookups, conformant, mapped)
 }
 
 /// The whole way of one resource: its fate; its rows, de-identified, go to `released`.
@@ -75,10 +66,9 @@ pub(super) fn release<'a>(
     deidentifier: &Deidentifier,
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,
-    stats: &mut MapStats,
     released: &mut Vec<Deidentified>,
 ) -> Result<map::Fate, Refusal> {
-    let fate = map_resource(rules, lookups, root, mapped, stats)?;
+    let fate = map_resource(rules, lookups, root, mapped)?;
     if fate == map::Fate::Mapped {
         deidentify::deidentify_rows(deidentifier, mapped.rows(), released, &mut RuleHits::default())?;
     }
