@@ -52,7 +52,7 @@ impl Compiler<'_, '_> {
             self.faults.at(0, "is no ViewDefinition: an object was expected");
             return None;
         }
-        if let Some(other) = text(root, "resourceType").filter(|name| name != "ViewDefinition") {
+        if let Some(other) = text(root, "resourceType").filter(|name| name.rsplit('/').next() != Some("ViewDefinition")) {
             self.faults.at(0, format!("is no ViewDefinition but `{other}`"));
         }
         let resource = text(root, "resource").unwrap_or_else(|| {
