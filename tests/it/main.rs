@@ -1,3 +1,4 @@
 //! The ways through the house, as one test binary.
 
+mod canary_words;
 mod floors;
