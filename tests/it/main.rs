@@ -2,3 +2,4 @@
 
 mod canary_words;
 mod floors;
+mod sql_on_fhir;
