@@ -1,4 +1,5 @@
-//! The one integration test binary.
+//! The ways through the house, as one test binary.
 
+mod floors;
 mod mappings;
 mod sql_on_fhir;
