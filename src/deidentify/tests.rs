@@ -138,7 +138,7 @@ fn run(with: &Deidentifier, rows: &[(&str, Vec<Cell<'_>>)]) -> Result<Vec<Deiden
         cells.iter().for_each(|cell| all.push(cell.clone()));
     }
     let mut out = Vec::new();
-    deidentify_rows(with, &all, &mut out, &mut RuleHits::new())?;
+    release(with, &all, &mut out, &mut RuleHits::new())?;
     Ok(out)
 }
 
@@ -358,7 +358,7 @@ fn a_refusal_takes_the_whole_resource_with_it() {
         lab("Patient/p-one", code).into_iter().for_each(|cell| all.push(cell));
     }
     let mut out = run(&with, &[("lab", lab("Patient/p-old", "1-8"))]).expect("released");
-    deidentify_rows(&with, &all, &mut out, &mut RuleHits::new()).expect_err("refused");
+    release(&with, &all, &mut out, &mut RuleHits::new()).expect_err("refused");
     assert_eq!(out.len(), 1, "only what was there before");
 }
 
@@ -377,8 +377,8 @@ fn rule_hits_count_cells_by_column() {
     all.begin(with.means.model.find("lab").expect("a table"));
     lab("Patient/p-one", "8480-6").into_iter().for_each(|cell| all.push(cell));
     let (mut out, mut hits, mut other) = (Vec::new(), RuleHits::new(), RuleHits::new());
-    deidentify_rows(&with, &all, &mut out, &mut hits).expect("released");
-    deidentify_rows(&with, &all, &mut out, &mut other).expect("released");
+    release(&with, &all, &mut out, &mut hits).expect("released");
+    release(&with, &all, &mut out, &mut other).expect("released");
     hits.add(&other);
     let count = |table: &str, column: &str| {
         let row = hits.rows(with.policy()).find(|(t, c, _, _)| *t == table && *c == column);
