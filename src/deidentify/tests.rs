@@ -334,6 +334,17 @@ fn an_identifier_of_the_patient_in_any_guarded_cell_stays_and_the_others_patient
 }
 
 #[test]
+fn a_cell_that_is_not_what_its_kind_says_stays() {
+    let with = with("limited-data-set");
+    let mut decimal = lab("Patient/p-old", "8480-6");
+    decimal[4] = Cell::Decimal("1,\"x\":\"Okonkwo\"".into());
+    assert_eq!(refusal(&with, "lab", decimal), "deidentify: type decimal at `lab.value`");
+    let mut sex = patient("Patient/p-one", "2010-03-15");
+    sex[6] = text("Amara");
+    assert_eq!(refusal(&with, "patient", sex), "deidentify: enum at `patient.sex`");
+}
+
+#[test]
 fn a_full_date_in_a_code_stays_under_safe_harbor_only() {
     let day = || lab("Patient/p-one", "2019-11-30");
     assert!(refusal(&with("safe-harbor"), "lab", day()).contains("shape of a full date"));
