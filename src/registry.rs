@@ -1,6 +1,8 @@
 //! The registry as one service: what sites submit to, the log's files for everyone, the console for operators.
 //! Puts the parts on one router and runs them; decides nothing itself.
 
+mod init;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use http::{HeaderValue, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+pub use init::{InitError, NewRegistry, init};
 
 use crate::platform::clock::Clock;
 use crate::receive::{self, OpenError, Registry, Settings};
@@ -28,6 +32,8 @@ pub struct RegistryConfig {
 pub enum RegistryError {
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("a folder of the registry cannot be made")]
+    Folder(#[source] std::io::Error),
     #[error("the address listened on cannot be told")]
     Address(#[source] std::io::Error),
     #[error("the registry's service broke off")]
