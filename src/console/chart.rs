@@ -62,7 +62,7 @@ const SLIM: Size = Size {
     width: 350.0,
     left: 116.0,
     right: 78.0,
-    letters: 14,
+    letters: 13,
     font: 12,
     notes: false,
 };
@@ -293,7 +293,7 @@ mod tests {
     fn names_are_escaped_and_long_ones_shortened() {
         let svg = drawn(&[("<b>&</b>", [1, 0, 0]), ("MedicationAdministrationRequestOrder", [1, 0, 0])]);
         assert!(!svg.contains("<b>"));
-        assert!(svg.contains("MedicationAdm…"));
+        assert!(svg.contains("MedicationAd…"));
         assert!(
             svg.contains("MedicationAdministrationRequestOrder to mapped"),
             "the whole name stands in the title"
