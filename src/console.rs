@@ -27,6 +27,7 @@ use crate::receive::{Records, Registry};
 
 use access::{Access, Attempts};
 use page::{Operator, Place};
+use submission::LogName;
 
 struct Console {
     registry: Arc<Registry>,
@@ -202,12 +203,16 @@ async fn site_page(State(console): State<Shared>, headers: HeaderMap, Path(name)
 }
 
 async fn submission_page(State(console): State<Shared>, headers: HeaderMap, Path(id): Path<String>) -> Response {
-    let (origin, vkey) = (console.records().log.origin().to_owned(), console.registry.log_vkey());
+    let log = LogName {
+        origin: console.records().log.origin().to_owned(),
+        vkey: console.registry.log_vkey(),
+        address: format!("{}/log", console.registry.base()),
+    };
     show(console, headers, move |connection, now| {
         let Some(submission) = reading::submission(connection, &id)? else {
             return Ok(None);
         };
-        let body = submission::body(&submission, &origin, &vkey, now);
+        let body = submission::body(&submission, &log, now);
         let title = format!("{} no. {}", submission.summary.site, submission.summary.sequence);
         Ok(Some(Page {
             title,

@@ -30,7 +30,7 @@ pub(super) fn body(overview: &Overview, now: Timestamp) -> Markup {
                 div.scroll { table.cards {
                     thead { tr {
                         th scope="col" { "Site" } th scope="col" { "Last accepted" } th scope="col" { "Data as of" }
-                        th.number scope="col" { "Rows accepted" } th.number scope="col" { "Rejected" } th.number scope="col" { "Rows held" }
+                        th.number scope="col" { "Accepted last" } th.number scope="col" { "Rejected last" } th.number scope="col" { "Rows held" }
                         th scope="col" { "Last submissions" }
                     } }
                     tbody { @for one in sites { (line(one, now)) } }
@@ -76,8 +76,8 @@ fn line(line: &SiteLine, now: Timestamp) -> Markup {
                 @else if site.enrolled_at.is_none() { " " small { "not enrolled yet" } }
             } }
             td data-label="Data as of" { @match last { Some(last) => (page::at(&last.transaction_time)), None => "–" } }
-            td.number data-label="Rows accepted" { @match last { Some(last) => (count("accepted", last.accepted)), None => "–" } }
-            td.number data-label="Rejected" { @match last { Some(last) => (count("rejected", last.rejected)), None => "–" } }
+            td.number data-label="Accepted last" { @match last { Some(last) => (count("accepted", last.accepted)), None => "–" } }
+            td.number data-label="Rejected last" { @match last { Some(last) => (count("rejected", last.rejected)), None => "–" } }
             td.number data-label="Rows held" { (count("site-rows", site.rows)) }
             td data-label="Submissions" { (history(line)) }
         }
@@ -104,11 +104,11 @@ fn tables(tables: &BTreeMap<String, u64>) -> Markup {
     let all: u64 = tables.values().sum();
     html! {
         table {
-            thead { tr { th scope="col" { "Table" } th.number scope="col" { "Rows" } } }
+            thead { tr { th scope="col" { "Table" } th.number scope="col" { "Rows" } td {} } }
             tbody { @for (table, rows) in tables {
-                tr { th scope="row" { code { (table) } } td.number { data data-table=(table) value=(rows) { (grouped(*rows)) } } }
+                tr { th scope="row" { code { (table) } } td.number { data data-table=(table) value=(rows) { (grouped(*rows)) } } td.wide { (chart::share(*rows, all)) } }
             } }
-            tfoot { tr { th scope="row" { "All" } td.number { (count("rows-by-table", all)) } } }
+            tfoot { tr { th scope="row" { "All" } td.number { (count("rows-by-table", all)) } td {} } }
         }
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::chart;
 use super::overview::{freshness, history};
 use super::page::{self, count, grouped};
 use super::reading::Site;
@@ -36,11 +37,12 @@ pub(super) fn body(site: &Site, now: Timestamp) -> Markup {
                 p.empty { "No rows of this site are held." }
             } @else {
                 table {
-                    thead { tr { th scope="col" { "Table" } th.number scope="col" { "Rows" } th scope="col" { "Last changed" } } }
+                    thead { tr { th scope="col" { "Table" } th.number scope="col" { "Rows" } td.wide {} th scope="col" { "Last changed" } } }
                     tbody { @for held in &site.tables {
                         tr {
                             th scope="row" { code { (held.table) } }
                             td.number { data data-table=(held.table) value=(held.rows) { (grouped(held.rows)) } }
+                            td.wide { (chart::share(held.rows, overview.rows)) }
                             td { @match &held.changed_at { Some(at) => (page::ago(at, now)), None => "–" } }
                         }
                     } }
@@ -65,7 +67,7 @@ fn in_words(site: &Site, now: Timestamp) -> Markup {
 
 fn submissions(list: &[Submission]) -> Markup {
     html! {
-        div.scroll { table.cards {
+        div.scroll { table.cards.dense {
             thead { tr {
                 th scope="col" { "No." } th scope="col" { "Received" } th scope="col" { "State" }
                 th.number scope="col" { "Pulled" } th.number scope="col" { "Mapped" } th.number scope="col" { "Excluded" } th.number scope="col" { "Refused" }

@@ -8,7 +8,14 @@ use super::page::{self, count, grouped, plural};
 use super::reading::Submission;
 use crate::receive::read::{self, OutcomeGroup, TableCounts};
 
-pub(super) fn body(submission: &Submission, origin: &str, vkey: &str, now: Timestamp) -> Markup {
+/// The log that holds the receipts: its name, its key, its address.
+pub(super) struct LogName {
+    pub origin: String,
+    pub vkey: String,
+    pub address: String,
+}
+
+pub(super) fn body(submission: &Submission, log: &LogName, now: Timestamp) -> Markup {
     let summary = &submission.summary;
     html! {
         p.trail { a href="/console" { "Sites" } " / " a href={"/console/sites/" (summary.site)} { (summary.site) } " / no. " (grouped(summary.sequence)) }
@@ -18,7 +25,7 @@ pub(super) fn body(submission: &Submission, origin: &str, vkey: &str, now: Times
         (resources(submission))
         (rows(submission))
         (reasons(&submission.reasons, summary))
-        (receipt(submission, origin, vkey))
+        (receipt(submission, log))
         (facts(submission))
     }
 }
@@ -26,6 +33,9 @@ pub(super) fn body(submission: &Submission, origin: &str, vkey: &str, now: Times
 /// Whether the two sums come out.
 fn balance(summary: &read::Submission) -> Markup {
     let resources = summary.pulled == summary.mapped + summary.excluded + summary.refused;
+    if summary.state == "refused" {
+        return html! { span data-balanced=(if resources { "yes" } else { "no" }) { "Nothing of it was applied." } };
+    }
     let rows = summary.state != "applied" || summary.released == summary.accepted + summary.rejected;
     html! { @if resources && rows { span data-balanced="yes" { "Every resource and row is accounted for." } }
     @else { strong.bad data-balanced="no" { "The numbers do not add up: write to the site and keep its manifest." } } }
@@ -38,6 +48,7 @@ fn resources(submission: &Submission) -> Markup {
         .iter()
         .map(|(kind, tally)| Source {
             label: kind.clone(),
+            note: None,
             parts: vec![tally.mapped, tally.excluded, tally.refused],
         })
         .collect();
@@ -87,6 +98,7 @@ fn rows(submission: &Submission) -> Markup {
         .iter()
         .map(|line| Source {
             label: line.table.clone(),
+            note: (line.tombstones > 0).then(|| format!("{} of them deletions", grouped(line.tombstones))),
             parts: vec![line.accepted, line.rejected],
         })
         .collect();
@@ -190,7 +202,8 @@ fn meaning(rule: &str) -> &str {
     }
 }
 
-fn receipt(submission: &Submission, origin: &str, vkey: &str) -> Markup {
+fn receipt(submission: &Submission, log: &LogName) -> Markup {
+    let LogName { origin, vkey, address } = log;
     html! {
         section aria-labelledby="receipt" {
             h2 id="receipt" { "Receipt" }
@@ -204,7 +217,7 @@ fn receipt(submission: &Submission, origin: &str, vkey: &str) -> Markup {
                     p { a.button href={"/console/submissions/" (submission.summary.id) "/receipt"} { "Receipt as a text file" } }
                     h3 { "How to verify it" }
                     ol.steps {
-                        li { "Check the whole log, which every receipt's checkpoint is a part of:" pre tabindex="0" { code { "headwater audit verify --log LOG_ADDRESS \\\n  --vkey '" (vkey) "'" } } }
+                        li { "Check the whole log, which every receipt's checkpoint is a part of:" pre tabindex="0" { code { "headwater audit verify --log " (address) " \\\n  --vkey '" (vkey) "'" } } }
                         li { "The line after " code { "extra" } " is the entry itself, in base64. It names the manifest by its SHA-256, which must be " code { (submission.summary.manifest_sha256) } "." }
                         li { "Any program that reads C2SP " code { "tlog-proof" } " files can check the hashes between the entry and the signed root without us." }
                     }

@@ -289,6 +289,7 @@ async fn a_browser_finds_the_databases_numbers_on_every_page_and_nothing_to_comp
     browser.type_into("input[name=operator]", "ann").await;
     browser.type_into("input[name=key]", &given.key).await;
     browser.click("main button").await;
+    browser.one("[data-site=lakeside]").await;
     assert!(browser.url().await.ends_with("/console"), "{}", browser.url().await);
 
     visit.open("/console", "overview").await;
@@ -312,6 +313,7 @@ async fn a_browser_finds_the_databases_numbers_on_every_page_and_nothing_to_comp
     }
 
     browser.click("[data-site=lakeside] a").await;
+    browser.one("#submissions").await;
     assert!(browser.url().await.ends_with("/console/sites/lakeside"));
     visit.open("/console/sites/northport", "site-silent").await;
     visit.open("/console/sites/pinewood", "site-empty").await;
@@ -375,7 +377,13 @@ async fn a_browser_finds_the_databases_numbers_on_every_page_and_nothing_to_comp
     assert_eq!(browser.find("[data-event=submission-accepted]").await.len(), 11);
 
     browser.click("header button").await;
-    assert!(browser.url().await.ends_with("/sign-in"));
+    browser.one("input[name=operator]").await;
+    assert!(
+        browser.url().await.ends_with("/sign-in"),
+        "{}: {}",
+        browser.url().await,
+        browser.text("body").await
+    );
     browser.go(&format!("{}/console/log", world.base)).await;
     assert!(browser.url().await.ends_with("/sign-in"), "signed out");
     visit.browser.quit().await;

@@ -67,7 +67,9 @@ impl Browser {
             _profile: profile,
         };
         let session = browser.call("POST", "", &capabilities).await;
+        // An element that is not there yet, because its page is still on the way, is waited for.
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().expect("a session"));
+        browser.call("POST", "/timeouts", &json!({"implicit": 5000})).await;
         browser
     }
 
