@@ -5,7 +5,7 @@
 //! The patients are invented: names from syllables, telephone numbers that no one has, the same bytes for the same seed.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::civil::{Date, date};
 
@@ -16,6 +16,7 @@ mod day;
 mod dice;
 mod edit;
 pub mod ehr;
+mod error;
 mod files;
 mod json;
 mod marks;
@@ -28,6 +29,8 @@ mod span;
 mod world;
 
 pub use day::{Day, Merge, next_day};
+pub use error::SimulateError;
+pub use marks::Marks;
 pub use world::World;
 
 /// What to generate.
@@ -54,19 +57,6 @@ impl GeneratorSettings {
     }
 }
 
-/// Words that stand nowhere else, for a test that searches for them.
-#[derive(Clone, Debug)]
-pub struct Marks {
-    /// What every planted word begins with, so that a person sees where it came from.
-    pub prefix: String,
-}
-
-impl Default for Marks {
-    fn default() -> Self {
-        Self { prefix: "Qzv".to_owned() }
-    }
-}
-
 /// What was generated.
 #[derive(Clone, Debug)]
 pub struct Generated {
@@ -74,30 +64,6 @@ pub struct Generated {
     pub counts: BTreeMap<String, u64>,
     /// Every mark that was planted, and with marks every id of a patient's resources; empty without marks.
     pub marks: Vec<String>,
-}
-
-/// Why the simulation could not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulateError {
-    #[error("`{}` holds no file `<Type>.ndjson` or `<Type>.ndjson.gz`: name a folder of FHIR resources", .0.display())]
-    NoFiles(PathBuf),
-    #[error("could not {what} `{}`", path.display())]
-    File {
-        what: &'static str,
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-}
-
-impl SimulateError {
-    fn file(what: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            what,
-            path: path.to_owned(),
-            source,
-        }
-    }
 }
 
 /// Writes synthetic patients as NDJSON, one file `<Type>.ndjson` per resource type, into the existing folder `out`.
