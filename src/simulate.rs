@@ -147,6 +147,88 @@ mod tests {
         }
     }
 
+    fn resources(folder: &Path, kind: &str) -> Vec<serde_json::Value> {
+        read(folder, kind).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_resource_has_an_id_of_its_own_a_version_and_a_profile_where_us_core_has_one() {
+        let (out, generated) = folder(6, 2, None);
+        let mut ids = std::collections::BTreeSet::new();
+        for kind in generated.counts.keys() {
+            for (resource, line) in resources(out.path(), kind).iter().zip(read(out.path(), kind).lines()) {
+                assert_eq!(resource["resourceType"], kind.as_str());
+                assert!(ids.insert(format!("{kind}/{}", resource["id"].as_str().unwrap())));
+                assert_eq!(resource["meta"]["versionId"], "1");
+                let updated = resource["meta"]["lastUpdated"].as_str().unwrap();
+                assert!(updated < "2026-07-01" && updated.ends_with('Z'));
+                let profile = resource["meta"]["profile"][0].as_str();
+                assert_eq!(
+                    profile.is_some_and(|profile| profile.contains("/us/core/")),
+                    !kind.starts_with("Research"),
+                    "{kind}"
+                );
+                assert_eq!(span::members(line).count(), resource.as_object().unwrap().len());
+            }
+        }
+        for line in generated.counts.keys().flat_map(|kind| resources(out.path(), kind)) {
+            for reference in [
+                "subject",
+                "patient",
+                "individual",
+                "encounter",
+                "medicationReference",
+                "requester",
+                "recorder",
+            ] {
+                if let Some(target) = line[reference]["reference"].as_str() {
+                    assert!(ids.contains(target), "{reference} leads nowhere");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_clinic_of_sixty_has_all_that_mappings_must_cope_with() {
+        let (out, _) = folder(60, 4, None);
+        let observations = read(out.path(), "Observation");
+        for wanted in [
+            r#""comparator":"<""#,
+            r#""comparator":">""#,
+            r#""code":"85354-9""#,
+            r#""code":"mg/dL""#,
+            r#""valueInteger":"#,
+            r#""code":"pucai""#,
+            r#""code":"spcdai""#,
+            r#""code":"wpcdai""#,
+            r#""code":"severe""#,
+            r#""component":["#,
+            r#""status":"amended""#,
+            r#""note":["#,
+        ] {
+            assert!(observations.contains(wanted), "no Observation has {wanted}");
+        }
+        let zeros = regex::Regex::new(r#""value":\d+\.\d*0,"#).unwrap();
+        assert!(zeros.is_match(&observations), "no decimal ends with a zero");
+        let orders = resources(out.path(), "MedicationRequest");
+        let by_reference = orders.iter().filter(|order| order.get("medicationReference").is_some()).count();
+        assert!((20..40).contains(&(by_reference * 100 / orders.len())));
+        let classes: std::collections::BTreeSet<_> = resources(out.path(), "Encounter")
+            .iter()
+            .map(|visit| visit["class"]["code"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(classes.into_iter().collect::<Vec<_>>(), ["AMB", "EMER", "IMP"]);
+        let patients = resources(out.path(), "Patient");
+        let extensions = |name: &str| {
+            patients
+                .iter()
+                .filter(|patient| patient["extension"].to_string().contains(name))
+                .count()
+        };
+        assert_eq!((extensions("us-core-ethnicity"), extensions("us-core-birthsex")), (60, 60));
+        assert!((45..60).contains(&extensions("us-core-race")), "somebody's race is not known");
+    }
+
     #[test]
     fn without_marks_none_are_told() {
         let (_, generated) = folder(1, 3, None);
