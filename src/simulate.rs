@@ -5,7 +5,7 @@
 //! The patients are invented: names from syllables, telephone numbers that no one has, the same bytes for the same seed.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::civil::{Date, date};
 
@@ -16,6 +16,7 @@ mod day;
 mod dice;
 mod edit;
 pub mod ehr;
+mod error;
 mod files;
 mod json;
 mod marks;
@@ -28,6 +29,8 @@ mod span;
 mod world;
 
 pub use day::{Day, Merge, next_day};
+pub use error::SimulateError;
+pub use marks::Marks;
 pub use world::World;
 
 /// What to generate.
@@ -54,19 +57,6 @@ impl GeneratorSettings {
     }
 }
 
-/// Words that stand nowhere else, for a test that searches for them.
-#[derive(Clone, Debug)]
-pub struct Marks {
-    /// What every planted word begins with, so that a person sees where it came from.
-    pub prefix: String,
-}
-
-impl Default for Marks {
-    fn default() -> Self {
-        Self { prefix: "Qzv".to_owned() }
-    }
-}
-
 /// What was generated.
 #[derive(Clone, Debug)]
 pub struct Generated {
@@ -74,30 +64,6 @@ pub struct Generated {
     pub counts: BTreeMap<String, u64>,
     /// Every mark that was planted, and with marks every id of a patient's resources; empty without marks.
     pub marks: Vec<String>,
-}
-
-/// Why the simulation could not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulateError {
-    #[error("`{}` holds no file `<Type>.ndjson` or `<Type>.ndjson.gz`: name a folder of FHIR resources", .0.display())]
-    NoFiles(PathBuf),
-    #[error("could not {what} `{}`", path.display())]
-    File {
-        what: &'static str,
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-}
-
-impl SimulateError {
-    fn file(what: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            what,
-            path: path.to_owned(),
-            source,
-        }
-    }
 }
 
 /// Writes synthetic patients as NDJSON, one file `<Type>.ndjson` per resource type, into the existing folder `out`.
@@ -179,6 +145,88 @@ mod tests {
         for line in read(out.path(), "Patient").lines() {
             assert!(generated.marks.iter().filter(|mark| line.contains(mark.as_str())).count() >= 6);
         }
+    }
+
+    fn resources(folder: &Path, kind: &str) -> Vec<serde_json::Value> {
+        read(folder, kind).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_resource_has_an_id_of_its_own_a_version_and_a_profile_where_us_core_has_one() {
+        let (out, generated) = folder(6, 2, None);
+        let mut ids = std::collections::BTreeSet::new();
+        for kind in generated.counts.keys() {
+            for (resource, line) in resources(out.path(), kind).iter().zip(read(out.path(), kind).lines()) {
+                assert_eq!(resource["resourceType"], kind.as_str());
+                assert!(ids.insert(format!("{kind}/{}", resource["id"].as_str().unwrap())));
+                assert_eq!(resource["meta"]["versionId"], "1");
+                let updated = resource["meta"]["lastUpdated"].as_str().unwrap();
+                assert!(updated < "2026-07-01" && updated.ends_with('Z'));
+                let profile = resource["meta"]["profile"][0].as_str();
+                assert_eq!(
+                    profile.is_some_and(|profile| profile.contains("/us/core/")),
+                    !kind.starts_with("Research"),
+                    "{kind}"
+                );
+                assert_eq!(span::members(line).count(), resource.as_object().unwrap().len());
+            }
+        }
+        for line in generated.counts.keys().flat_map(|kind| resources(out.path(), kind)) {
+            for reference in [
+                "subject",
+                "patient",
+                "individual",
+                "encounter",
+                "medicationReference",
+                "requester",
+                "recorder",
+            ] {
+                if let Some(target) = line[reference]["reference"].as_str() {
+                    assert!(ids.contains(target), "{reference} leads nowhere");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_clinic_of_sixty_has_all_that_mappings_must_cope_with() {
+        let (out, _) = folder(60, 4, None);
+        let observations = read(out.path(), "Observation");
+        for wanted in [
+            r#""comparator":"<""#,
+            r#""comparator":">""#,
+            r#""code":"85354-9""#,
+            r#""code":"mg/dL""#,
+            r#""valueInteger":"#,
+            r#""code":"pucai""#,
+            r#""code":"spcdai""#,
+            r#""code":"wpcdai""#,
+            r#""code":"severe""#,
+            r#""component":["#,
+            r#""status":"amended""#,
+            r#""note":["#,
+        ] {
+            assert!(observations.contains(wanted), "no Observation has {wanted}");
+        }
+        let zeros = regex::Regex::new(r#""value":\d+\.\d*0,"#).unwrap();
+        assert!(zeros.is_match(&observations), "no decimal ends with a zero");
+        let orders = resources(out.path(), "MedicationRequest");
+        let by_reference = orders.iter().filter(|order| order.get("medicationReference").is_some()).count();
+        assert!((20..40).contains(&(by_reference * 100 / orders.len())));
+        let classes: std::collections::BTreeSet<_> = resources(out.path(), "Encounter")
+            .iter()
+            .map(|visit| visit["class"]["code"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(classes.into_iter().collect::<Vec<_>>(), ["AMB", "EMER", "IMP"]);
+        let patients = resources(out.path(), "Patient");
+        let extensions = |name: &str| {
+            patients
+                .iter()
+                .filter(|patient| patient["extension"].to_string().contains(name))
+                .count()
+        };
+        assert_eq!((extensions("us-core-ethnicity"), extensions("us-core-birthsex")), (60, 60));
+        assert!((45..60).contains(&extensions("us-core-race")), "somebody's race is not known");
     }
 
     #[test]

@@ -7,12 +7,13 @@ use jiff::civil::Date;
 use super::clinic::Clinic;
 use super::codes::{DRUGS, Disease};
 use super::dice::Dice;
+use super::error::SimulateError;
 use super::files::Files;
 use super::json::{Json, object};
 use super::marks::Marker;
 use super::person::Person;
+use super::shapes;
 use super::shapes::{Moment, days_later, minutes_later, named_reference, narrative, reference};
-use super::{SimulateError, shapes};
 
 /// How active the disease is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

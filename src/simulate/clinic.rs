@@ -3,10 +3,11 @@
 
 use super::codes::{DRUGS, NPI, RXNORM};
 use super::dice::Dice;
+use super::error::SimulateError;
 use super::files::Files;
 use super::json::{Json, list, object};
+use super::names;
 use super::shapes::{Moment, bare_meta, concept, hl7, meta, narrative, reference};
-use super::{SimulateError, names};
 
 /// The study in which the clinic's patients take part.
 pub(super) const STUDY: &str = "ibd-registry";

@@ -9,8 +9,9 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 
 use super::dice::{Dice, spread};
+use super::error::SimulateError;
 use super::world::{Change, Place, World, patient};
-use super::{SimulateError, edit, span};
+use super::{edit, span};
 
 /// What changed in a day; every list holds `Type/id`, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

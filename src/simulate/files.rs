@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::SimulateError;
+use super::error::SimulateError;
 use super::json::Json;
 
 /// One buffered file per resource type.

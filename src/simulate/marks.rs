@@ -1,7 +1,18 @@
 //! Marks for a canary: words and numbers that stand nowhere else, planted into everything that identifies a patient, so
 //! that a test can search what left the hospital for each of them.
 
-use super::Marks;
+/// Words that stand nowhere else, for a test that searches for them.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    /// What every planted word begins with, so that a person sees where it came from.
+    pub prefix: String,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { prefix: "Qzv".to_owned() }
+    }
+}
 
 /// Hands out marks and remembers them all.
 pub(super) struct Marker {

@@ -56,15 +56,15 @@ pub(super) struct Address {
 }
 
 pub(super) fn girl(dice: &mut Dice) -> &'static str {
-    *dice.pick(GIRLS)
+    dice.pick::<&'static str>(GIRLS)
 }
 
 pub(super) fn boy(dice: &mut Dice) -> &'static str {
-    *dice.pick(BOYS)
+    dice.pick::<&'static str>(BOYS)
 }
 
 pub(super) fn grown_up(dice: &mut Dice) -> &'static str {
-    *dice.pick(GROWN)
+    dice.pick::<&'static str>(GROWN)
 }
 
 /// A family name made of syllables.

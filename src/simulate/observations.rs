@@ -2,9 +2,10 @@
 
 use super::chart::{Activity, Chart, Visit};
 use super::codes::{ACTIVITY, Disease, INFLIXIMAB_LEVEL, LABS, LOINC, Lab, PGA, Panel};
+use super::error::SimulateError;
 use super::json::{Decimal, Json, list, object};
+use super::shapes;
 use super::shapes::{coding, concept, date_time, hl7, instant, meta, minutes_later, quantity, reference};
-use super::{SimulateError, shapes};
 
 impl Chart<'_> {
     /// Height, weight, BMI, heart rate and blood pressure.

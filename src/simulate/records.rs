@@ -3,10 +3,10 @@
 
 use base64::Engine;
 
-use super::SimulateError;
 use super::chart::{Activity, Chart, Setting, Visit};
 use super::clinic::STUDY;
 use super::codes::{ALLERGIES, CVX, DRUGS, Disease, Drug, Group, ICD10CM, LOINC, SNOMED, VACCINES};
+use super::error::SimulateError;
 use super::json::{Decimal, Json, list, object};
 use super::shapes::{bare_meta, coding, concept, date_time, day, days_later, hl7, instant, meta, minutes_later, quantity, reference};
 

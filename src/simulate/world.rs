@@ -11,7 +11,8 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 
-use super::{SimulateError, span};
+use super::error::SimulateError;
+use super::span;
 
 /// A folder of `<Type>*.ndjson[.gz]` files and what changed since.
 #[derive(Clone)]

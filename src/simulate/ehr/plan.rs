@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::super::SimulateError;
+use super::super::error::SimulateError;
 use super::super::span;
 use super::super::world::{Entry, Place, World, patient};
 

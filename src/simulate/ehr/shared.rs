@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use super::super::{Day, next_day};
+use super::super::day::{Day, next_day};
+use super::super::world::World;
 use super::access::Access;
 use super::fault::Faults;
 use super::jobs::Jobs;
-use super::{EhrError, EhrSettings, World};
+use super::settings::{EhrError, EhrSettings};
 use crate::platform::http;
 
 pub(super) struct Shared {
