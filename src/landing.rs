@@ -83,6 +83,12 @@ impl Landing {
         self
     }
 
+    /// The longest line taken.
+    #[must_use]
+    pub fn line_limit(&self) -> usize {
+        self.line_bytes
+    }
+
     /// A new segment under way. Nothing of it stays when the writer is dropped.
     /// # Errors: another process writes here; the disk is full.
     pub fn begin(&self, run: i64, resource_type: &str, kind: Kind) -> Result<SegmentWriter, LandingError> {
@@ -167,6 +173,12 @@ impl Landing {
             let _ = fs::remove_file(self.dir.join(segment.file));
         }
         Ok(())
+    }
+
+    /// The site's database, in which the segments are entered.
+    #[must_use]
+    pub fn database(&self) -> &Arc<Mutex<Connection>> {
+        &self.database
     }
 
     fn not_owner(&self) -> LandingError {
