@@ -5,13 +5,16 @@ mod audit;
 mod check;
 mod demo;
 mod ehr;
+mod fhirpath;
 mod generate;
 mod init;
 mod map;
 mod quarantine;
+mod registry;
 mod report;
 mod show;
 mod sync;
+mod view;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -101,11 +104,13 @@ enum Verb {
     /// Load profiles, mappings and policy, cross-check them, run all cases
     Check(check::Args),
     /// Run one SQL-on-FHIR ViewDefinition over NDJSON
+    View(view::Args),
     /// Evaluate a FHIRPath expression on one resource
-    /// Validate JSON or NDJSON resources
+    Fhirpath(fhirpath::Args),
     /// Validate and map a folder of NDJSON into one file per table
     Map(map::Args),
     /// Make and run a registry
+    Registry(registry::Args),
     /// Verify a transparency log
     Audit(audit::Args),
 }
@@ -122,7 +127,10 @@ pub fn main() -> ExitCode {
         Verb::Sync(args) => sync::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::View(args) => view::run(args),
+        Verb::Fhirpath(args) => fhirpath::run(args),
         Verb::Map(args) => map::run(args),
+        Verb::Registry(args) => registry::run(args),
         Verb::Audit(args) => audit::run(args),
     };
     match done {

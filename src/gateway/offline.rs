@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use crate::cdm::{Cell, Model, TableId};
-use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, RuleHits, patient_key};
+use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
 use crate::fhir::tree::{Limits, Node};
 use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::platform::{file, secret};
@@ -190,7 +190,7 @@ fn map_block(
             let fate = map_resource(rules, lookups, root, &mut mapped)?;
             if let (map::Fate::Mapped, Some(deidentifier)) = (fate, deidentifier) {
                 released.clear();
-                deidentify::deidentify_rows(deidentifier, mapped.rows(), &mut released, &mut RuleHits::default())?;
+                deidentify::deidentify(deidentifier, &mapped, &mut released)?;
             }
             Ok(fate)
         });

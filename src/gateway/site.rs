@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 
 use crate::cdm::Model;
-use crate::deidentify::{Keys, Policy};
+use crate::deidentify::{Keys, MASTER_KEY_BYTES, Policy};
 use crate::fhir::tree::Limits;
 use crate::landing::{self, Landing};
 use crate::map::Mapping;
@@ -127,10 +127,12 @@ impl Places {
     pub fn make_keys(&self) -> Result<(), SiteError> {
         file::create_dir_private(&self.0)?;
         file::create_dir_private(&self.keys())?;
-        for path in [self.pseudonym_key(), self.landing_key()] {
-            if !path.exists() {
-                file::write_secret(&path, &random::bytes::<32>())?;
-            }
+        if !self.pseudonym_key().exists() {
+            let master = Secret::random(MASTER_KEY_BYTES);
+            Keys::create_file(&self.pseudonym_key(), &master).map_err(|error| SiteError::Key(Box::new(error)))?;
+        }
+        if !self.landing_key().exists() {
+            file::write_secret(&self.landing_key(), &random::bytes::<32>())?;
         }
         if !self.manifest_key().exists() {
             SigningKey::generate().to_seed_file(&self.manifest_key())?;

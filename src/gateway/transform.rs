@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::deidentify::{self, Deidentified, Deidentifier, RuleHits};
+use crate::deidentify::{self, Deidentified, Deidentifier};
 use crate::fhir::tree::{Limits, Node, Tree};
 use crate::map::{self, Lookups, Mapped};
 use crate::refusal::{Refusal, Step};
@@ -70,7 +70,7 @@ pub(super) fn release<'a>(
 ) -> Result<map::Fate, Refusal> {
     let fate = map_resource(rules, lookups, root, mapped)?;
     if fate == map::Fate::Mapped {
-        deidentify::deidentify_rows(deidentifier, mapped.rows(), released, &mut RuleHits::default())?;
+        deidentify::deidentify(deidentifier, mapped, released)?;
     }
     Ok(fate)
 }
