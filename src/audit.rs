@@ -14,7 +14,7 @@ mod tiles;
 mod verify;
 
 pub use error::{AuditError, FetchError};
-pub use log::{Appended, Entry, Log, SCHEMA, SignedHead, entries, size};
+pub use log::{Appended, Entry, Log, SCHEMA, SignedHead, entries, last_checkpoint, size};
 pub use note::{Head, Vkey, open_checkpoint};
 pub use proof::{Proven, verify_proof};
 pub use publish::Published;

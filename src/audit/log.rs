@@ -136,15 +136,22 @@ impl Log {
 }
 
 /// How many entries the log has.
-pub fn size(connection: &Connection) -> Result<u64, AuditError> {
+pub fn size(connection: &Connection) -> Result<u64, rusqlite::Error> {
     let last: Option<i64> = connection
         .prepare("SELECT max(idx) FROM log_entry")?
         .query_row([], |row| row.get(0))?;
     Ok(last.map_or(0, |last| last as u64 + 1))
 }
 
+/// The text of the last checkpoint that was signed, if any was.
+pub fn last_checkpoint(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
+    connection
+        .query_row("SELECT note FROM log_checkpoint ORDER BY size DESC LIMIT 1", [], |row| row.get(0))
+        .optional()
+}
+
 /// At most `limit` entries from index `first` on, in the log's order.
-pub fn entries(connection: &Connection, first: u64, limit: u64) -> Result<Vec<Entry>, AuditError> {
+pub fn entries(connection: &Connection, first: u64, limit: u64) -> Result<Vec<Entry>, rusqlite::Error> {
     let mut select = connection.prepare("SELECT idx, entry FROM log_entry WHERE idx >= ?1 ORDER BY idx LIMIT ?2")?;
     let rows = select.query_map(params![first as i64, limit.min(i64::MAX as u64) as i64], |row| {
         Ok(Entry {
@@ -152,7 +159,7 @@ pub fn entries(connection: &Connection, first: u64, limit: u64) -> Result<Vec<En
             entry: row.get(1)?,
         })
     })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    rows.collect()
 }
 
 /// Refuses unless the first `earlier` entries still have the root that was signed for them.

@@ -95,7 +95,9 @@ pub(super) fn ago(moment: &str, now: Timestamp) -> Markup {
 
 /// `23 Nov 2026, 06:37`.
 pub(super) fn at(moment: &str) -> Markup {
-    let text = moment.parse::<Timestamp>().map_or_else(|_| moment.to_owned(), |at| at.strftime("%-d %b %Y, %H:%M").to_string());
+    let text = moment
+        .parse::<Timestamp>()
+        .map_or_else(|_| moment.to_owned(), |at| at.strftime("%-d %b %Y, %H:%M").to_string());
     html! { time.nowrap datetime=(moment) title=(moment) { (text) } }
 }
 

@@ -36,7 +36,7 @@ pub enum TokenError {
     #[error("token endpoint was not reached")]
     Http(#[from] HttpError),
     #[error("{url_of}: no SMART configuration: {what}")]
-    Discovery { url_of: WebOrigin, what: String },
+    Discovery { url_of: WebOrigin, what: String, transient: bool },
     #[error(transparent)]
     Key(#[from] KeyError),
 }
@@ -46,7 +46,7 @@ impl TokenError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Http(HttpError::Failed { .. }) => true,
+            Self::Http(HttpError::Failed { .. }) | Self::Discovery { transient: true, .. } => true,
             Self::Refused { status, .. } | Self::Odd { status, .. } => *status == 429 || *status >= 500,
             _ => false,
         }
@@ -72,6 +72,7 @@ pub async fn discover(http: &Client, base: &Url) -> Result<SmartConfiguration, T
     let fault = |what: &str| TokenError::Discovery {
         url_of: WebOrigin::of(base),
         what: what.to_owned(),
+        transient: false,
     };
     let mut root = base.clone();
     root.set_query(None);
@@ -83,9 +84,11 @@ pub async fn discover(http: &Client, base: &Url) -> Result<SmartConfiguration, T
     let response = request.send().await.map_err(|e| http::explain(&url, &e))?;
     let status = response.status().as_u16();
     if status != 200 {
-        return Err(fault(&format!(
-            "`.well-known/smart-configuration` answered {status}; check the base address"
-        )));
+        return Err(TokenError::Discovery {
+            url_of: WebOrigin::of(base),
+            what: format!("`.well-known/smart-configuration` answered {status}; check the base address"),
+            transient: status == 429 || status >= 500,
+        });
     }
     let body = http::read_body(response, ANSWER_BYTES).await?;
     let document: Value = serde_json::from_slice(&body).map_err(|_| fault("it is no JSON"))?;

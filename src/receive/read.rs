@@ -146,12 +146,35 @@ fn submission_of(row: &Row<'_>) -> Result<Submission, rusqlite::Error> {
 
 /// A site's submissions, newest first, at most `limit`.
 pub fn submissions(connection: &Connection, site: &str, limit: u64) -> Result<Vec<Submission>, rusqlite::Error> {
+    submissions_before(connection, site, u64::MAX, limit)
+}
+
+/// The same, only those with a sequence below `before`.
+pub fn submissions_before(connection: &Connection, site: &str, before: u64, limit: u64) -> Result<Vec<Submission>, rusqlite::Error> {
     connection
         .prepare(&format!(
-            "SELECT {COLUMNS} FROM submission WHERE site = ?1 ORDER BY sequence DESC, received_at DESC, id LIMIT ?2"
+            "SELECT {COLUMNS} FROM submission WHERE site = ?1 AND sequence < ?2 ORDER BY sequence DESC, received_at DESC, id LIMIT ?3"
         ))?
-        .query_map(params![site, int(limit)], submission_of)?
+        .query_map(params![site, int(before), int(limit)], submission_of)?
         .collect()
+}
+
+/// When a table of a site was last written to, by table.
+pub fn last_changes(connection: &Connection, site: &str) -> Result<Vec<(String, String)>, rusqlite::Error> {
+    connection
+        .prepare(
+            "SELECT t.table_name, max(s.applied_at) FROM submission s JOIN submission_table t ON t.submission = s.id
+             WHERE s.site = ?1 AND s.state = 'applied' GROUP BY t.table_name ORDER BY t.table_name",
+        )?
+        .query_map([site], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// A submission's manifest, as it was signed.
+pub fn manifest(connection: &Connection, id: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {
+    connection
+        .query_row("SELECT manifest FROM submission WHERE id = ?1", [id], |row| row.get(0))
+        .optional()
 }
 
 /// The newest submissions of all sites, at most `limit`.

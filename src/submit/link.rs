@@ -204,7 +204,8 @@ pub(super) fn base_url(text: &str) -> Result<Url, SubmitError> {
 }
 
 fn passing(doing: &'static str, error: &TokenError) -> Result<Trouble, SubmitError> {
-    if error.is_transient() {
+    // A registry behind a proxy that is down has no configuration for a while; the text says what was answered.
+    if error.is_transient() || matches!(error, TokenError::Discovery { .. }) {
         return Ok(Trouble::new(error.to_string()));
     }
     match error {

@@ -1,5 +1,7 @@
-//! The ways through the house, from outside: real routers, a moved clock, no sleep, no net.
+//! The one integration test binary: ways through the whole house.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
-mod receive;
+mod floors;
+mod simulate;
+mod sql_on_fhir;
