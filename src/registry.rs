@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 pub use init::{InitError, NewRegistry, init};
 
+use crate::console;
 use crate::platform::clock::Clock;
 use crate::receive::{self, OpenError, Registry, Settings};
 
@@ -106,7 +107,8 @@ pub fn router(registry: Arc<Registry>) -> Router {
         .route("/log/{*path}", get(log_file))
         .route("/health", get(|| async { "ok\n" }))
         .with_state(Arc::clone(&registry));
-    receive::router(registry).merge(log)
+    let console = console::router(Arc::clone(&registry));
+    receive::router(registry).merge(console).merge(log)
 }
 
 /// One of the log's files, as `audit` published it.
