@@ -16,6 +16,7 @@ mod lexer;
 mod number;
 mod operator;
 mod parser;
+mod print;
 mod temporal;
 mod text;
 mod types;
@@ -26,6 +27,7 @@ pub use check::Typing;
 pub use eval::{Context, Fault};
 pub use fast::{End, Fast};
 pub use keys::{reference_key, resource_key};
+pub use print::write_json;
 pub use temporal::Temporal;
 pub use value::{Collection, Element, Item, Text};
 

@@ -1,5 +1,7 @@
-//! The ways through the house, as one test binary.
+//! The one integration test binary: ways through the whole house.
 
-mod canary_words;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
 mod floors;
+mod simulate;
 mod sql_on_fhir;
