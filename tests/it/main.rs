@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
+mod canary_words;
 mod floors;
 mod simulate;
 mod sql_on_fhir;
