@@ -44,10 +44,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-        }
+        Self { exit, message: message.into() }
     }
 
     /// Wrong use or wrong configuration.
@@ -157,8 +154,5 @@ fn log_to_stderr(json: bool) {
 
 /// The runtime a verb that talks to the network runs on.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::ours(&error))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::ours(&error))
 }

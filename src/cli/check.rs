@@ -24,9 +24,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let package = Package::at(args.dir);
     let models = args.model.map_or_else(|| package.models(), |model| vec![model]);
     if models.is_empty() {
-        return Err(Failure::usage(
-            "no models found: the folder needs mappings/<model>/ and profiles/<model>/",
-        ));
+        return Err(Failure::usage("no models found: the folder needs mappings/<model>/ and profiles/<model>/"));
     }
     let mut faults = Vec::new();
     let mut results = Vec::new();
@@ -55,9 +53,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
         results.push(serde_json::json!({ "model": name, "tables": tables, "columns": columns, "cases": cases, "failures": failed }));
         if !args.json {
-            show::answer(&format!(
-                "{name}: {tables} tables, {columns} columns, {cases} cases, {failed} failures"
-            ));
+            show::answer(&format!("{name}: {tables} tables, {columns} columns, {cases} cases, {failed} failures"));
         }
     }
     if args.json {
@@ -66,8 +62,5 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Usage,
-        format!("{} fault(s):\n{}", faults.len(), faults.join("\n")),
-    ))
+    Err(Failure::new(Exit::Usage, format!("{} fault(s):\n{}", faults.len(), faults.join("\n"))))
 }

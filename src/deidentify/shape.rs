@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::words::{Run, Words};
 
 /// Hosts whose addresses name a terminology, never a person.
-const TERMINOLOGIES: [&str; 12] = [
+const TERMINOLOGIES: [&str; 13] = [
     "hl7.org",
     "terminology.hl7.org",
     "loinc.org",
@@ -22,6 +22,7 @@ const TERMINOLOGIES: [&str; 12] = [
     "www.ama-assn.org",
     "www.cms.gov",
     "nucc.org",
+    "www.nubc.org",
     "www.whocc.no",
 ];
 

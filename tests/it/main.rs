@@ -2,7 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
+mod canary;
+mod canary_words;
+mod console;
 mod floors;
+mod house;
+mod mappings;
+mod nights;
 mod receive;
 mod simulate;
 mod sql_on_fhir;
+mod submit;
+mod webdriver;
+mod world;
