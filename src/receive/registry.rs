@@ -327,7 +327,10 @@ impl Registry {
                 Err(Fault::Stopping) => return,
                 Err(fault) => {
                     tracing::warn!("trying again in {} s: {}", wait.as_secs(), chain(&fault));
-                    self.records.clock.sleep(wait).await;
+                    tokio::select! {
+                        () = self.records.clock.sleep(wait) => {}
+                        () = self.wake.notified() => {}
+                    }
                     wait = (wait * 2).min(Duration::from_secs(60));
                 }
             }
