@@ -2,12 +2,14 @@
 //! Used towards the EHR by `pull` and towards the registry by `submit`. Knows nothing of what the token is for.
 
 use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
-use oauth2::{AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse, TokenUrl};
+use oauth2::{AsyncHttpClient, AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse, TokenUrl};
 use serde_json::Value;
 
 pub use self::key::{Algorithm, ClientKey, KeyError, refuse_published};
@@ -211,20 +213,18 @@ impl TokenSource {
         let client = BasicClient::new(ClientId::new(self.client_id.clone()))
             .set_auth_type(AuthType::RequestBody)
             .set_token_uri(token_url);
-        let status = Mutex::new(0);
-        let send = |request: HttpRequest| async {
-            let response = self.send(request).await?;
-            *status.lock().unwrap_or_else(PoisonError::into_inner) = response.status().as_u16();
-            Ok::<_, HttpError>(response)
+        let sender = Sender {
+            source: self,
+            status: AtomicU16::new(0),
         };
         let answer = client
             .exchange_client_credentials()
             .add_scope(Scope::new(self.scope.clone()))
             .add_extra_param("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
             .add_extra_param("client_assertion", assertion)
-            .request_async(&send)
+            .request_async(&sender)
             .await;
-        let status = *status.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = sender.status.load(Ordering::Relaxed);
         let answer = answer.map_err(|error| self.translate(status, error))?;
         self.grant(&answer, asked_at, status)
     }
@@ -309,6 +309,26 @@ impl TokenSource {
             "unsupported_grant_type" => "this server does not offer SMART Backend Services at this address".to_owned(),
             _ => format!("check client id, key ({algorithm}, kid {kid}), scope and this machine's clock"),
         }
+    }
+}
+
+/// Our client as the library sees it; keeps the status, which the library's errors lose.
+/// A named type and not a closure: only so the compiler sees that the future may change threads.
+struct Sender<'s> {
+    source: &'s TokenSource,
+    status: AtomicU16,
+}
+
+impl<'c> AsyncHttpClient<'c> for Sender<'_> {
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let response = self.source.send(request).await?;
+            self.status.store(response.status().as_u16(), Ordering::Relaxed);
+            Ok(response)
+        })
     }
 }
 

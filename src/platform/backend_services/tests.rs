@@ -1,6 +1,6 @@
 //! The token flow against a token endpoint scripted by each test.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
 use axum::http::StatusCode;
