@@ -17,6 +17,7 @@ pub struct Settings {
 
 /// Where the data comes from.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub enum Source {
     /// A FHIR server with Bulk Data Access.
     Bulk(BulkSettings),

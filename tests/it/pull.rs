@@ -1,5 +1,7 @@
 //! Pulls against an EHR that does as each test scripts it. Every fault is seen to have fired in what the EHR was asked.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests may fail as a test does")]
+
 mod bulk;
 mod ehr;
 mod faults;

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 /// One answer. `{base}` in headers and body stands for the server's base.
 #[derive(Clone, Default)]
-pub struct Answer {
+pub(super) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
@@ -28,7 +28,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
             body: body.into(),
@@ -36,29 +36,29 @@ impl Answer {
         }
     }
 
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     /// The body compressed, and said to be so.
-    pub fn gzipped(mut self) -> Self {
+    pub(super) fn gzipped(mut self) -> Self {
         self.body = gzip(&self.body);
         self.with("content-encoding", "gzip")
     }
 
     /// The body without its last bytes, properly ended.
-    pub fn shortened(mut self, by: usize) -> Self {
+    pub(super) fn shortened(mut self, by: usize) -> Self {
         self.body.truncate(self.body.len() - by);
         self
     }
 
-    pub fn cut_after(mut self, bytes: usize) -> Self {
+    pub(super) fn cut_after(mut self, bytes: usize) -> Self {
         self.cut = Some(bytes);
         self
     }
 
-    pub fn hanging() -> Self {
+    pub(super) fn hanging() -> Self {
         Self {
             hang: true,
             ..Self::default()
@@ -66,7 +66,7 @@ impl Answer {
     }
 }
 
-pub fn gzip(plain: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
@@ -74,15 +74,15 @@ pub fn gzip(plain: &[u8]) -> Vec<u8> {
 
 /// One request as it came.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(super) struct Seen {
     /// `GET /files/1`, without query.
-    pub what: String,
-    pub query: String,
-    pub headers: HashMap<String, String>,
+    pub(super) what: String,
+    pub(super) query: String,
+    pub(super) headers: HashMap<String, String>,
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 }
@@ -98,10 +98,10 @@ struct Inner {
 }
 
 #[derive(Clone)]
-pub struct Ehr(Arc<Inner>);
+pub(super) struct Ehr(Arc<Inner>);
 
 impl Ehr {
-    pub async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let inner = Arc::new(Inner {
             base: format!("http://{}", listener.local_addr().unwrap()),
@@ -113,7 +113,7 @@ impl Ehr {
     }
 
     /// An EHR whose export is ready at the first poll and lists `manifest` (members beside the required ones).
-    pub async fn with_manifest(manifest: Value) -> Self {
+    pub(super) async fn with_manifest(manifest: Value) -> Self {
         let ehr = Self::start().await;
         ehr.takes_export();
         ehr.lists(manifest);
@@ -121,46 +121,46 @@ impl Ehr {
         ehr
     }
 
-    pub fn takes_export(&self) {
+    pub(super) fn takes_export(&self) {
         self.on("GET /$export", [Answer::new(202, "").with("content-location", "{base}/poll/1")]);
     }
 
-    pub fn lists(&self, manifest: Value) {
+    pub(super) fn lists(&self, manifest: Value) {
         self.on("GET /poll/1", [Answer::new(200, full(manifest).to_string())]);
     }
 
-    pub fn base(&self) -> Url {
+    pub(super) fn base(&self) -> Url {
         self.0.base.parse().unwrap()
     }
 
     /// Answers `what` (`GET /path`) with these in turn; the last for ever.
-    pub fn on(&self, what: &str, answers: impl IntoIterator<Item = Answer>) {
+    pub(super) fn on(&self, what: &str, answers: impl IntoIterator<Item = Answer>) {
         let answers = answers.into_iter().collect();
         self.0.script.lock().unwrap().insert(what.to_owned(), answers);
     }
 
     /// The public key whose assertions get a token.
-    pub fn register(&self, jwk: Value) {
+    pub(super) fn register(&self, jwk: Value) {
         *self.0.jwk.lock().unwrap() = Some(jwk);
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<Seen> {
         self.0.seen.lock().unwrap().clone()
     }
 
     /// Every request for `what`, in order.
-    pub fn asked(&self, what: &str) -> Vec<Seen> {
+    pub(super) fn asked(&self, what: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| seen.what == what).collect()
     }
 
     /// When a hanging answer was asked for.
-    pub async fn hangs(&self) {
+    pub(super) async fn hangs(&self) {
         self.0.hanging.notified().await;
     }
 }
 
 /// A manifest with its required members.
-pub fn full(mut manifest: Value) -> Value {
+pub(super) fn full(mut manifest: Value) -> Value {
     for (name, value) in [
         ("transactionTime", json!("2026-03-01T01:59:00.000Z")),
         ("request", json!("{base}/$export")),
