@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use headwater::platform::clock::Clock;
 use headwater::platform::http::Url;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
@@ -23,6 +25,8 @@ pub(super) struct Answer {
     body: Vec<u8>,
     /// The connection breaks after this many bytes of the body.
     cut: Option<usize>,
+    /// A byte a minute, by this clock.
+    drip: Option<Clock>,
     /// Never answers; tells that it was asked.
     hang: bool,
 }
@@ -55,6 +59,11 @@ impl Answer {
 
     pub(super) fn cut_after(mut self, bytes: usize) -> Self {
         self.cut = Some(bytes);
+        self
+    }
+
+    pub(super) fn dripping(mut self, clock: &Clock) -> Self {
+        self.drip = Some(clock.clone());
         self
     }
 
@@ -215,9 +224,20 @@ async fn answer(State(ehr): State<Arc<Inner>>, request: Request) -> Response {
         Ok(text) => text.replace("{base}", &ehr.base).into_bytes(),
         Err(binary) => binary.into_bytes(),
     };
-    let body = match answer.cut {
-        None => Body::from(body),
-        Some(at) => {
+    let body = match (answer.cut, answer.drip) {
+        (None, None) => Body::from(body),
+        (_, Some(clock)) => {
+            let drops = futures_util::stream::unfold(body.into_iter(), move |mut left| {
+                let clock = clock.clone();
+                async move {
+                    clock.sleep(Duration::from_secs(60)).await;
+                    let byte = left.next()?;
+                    Some((Ok::<_, std::io::Error>(Bytes::from(vec![byte])), left))
+                }
+            });
+            Body::from_stream(drops)
+        }
+        (Some(at), None) => {
             let pieces = [Ok(Bytes::copy_from_slice(&body[..at])), Err(std::io::Error::other("cut"))];
             Body::from_stream(futures_util::stream::iter(pieces))
         }

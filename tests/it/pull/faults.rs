@@ -1,8 +1,10 @@
 //! The ways an EHR, a network or our own end fails; each is seen to have happened, and nothing is lost or landed twice.
 
+use std::task::Poll;
+
 use serde_json::{Value, json};
 
-use super::ehr::{Answer, Ehr, gzip};
+use super::ehr::{self, Answer, Ehr, gzip};
 use super::*;
 use headwater::pull::unfinished;
 
@@ -39,6 +41,18 @@ async fn a_busy_or_broken_server_is_asked_again() {
 #[tokio::test]
 async fn a_sign_in_page_is_no_file() {
     check_recovers(vec![Answer::new(200, "<html>please sign in</html>\n")]).await;
+}
+
+#[tokio::test]
+async fn a_download_that_only_drips_is_broken_off() {
+    let ehr = Ehr::with_manifest(one_file()).await;
+    let site = Site::new();
+    let drip = Answer::new(200, TWO_PATIENTS).dripping(&site.clock);
+    ehr.on("GET /files/1", [drip, Answer::new(200, TWO_PATIENTS)]);
+    let pulled = site.pull(&ehr).await.unwrap();
+    assert!(pulled.complete, "{:?}", pulled.problems);
+    assert_eq!(ehr.asked("GET /files/1").len(), 2);
+    assert!(site.elapsed() > Duration::from_secs(600), "it had its ten minutes");
 }
 
 #[tokio::test]
@@ -237,6 +251,64 @@ async fn a_pull_cut_during_the_download_goes_on_with_what_is_missing() {
     assert_eq!(pulled.counts, [("Condition".to_owned(), 1), ("Patient".to_owned(), 2)]);
     assert_eq!((ehr.asked("GET /$export").len(), ehr.asked("GET /poll/1").len()), (1, 1));
     assert_eq!((ehr.asked("GET /files/1").len(), ehr.asked("GET /files/2").len()), (1, 2));
+}
+
+/// Lets `future` run for so many turns, then drops it.
+async fn for_turns<T>(future: impl Future<Output = T>, turns: usize) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut left = turns;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pull_cut_again_and_again_at_any_moment_ends_as_if_it_had_not_been() {
+    let manifest = json!({
+        "output": [
+            {"type": "Patient", "url": "{base}/files/1", "count": 2},
+            {"type": "Condition", "url": "{base}/files/2", "count": 1},
+            {"type": "Patient", "url": "{base}/files/3"},
+        ],
+        "deleted": [{"type": "Bundle", "url": "{base}/files/4"}],
+    });
+    let mut cuts = 0;
+    for turns in 1..12 {
+        let ehr = Ehr::with_manifest(manifest.clone()).await;
+        ehr.on(
+            "GET /poll/1",
+            [Answer::new(202, ""), Answer::new(200, ehr::full(manifest.clone()).to_string())],
+        );
+        ehr.on("GET /files/1", [Answer::new(200, TWO_PATIENTS).gzipped()]);
+        ehr.on("GET /files/2", [Answer::new(200, "{\"resourceType\":\"Condition\"}\n")]);
+        ehr.on("GET /files/3", [Answer::new(200, TWO_PATIENTS)]);
+        ehr.on("GET /files/4", [Answer::new(200, "{\"resourceType\":\"Bundle\"}\n")]);
+        let site = Site::with_key(&ehr);
+        let mut here = 0;
+        let pulled = loop {
+            // More turns after a while, or a cut before the first answer would be all that ever happens.
+            match for_turns(site.pull(&ehr), turns + here / 5).await {
+                Some(pulled) => break pulled.unwrap(),
+                None => here += 1,
+            }
+        };
+        cuts += here;
+        assert!(pulled.complete, "{:?}", pulled.problems);
+        let contents: Vec<_> = site.landed(&pulled).into_iter().map(|(.., content)| content).collect();
+        let expected = [
+            "{\"resourceType\":\"Bundle\"}\n",
+            "{\"resourceType\":\"Condition\"}\n",
+            TWO_PATIENTS,
+            TWO_PATIENTS,
+        ];
+        assert_eq!(contents, expected, "cut after {turns} turns");
+    }
+    assert!(cuts > 100, "{cuts} cuts");
 }
 
 #[tokio::test]
