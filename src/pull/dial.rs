@@ -149,7 +149,7 @@ impl<'a> Dial<'a> {
 
 /// Whether a status may pass by itself.
 pub(super) fn is_transient(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429) || status >= 500
+    matches!(status, 408 | 425 | 429) || (status >= 500 && !matches!(status, 501 | 505))
 }
 
 /// How long one call may still wait, and how long next.
