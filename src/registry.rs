@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 pub use init::{InitError, NewRegistry, init};
 
+use crate::console;
 use crate::platform::clock::Clock;
 use crate::receive::{self, OpenError, Registry, Settings};
 
@@ -32,8 +33,6 @@ pub struct RegistryConfig {
 pub enum RegistryError {
     #[error(transparent)]
     Open(#[from] OpenError),
-    #[error("a folder of the registry cannot be made")]
-    Folder(#[source] std::io::Error),
     #[error("the address listened on cannot be told")]
     Address(#[source] std::io::Error),
     #[error("the registry's service broke off")]
@@ -108,7 +107,8 @@ pub fn router(registry: Arc<Registry>) -> Router {
         .route("/log/{*path}", get(log_file))
         .route("/health", get(|| async { "ok\n" }))
         .with_state(Arc::clone(&registry));
-    receive::router(registry).merge(log)
+    let console = console::router(Arc::clone(&registry));
+    receive::router(registry).merge(console).merge(log)
 }
 
 /// One of the log's files, as `audit` published it.

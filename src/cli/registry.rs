@@ -140,7 +140,9 @@ fn init(args: Init) -> Result<(), Failure> {
         settings.log_origin,
         settings.keys.display()
     ));
-    show::note(&format!("next: headwater registry operator add NAME --dir {dir}; headwater registry serve --dir {dir}"));
+    show::note(&format!(
+        "next: headwater registry operator add NAME --dir {dir}; headwater registry serve --dir {dir}"
+    ));
     Ok(())
 }
 
@@ -159,7 +161,10 @@ fn run_site(site: Site) -> Result<(), Failure> {
         Site::List { dir, json } => list_sites(&dir, json),
         Site::Suspend { name, resume, dir } => {
             records(&load(&dir)?)?.suspend_site(&name, !resume).map_err(failed)?;
-            show::note(&format!("site `{name}` is {} from its next request on", if resume { "let in again" } else { "shut out" }));
+            show::note(&format!(
+                "site `{name}` is {} from its next request on",
+                if resume { "let in again" } else { "shut out" }
+            ));
             Ok(())
         }
     }
@@ -198,7 +203,10 @@ fn list_sites(dir: &Path, json: bool) -> Result<(), Failure> {
             ]
         })
         .collect();
-    show::answer(&show::table(&["site", "state", "submissions", "rows", "rejected", "last applied"], &rows));
+    show::answer(&show::table(
+        &["site", "state", "submissions", "rows", "rejected", "last applied"],
+        &rows,
+    ));
     Ok(())
 }
 

@@ -4,11 +4,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::RegistryError;
 use crate::platform::clock::Clock;
 use crate::platform::file::{FileError, create_dir_private, write_durable};
 use crate::platform::random;
-use crate::receive::{self, Records, Settings};
+use crate::receive::{self, OpenError, Records, Settings};
 
 /// What a new registry is to be.
 #[derive(Clone, Debug)]
@@ -31,8 +30,14 @@ pub enum InitError {
     Settings(String),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error("folder `{path}` cannot be made")]
+    Folder {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Open(#[from] OpenError),
 }
 
 /// Makes the registry in `dir`; its settings.
@@ -52,13 +57,16 @@ pub fn init(dir: &Path, new: &NewRegistry, clock: Clock) -> Result<Settings, Ini
     }
     for (model, schemas) in &new.models {
         let folder = settings.models.join(model);
-        fs::create_dir_all(&folder).map_err(|source| InitError::Registry(RegistryError::Folder(source)))?;
+        fs::create_dir_all(&folder).map_err(|source| InitError::Folder {
+            path: folder.display().to_string(),
+            source,
+        })?;
         for (name, schema) in schemas {
             write_durable(&folder.join(name), schema.as_bytes())?;
         }
     }
-    let prepared = receive::prepare(&settings).and_then(|()| Records::open(&settings, clock));
-    prepared.map_err(RegistryError::from)?;
+    receive::prepare(&settings)?;
+    Records::open(&settings, clock)?;
     // Last: a folder with this file is a registry.
     write_durable(&file, text.as_bytes())?;
     Ok(settings)

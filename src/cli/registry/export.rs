@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use super::{failed, load, records};
 use crate::cli::{Failure, show};
+use crate::receive::Fault;
 use crate::receive::check::ModelCheck;
 use crate::receive::export::{Format, export};
-use crate::receive::Fault;
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: headwater registry export --table lab_result --format csv --dir ./registry > lab_result.csv")]
