@@ -252,6 +252,21 @@ fn a_crash_before_the_checkpoint_leaves_the_old_log_whole_and_the_next_publicati
 }
 
 #[test]
+fn a_log_that_grew_while_it_is_verified_still_verifies_up_to_its_checkpoint() {
+    let (mut connection, dir) = published(200);
+    let checkpoint = fs::read(dir.path().join("checkpoint")).unwrap();
+    append(&mut connection, 300);
+    log().publish(&connection, dir.path()).unwrap();
+    assert!(!dir.path().join("tile/0/000.p").exists());
+    let fetch = |path: &str| match path {
+        "checkpoint" => Ok(checkpoint.clone()),
+        path => fs::read(dir.path().join(path)).map_err(FetchError::from),
+    };
+    let vkey = Vkey::parse(&log().vkey()).unwrap();
+    assert_eq!(verify(&vkey, &fetch).unwrap().entries, 200);
+}
+
+#[test]
 fn every_tampering_with_our_own_log_is_refused() {
     let (_, dir) = published(300);
     check_every_tampering_is_refused(&files(dir.path()), 1);

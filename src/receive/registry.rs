@@ -43,8 +43,8 @@ pub enum OpenError {
 
 /// The registry's records without its service: what the operator's commands work on, also while it serves.
 pub struct Records {
-    pub store: Store,
-    pub log: audit::Log,
+    pub store: Arc<Store>,
+    pub log: Arc<audit::Log>,
     pub clock: Clock,
 }
 
@@ -86,7 +86,11 @@ impl Records {
         let seed: &[u8; 32] = key.seed().expose().try_into().expect("an Ed25519 seed has 32 bytes");
         let log = audit::Log::open(seed, &settings.log_origin).map_err(Fault::from)?;
         let store = Store::open(&settings.data).map_err(Fault::from)?;
-        Ok(Self { store, log, clock })
+        Ok(Self {
+            store: Arc::new(store),
+            log: Arc::new(log),
+            clock,
+        })
     }
 
     /// Makes or finds the site; a one-time enrolment code for it.
@@ -106,25 +110,6 @@ impl Records {
     /// # Errors: `Malformed` for a name that is none.
     pub fn add_operator(&self, name: &str) -> Result<sign_in::Credentials, Fault> {
         self.store.write(|tx| sign_in::add_operator(tx, &self.log, self.clock.now(), name))
-    }
-
-    /// Signs an operator in by one-time code or key: a session id.
-    /// # Errors: the store's or the log's.
-    pub fn sign_in(&self, secret: &str) -> Result<Option<String>, Fault> {
-        self.store.write(|tx| sign_in::sign_in(tx, &self.log, self.clock.now(), secret))
-    }
-
-    /// Ends a session.
-    /// # Errors: the store's.
-    pub fn sign_out(&self, session: &str) -> Result<(), Fault> {
-        self.store.write(|tx| sign_in::sign_out(tx, session))
-    }
-
-    /// The operator of a live session.
-    /// # Errors: the store's.
-    pub fn operator_of(&self, session: &str) -> Result<Option<String>, Fault> {
-        let now = self.clock.now();
-        self.store.read(|connection| sign_in::operator_of(connection, now, session))
     }
 
     /// Writes an event of the operators' into the log, e.g. an export.
