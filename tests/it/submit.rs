@@ -52,6 +52,21 @@ async fn what_was_sent_before_the_line_broke_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_chunk_that_was_spoilt_or_lost_on_the_way_is_sent_again_by_the_next_run() {
+    let world = World::start().await;
+    let mut site = world.enrol("lakeside").await;
+    let package = site.package(&rows(), &[]);
+    for status in [422, 204] {
+        world.trouble("PUT", status, 1);
+        let error = site.deliver(&package).await.unwrap_err();
+        assert!(error.may_be_retried(), "{status}: {error}");
+    }
+    world.seen("");
+    site.deliver(&package).await.unwrap();
+    assert_eq!(world.seen("PUT").iter().filter(|line| line.contains("/chunks/")).count(), 1);
+}
+
+#[tokio::test]
 async fn trouble_that_passes_is_outlasted_at_every_step() {
     let world = World::start().await;
     let mut site = world.enrol("lakeside").await;

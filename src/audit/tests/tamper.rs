@@ -214,3 +214,48 @@ fn a_log_written_by_another_program_verifies_and_every_tampering_with_it_is_refu
     };
     assert_eq!(tiles(ours.path()), tiles(&dir));
 }
+
+#[test]
+fn a_size_that_no_log_has_is_refused_before_anything_is_fetched_or_reserved() {
+    let key = note::LogKey::new(&[42; 32], ORIGIN).unwrap();
+    let vkey = Vkey::parse(&log().vkey()).unwrap();
+    for (size, refused_by) in [
+        (u64::MAX, "checkpoint"),
+        ((1 << 48) + 1, "checkpoint"),
+        (1 << 48, "tile/entries/000"),
+    ] {
+        let checkpoint = key.sign(size, [1; 32]).unwrap();
+        let fetch = |path: &str| match path {
+            "checkpoint" => Ok(checkpoint.clone().into_bytes()),
+            _ => Err(FetchError::from("absent")),
+        };
+        let earlier = Head {
+            origin: ORIGIN.into(),
+            size: 5,
+            root: [0; 32],
+        };
+        assert!(verify(&vkey, &fetch).unwrap_err().to_string().contains(refused_by), "{size}");
+        assert!(consistent_since(&vkey, &fetch, &earlier).is_err());
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_log_is_made_of_verifying_it_says_no_and_does_not_panic(
+        garbage in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..700),
+        size in 1..600u64,
+        text in "(c2sp.org/tlog-proof@v1\n)?(extra [A-Za-z=]{0,9}\n)?(index [0-9]{1,20}\n)?([A-Za-z0-9+/=]{0,50}\n){0,4}\n?.{0,80}",
+    ) {
+        let key = note::LogKey::new(&[42; 32], ORIGIN).unwrap();
+        let vkey = Vkey::parse(&log().vkey()).unwrap();
+        let checkpoint = key.sign(size, [1; 32]).unwrap();
+        let fetch = |path: &str| Ok(if path == "checkpoint" { checkpoint.clone().into_bytes() } else { garbage.clone() });
+        proptest::prop_assert!(verify(&vkey, &fetch).is_err());
+        proptest::prop_assert!(open_checkpoint(&vkey, &garbage).is_err());
+        proptest::prop_assert!(verify_proof(&vkey, b"entry", &text).is_err());
+        let signed = format!("{text}\n\n{checkpoint}");
+        proptest::prop_assert!(verify_proof(&vkey, b"entry", &signed).is_err());
+        proptest::prop_assert!(Vkey::parse(&text).is_err());
+        proptest::prop_assert!(tiles::Tile::from_path(&text).is_none_or(|tile| tile.path() == text));
+    }
+}
