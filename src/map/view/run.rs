@@ -49,12 +49,13 @@ impl View {
         if root.resource_type() != Some(self.resource.as_str()) {
             return Ok(());
         }
-        let context = Context::new(root, &self.constants);
-        let item = Item::Element(Element {
+        let resource = Element {
             node: Some(root),
             under: None,
             type_id: self.type_id,
-        });
+        };
+        let context = Context::of(resource, &self.constants);
+        let item = Item::Element(resource);
         let run = Run {
             view: self,
             context: &context,
