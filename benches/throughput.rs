@@ -21,7 +21,11 @@ fn main() {
     println!("span tree / simd-json tape = {:.2}", tree / tape);
 
     let observations = corpus.only("Observation");
-    println!("Observations: {:.1} MB, {} lines", observations.megabytes(), observations.lines.len());
+    println!(
+        "Observations: {:.1} MB, {} lines",
+        observations.megabytes(),
+        observations.lines.len()
+    );
     let tape = observations.measure("simd-json tape", tape_parse());
     let rows = observations.measure("six-column view", view::six_columns());
     println!("six-column view / simd-json tape = {:.2}", rows / tape);
@@ -85,7 +89,12 @@ impl Corpus {
         let start = format!("{{\"resourceType\":\"{type_name}\"");
         Corpus {
             name: type_name.to_owned(),
-            lines: self.lines.iter().filter(|line| line.starts_with(start.as_bytes())).cloned().collect(),
+            lines: self
+                .lines
+                .iter()
+                .filter(|line| line.starts_with(start.as_bytes()))
+                .cloned()
+                .collect(),
         }
     }
 

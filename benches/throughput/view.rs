@@ -18,7 +18,13 @@ const VIEW: &str = r#"{"resource":"Observation","name":"bench","select":[
 pub fn six_columns() -> impl FnMut(&[u8]) -> usize {
     let view = View::compile(VIEW, "bench", Reading::Mapping).expect("the bench's view compiles");
     let head = |(at, name): (usize, &str)| format!("{}\"{name}\":", if at == 0 { '{' } else { ',' });
-    let heads: Vec<String> = view.columns().iter().map(|column| column.name.as_str()).enumerate().map(head).collect();
+    let heads: Vec<String> = view
+        .columns()
+        .iter()
+        .map(|column| column.name.as_str())
+        .enumerate()
+        .map(head)
+        .collect();
     let mut tree = Tree::new();
     let mut out = Vec::new();
     let limits = Limits::default();

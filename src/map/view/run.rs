@@ -19,6 +19,9 @@ pub struct Row<'t, 'a> {
 /// No `column` filled this field: an empty `forEachOrNull`.
 pub const NO_SOURCE: u16 = u16::MAX;
 
+/// Rows of one resource: a few lists side by side multiply.
+const MAX_ROWS: usize = 100_000;
+
 /// Why a resource has no rows: the column (or `where`, `forEach`) and the rule. Never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{rule} at `{place}`")]
@@ -75,7 +78,17 @@ impl View {
             row.codings.resize(width, Field::Null);
             row.references.resize(width, Field::Null);
         }
-        run.select(&self.select, &Focus { item, index: 0 }, row, &mut |row| emit(row))
+        let mut left = MAX_ROWS;
+        run.select(&self.select, &Focus { item, index: 0 }, row, &mut |row| {
+            if left == 0 {
+                return Err(RowFault {
+                    place: "select".to_owned(),
+                    rule: "more than 100000 rows",
+                });
+            }
+            left -= 1;
+            emit(row)
+        })
     }
 }
 
