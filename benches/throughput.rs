@@ -4,6 +4,9 @@
 //! Input: the files named by `HEADWATER_BENCH` (`:` between them, `.gz` or plain), or the Synthea files below
 //! `HEADWATER_SHARED`, or lines made here.
 
+#[path = "throughput/view.rs"]
+mod view;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,6 +19,16 @@ fn main() {
     let tape = corpus.measure("simd-json tape", tape_parse());
     let tree = corpus.measure("span tree", tree_parse());
     println!("span tree / simd-json tape = {:.2}", tree / tape);
+
+    let observations = corpus.only("Observation");
+    println!(
+        "Observations: {:.1} MB, {} lines",
+        observations.megabytes(),
+        observations.lines.len()
+    );
+    let tape = observations.measure("simd-json tape", tape_parse());
+    let rows = observations.measure("six-column view", view::six_columns());
+    println!("six-column view / simd-json tape = {:.2}", rows / tape);
 }
 
 /// Parses each line into the same tree.
@@ -68,6 +81,20 @@ impl Corpus {
         Corpus {
             name: format!("{} files", files.len()),
             lines,
+        }
+    }
+
+    /// The lines of one resource type.
+    fn only(&self, type_name: &str) -> Corpus {
+        let start = format!("{{\"resourceType\":\"{type_name}\"");
+        Corpus {
+            name: type_name.to_owned(),
+            lines: self
+                .lines
+                .iter()
+                .filter(|line| line.starts_with(start.as_bytes()))
+                .cloned()
+                .collect(),
         }
     }
 

@@ -63,6 +63,11 @@ pub enum Event {
 pub enum GatewayError {
     #[error("pulling from the EHR stopped")]
     Pull(#[from] pull::PullError),
+    #[error(
+        "the EHR did not give every file of its export: nothing was sent, what came is landed, the next run asks for the rest\n  {}",
+        problems.join("\n  ")
+    )]
+    NotAll { problems: Vec<String> },
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerError),
     #[error("the site's database could not be used")]
@@ -102,6 +107,12 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) 
     }
     if run.phase == Phase::Pulling {
         let pulled = pull(site, &run, progress).await?;
+        // What the EHR did not give just now, it may give to the next run, which goes on with the same export. Only when
+        // that has been tried is the night delivered with what there is.
+        let unfinished = pull::unfinished(&site.db)?.is_some_and(|(open, _)| open == run.id);
+        if unfinished && !run.resumed {
+            return Err(GatewayError::NotAll { problems: pulled.problems });
+        }
         run::landed(&database::lock(&site.db), &mut run, pulled.transaction_time, pulled.complete, pulled.problems)?;
     }
     if run.phase == Phase::Landed {

@@ -10,6 +10,7 @@ mod load;
 mod mapping;
 mod resolve;
 mod row;
+mod run;
 mod stats;
 mod translate;
 pub mod view;
@@ -81,4 +82,5 @@ pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a
     }
 }
 
-mod run;
+#[cfg(test)]
+mod tests;

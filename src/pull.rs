@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 pub use self::error::PullError;
+use self::job::{Jobs, State};
 pub use self::job::{SCHEMA, unfinished};
 pub use self::origin_rule::Breach;
 pub use self::settings::{BulkSettings, Level, Limits, Listener, Progress, Pulled, Request, Settings, Source};
@@ -11,7 +12,6 @@ use crate::landing::{Kind, Landing, Segment};
 use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::Clock;
 use crate::platform::http::Client;
-use crate::pull::job::{Jobs, State};
 
 mod body;
 mod bulk;

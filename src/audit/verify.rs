@@ -47,7 +47,7 @@ pub fn verify_since(vkey: &Vkey, fetch: Fetch<'_>, earlier: Option<&Head>) -> Re
     // The hashes that the next level's tiles must hold: one for each full tile.
     let mut above = Vec::new();
     for (bundle_tile, hash_tile) in tiles::tiles(Kind::Entries, head.size, 0).zip(tiles::tiles(Kind::Hashes(0), head.size, 0)) {
-        let bundle = get(fetch, &bundle_tile.path())?;
+        let (bundle_tile, bundle) = get_tile(fetch, &bundle_tile)?;
         let tile = get_hashes(fetch, &hash_tile)?;
         for (i, (entry, stored)) in (0..).zip(tiles::bundle_entries(&bundle_tile, &bundle)?.into_iter().zip(&tile)) {
             let index = bundle_tile.n * FULL + i;
@@ -199,16 +199,24 @@ fn get(fetch: Fetch<'_>, path: &str) -> Result<Vec<u8>, AuditError> {
 }
 
 fn get_hashes(fetch: Fetch<'_>, tile: &Tile) -> Result<Vec<Hash>, AuditError> {
-    let path = tile.path();
-    let bytes = get(fetch, &path)?;
+    let (read, bytes) = get_tile(fetch, tile)?;
     let (hashes, rest) = bytes.as_chunks::<32>();
-    if !rest.is_empty() || hashes.len() as u64 != tile.width {
-        return Err(AuditError::tile(
-            &path,
-            format!("it has {} bytes, not {}", bytes.len(), tile.width * 32),
-        ));
+    if !rest.is_empty() || hashes.len() as u64 != read.width {
+        let fault = format!("it has {} bytes, not {}", bytes.len(), read.width * 32);
+        return Err(AuditError::tile(&read.path(), fault));
     }
-    Ok(hashes.iter().map(|hash| Hash(*hash)).collect())
+    Ok(hashes.iter().take(tile.width as usize).map(|hash| Hash(*hash)).collect())
+}
+
+/// The tile; or the full one in its place, if the log grew since its checkpoint was fetched and dropped the partial one.
+fn get_tile(fetch: Fetch<'_>, tile: &Tile) -> Result<(Tile, Vec<u8>), AuditError> {
+    match get(fetch, &tile.path()) {
+        Err(absent @ AuditError::Fetch { .. }) if tile.width < FULL => {
+            let full = Tile { width: FULL, ..*tile };
+            get(fetch, &full.path()).map(|bytes| (full, bytes)).map_err(|_| absent)
+        }
+        read => Ok((*tile, read?)),
+    }
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -264,13 +272,9 @@ impl TileReader for Tiles<'_> {
             let tile = tiles::tiles(kind, self.size, wanted.level_index())
                 .next()
                 .ok_or(Error::InvalidTile)?;
-            let mut bytes = get(self.fetch, &tile.path()).map_err(|_| Error::InvalidTile)?;
-            let needed = wanted.width() as usize * 32;
-            if bytes.len() as u64 != tile.width * 32 || bytes.len() < needed {
-                return Err(Error::InvalidTile);
-            }
-            bytes.truncate(needed);
-            Ok(bytes)
+            let hashes = get_hashes(self.fetch, &tile).map_err(|_| Error::InvalidTile)?;
+            let hashes = hashes.get(..wanted.width() as usize).ok_or(Error::InvalidTile)?;
+            Ok(hashes.iter().flat_map(|hash| hash.0).collect())
         };
         wanted.iter().map(read).collect()
     }

@@ -111,7 +111,7 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
     done.map_err(|error| {
         let exit = match &error {
             GatewayError::Brake { .. } => Exit::Brake,
-            GatewayError::Pull(_) => Exit::Partial,
+            GatewayError::Pull(_) | GatewayError::NotAll { .. } => Exit::Partial,
             GatewayError::Submit(error) if error.may_be_retried() => Exit::Partial,
             _ => Exit::Ours,
         };

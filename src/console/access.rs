@@ -17,11 +17,14 @@ use super::page::{self, Operator};
 use super::{Console, Shared};
 use crate::platform::clock::later;
 use crate::platform::secret;
-use crate::receive::sign_in as operators;
+use crate::receive::{Fault, sign_in as operators};
 
-/// How many attempts one name has within `WINDOW`; a good one counts too.
+/// How many attempts one name has within `WINDOW`; a good one counts too. Links have one count together, with more room:
+/// they cannot be guessed, and a name that others locked must still have them.
 const ATTEMPTS: usize = 10;
+const LINK_ATTEMPTS: usize = 100;
 const WINDOW: Duration = Duration::from_secs(300);
+const WRONG: &str = "Name and key do not belong together, or the link was used or is too old.";
 /// Names remembered at most; beyond that all strangers share one count.
 const NAMES: usize = 1000;
 
@@ -61,7 +64,7 @@ pub(super) struct Attempts(Mutex<BTreeMap<String, VecDeque<Timestamp>>>);
 
 impl Attempts {
     /// Notes one attempt; `false` when there were too many.
-    fn may(&self, name: &str, now: Timestamp) -> bool {
+    fn may(&self, name: &str, now: Timestamp, most: usize) -> bool {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.retain(|_, times| {
             times.retain(|time| later(*time, WINDOW) > now);
@@ -73,7 +76,7 @@ impl Attempts {
             ""
         };
         let times = names.entry(name.to_owned()).or_default();
-        if times.len() >= ATTEMPTS {
+        if times.len() >= most {
             return false;
         }
         times.push_back(now);
@@ -168,7 +171,10 @@ pub(super) async fn sign_in(State(console): State<Shared>, headers: HeaderMap, F
         _ => return refuse(StatusCode::BAD_REQUEST, "Give your operator name and your key."),
     };
     let now = console.registry.now();
-    if !console.attempts.may(operator.as_deref().unwrap_or_default(), now) {
+    let (name, most) = operator
+        .as_deref()
+        .map_or(("a link", LINK_ATTEMPTS), |operator| (operator, ATTEMPTS));
+    if !console.attempts.may(name, now, most) {
         return refuse(
             StatusCode::TOO_MANY_REQUESTS,
             "There were too many attempts. Try again in five minutes.",
@@ -180,11 +186,10 @@ pub(super) async fn sign_in(State(console): State<Shared>, headers: HeaderMap, F
             let Some(session) = operators::sign_in(tx, &shared.records().log, now, &secret)? else {
                 return Ok(None);
             };
-            // The name given must be the key's own; a session that is not is ended before it began.
+            // The name given must be the key's own; else all of it is rolled back, the log's entry with it.
             let owner = operators::operator_of(tx, now, &session)?.unwrap_or_default();
             if operator.is_some_and(|operator| !secret::equal(operator.as_bytes(), owner.as_bytes())) {
-                operators::sign_out(tx, &session)?;
-                return Ok(None);
+                return Err(Fault::Forbidden("the key is another operator's"));
             }
             Ok(Some(session))
         })
@@ -196,10 +201,8 @@ pub(super) async fn sign_in(State(console): State<Shared>, headers: HeaderMap, F
             let cookie = cookie(&console, &session, operators::SESSION_LIFE);
             ([(header::SET_COOKIE, cookie)], Redirect::to("/console")).into_response()
         }
-        Ok(Ok(None)) => refuse(
-            StatusCode::FORBIDDEN,
-            "Name and key do not belong together, or the link was used or is too old.",
-        ),
+        Ok(Ok(None)) => refuse(StatusCode::FORBIDDEN, WRONG),
+        Ok(Err(Fault::Forbidden(_))) => refuse(StatusCode::FORBIDDEN, WRONG),
         Ok(Err(error)) => super::broken(&error),
         Err(error) => super::broken(&error),
     }
@@ -253,18 +256,18 @@ mod tests {
     fn ten_attempts_within_five_minutes_are_the_end_of_guessing_one_name() {
         let attempts = Attempts::default();
         let now: Timestamp = "2026-03-10T12:00:00Z".parse().unwrap();
-        assert!((0..ATTEMPTS).all(|_| attempts.may("ann", now)));
-        assert!(!attempts.may("ann", now));
-        assert!(attempts.may("bob", now));
-        assert!(!attempts.may("ann", later(now, WINDOW - Duration::from_secs(1))));
-        assert!(attempts.may("ann", later(now, WINDOW)));
+        assert!((0..ATTEMPTS).all(|_| attempts.may("ann", now, ATTEMPTS)));
+        assert!(!attempts.may("ann", now, ATTEMPTS));
+        assert!(attempts.may("bob", now, ATTEMPTS));
+        assert!(!attempts.may("ann", later(now, WINDOW - Duration::from_secs(1)), ATTEMPTS));
+        assert!(attempts.may("ann", later(now, WINDOW), ATTEMPTS));
     }
 
     #[test]
     fn a_thousand_made_up_names_do_not_fill_the_memory() {
         let attempts = Attempts::default();
         let now: Timestamp = "2026-03-10T12:00:00Z".parse().unwrap();
-        let let_in = (0..3 * NAMES).filter(|n| attempts.may(&format!("n{n}"), now)).count();
+        let let_in = (0..3 * NAMES).filter(|n| attempts.may(&format!("n{n}"), now, ATTEMPTS)).count();
         assert!(let_in <= NAMES + ATTEMPTS);
         assert!(attempts.0.lock().unwrap().len() <= NAMES + 1);
     }

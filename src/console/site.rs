@@ -24,7 +24,9 @@ pub(super) fn body(site: &Site, now: Timestamp) -> Markup {
         }
         section aria-labelledby="submissions" {
             h2 id="submissions" { "Submissions" }
-            @if site.submissions.is_empty() {
+            @if site.submissions.is_empty() && overview.enrolled_at.is_none() {
+                p.empty { "It cannot submit before it enrols. A code lasts 15 minutes; on the registry's machine, " code { "headwater registry site add " (overview.name) } " gives a new one." }
+            } @else if site.submissions.is_empty() {
                 p.empty { "Nothing was submitted yet. At the site, " code { "headwater sync" } " makes the first run; " code { "headwater doctor" } " says why it does not work." }
             } @else { (submissions(&site.submissions)) }
             @if let Some(oldest) = site.submissions.last().filter(|_| site.more) {

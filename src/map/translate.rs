@@ -136,6 +136,6 @@ mod tests {
     #[test]
     fn a_fault_names_file_line_and_column() {
         let faults = ConceptMap::load("m.json", "{\"resourceType\":\"ConceptMap\",\n \"url\":\"u\",\"group\":[{}]}").expect_err("a fault");
-        assert_eq!((faults[0].file.as_str(), faults[0].line, faults[0].column), ("m.json", 2, 20));
+        assert_eq!((faults[0].file.as_str(), faults[0].line, faults[0].column), ("m.json", 2, 21));
     }
 }

@@ -133,3 +133,6 @@ impl View {
         &self.sources
     }
 }
+
+#[cfg(test)]
+mod tests;

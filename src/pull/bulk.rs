@@ -297,9 +297,9 @@ impl<'a> Bulk<'a> {
         let (total, settled) = self.jobs.file_counts()?;
         let done = AtomicUsize::new(settled);
         let downloads = &downloads;
-        let mut under_way = futures_util::stream::iter(files)
-            .map(|file| async move { (downloads.land(&file).await, file) })
-            .buffer_unordered(self.limits.concurrency.max(1));
+        // Made one by one as there is room: twenty thousand files are twenty thousand rows, not as many futures.
+        let each = files.into_iter().map(|file| async move { (downloads.land(&file).await, file) });
+        let mut under_way = futures_util::stream::iter(each).buffer_unordered(self.limits.concurrency.max(1));
         let mut expired = Vec::new();
         while let Some((fate, file)) = under_way.next().await {
             match fate? {

@@ -15,6 +15,8 @@ use crate::platform::http::{self, Client, Url, WebOrigin};
 use crate::platform::random;
 
 const REDIRECTS: usize = 5;
+/// `Retry-After: 0` is an invitation, not one to knock without a pause.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// Waits of our own choosing grow no further.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
@@ -149,7 +151,7 @@ impl<'a> Dial<'a> {
 
 /// Whether a status may pass by itself.
 pub(super) fn is_transient(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429) || status >= 500
+    matches!(status, 408 | 425 | 429) || (status >= 500 && !matches!(status, 501 | 505))
 }
 
 /// How long one call may still wait, and how long next.
@@ -176,7 +178,7 @@ impl<'a> Patience<'a> {
     /// # Errors: `NotReady` when that is beyond what this call may wait.
     pub(super) fn next(&mut self, asked: Option<Duration>) -> Result<Timestamp, PullError> {
         let wait = match asked {
-            Some(asked) => asked.clamp(Duration::from_secs(1), self.limits.max_wait),
+            Some(asked) => asked.clamp(SHORTEST_WAIT, self.limits.max_wait),
             None => {
                 let wait = random::jitter(self.backoff).min(self.limits.max_wait);
                 self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);

@@ -14,7 +14,11 @@ use super::job::{self, File, Jobs};
 use super::outcome::Issues;
 use super::settings::{Limits, Listener, Progress};
 use crate::landing::Landing;
+use crate::platform::clock::Stopwatch;
 use crate::platform::http;
+
+/// Seconds before a download can be too slow.
+const PATIENCE_WITH_SLOW: u64 = 600;
 
 /// How a file ended for now.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,10 +128,20 @@ impl Downloads<'_> {
         };
         // Disk and compression block, so they have a thread; when this future is dropped the queue closes and nothing is landed.
         let disk = tokio::task::spawn_blocking(move || receive(&landing, Incoming::new(receiver), run, &file, &caps, accept_any_count));
-        let mut broken = None;
+        let (mut broken, mut received) = (None, 0);
+        let watch = Stopwatch::start(self.dial.clock);
         loop {
             let piece = match response.chunk().await {
-                Ok(Some(bytes)) => Piece::Bytes(bytes),
+                Ok(Some(bytes)) => {
+                    received += bytes.len() as u64;
+                    // A drop a minute keeps every read time limit happy, and a night busy.
+                    let elapsed = watch.elapsed().as_secs();
+                    if elapsed > PATIENCE_WITH_SLOW && received / elapsed < self.limits.slowest {
+                        broken = Some(format!("it comes with less than {} bytes a second", self.limits.slowest));
+                        break;
+                    }
+                    Piece::Bytes(bytes)
+                }
                 Ok(None) => Piece::End,
                 Err(error) => {
                     broken = Some(with_cause(&PullError::Http(http::explain(response.url(), &error))));

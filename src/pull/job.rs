@@ -151,7 +151,7 @@ impl Jobs<'_> {
                     "UPDATE export_job SET needs_token = ?2 WHERE run = ?1",
                     params![self.run, needs_token],
                 )?;
-                let mut update = tx.prepare("UPDATE export_file SET url = ?3 WHERE run = ?1 AND seq = ?2")?;
+                let mut update = tx.prepare("UPDATE export_file SET url = ?3 WHERE run = ?1 AND seq = ?2 AND state = 'listed'")?;
                 for (seq, file) in (0i64..).zip(files) {
                     update.execute(params![self.run, seq, file.url.as_str()])?;
                 }
@@ -235,8 +235,9 @@ impl Jobs<'_> {
 /// Marks a file as landed, within the transaction that enters its segment.
 /// # Errors: also when it is landed already: then the segment must not be entered a second time.
 pub(super) fn landed(tx: &Transaction<'_>, run: i64, seq: i64, segment: SegmentId, problem: Option<&str>) -> Result<(), Error> {
+    // An address may be signed, and so a key to the file: it is not kept longer than needed.
     let changed = tx.execute(
-        "UPDATE export_file SET state = 'landed', segment = ?3, problem = ?4 WHERE run = ?1 AND seq = ?2 AND state = 'listed'",
+        "UPDATE export_file SET state = 'landed', url = '', segment = ?3, problem = ?4 WHERE run = ?1 AND seq = ?2 AND state = 'listed'",
         params![run, seq, segment.0, problem],
     )?;
     if changed == 1 {

@@ -17,6 +17,7 @@ pub struct Settings {
 
 /// Where the data comes from.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub enum Source {
     /// A FHIR server with Bulk Data Access.
     Bulk(BulkSettings),
@@ -99,11 +100,13 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Plain bytes per compressed byte, beyond the first MiB. Default: 200.
     pub ratio: u64,
+    /// Bytes a second below which a download, after ten minutes, is broken off and tried again. Default: 128.
+    pub slowest: u64,
     /// Manifest pages. Default: 10,000.
     pub pages: usize,
     /// Bytes of one manifest page. Default: 64 MiB.
     pub manifest_bytes: usize,
-    /// Bytes of one `*.json` file, which is read whole. Default: 512 MiB.
+    /// Bytes of one `*.json` file, which is read whole. Default: 128 MiB.
     pub bundle_bytes: u64,
 }
 
@@ -117,9 +120,10 @@ impl Default for Limits {
             first_wait: Duration::from_secs(2),
             file_bytes: 64 << 30,
             ratio: 200,
+            slowest: 128,
             pages: 10_000,
             manifest_bytes: 64 << 20,
-            bundle_bytes: 512 << 20,
+            bundle_bytes: 128 << 20,
         }
     }
 }

@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_LOCATION;
 use reqwest::{Method, Response, StatusCode};
 
 use super::fault::SubmitError;
-use super::link::{Answer, Body, RegistryLink};
+use super::link::{Answer, Body, PUT_CHUNK, RegistryLink};
 use super::sign::Package;
 use crate::platform::clock::Stopwatch;
 use crate::platform::http::{self, Url};
@@ -58,7 +58,7 @@ pub async fn submit(
             _ => return Err(head.refusal("look for a chunk")),
         }
         let bytes = package.chunk(output)?.into();
-        accepted("put a chunk", link.ask("put a chunk", Method::PUT, &url, Body::Bytes(bytes)).await?)?;
+        accepted(PUT_CHUNK, link.ask(PUT_CHUNK, Method::PUT, &url, Body::Bytes(bytes)).await?)?;
     }
     progress(Progress::Chunks {
         there: manifest.output.len(),

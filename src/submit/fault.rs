@@ -28,7 +28,7 @@ pub enum SubmitError {
     /// The registry answers, but what it answers cannot be believed. A person must look.
     #[error("the registry's answer is not accepted: {0}")]
     Untrusted(String),
-    #[error("{0}")]
+    #[error(transparent)]
     Receipt(#[from] ReceiptFault),
     #[error("rows of table `{0}` came out of order or twice; nothing of this package is sent")]
     Order(String),

@@ -22,6 +22,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The longest answer that is read into memory; outcome files are read line by line.
 const ANSWER_MAX_BYTES: usize = 4 << 20;
 
+/// The one request whose body may be spoilt on the way: its name says what it must hold.
+pub(super) const PUT_CHUNK: &str = "put a chunk";
+
 /// Where the registry is and who we are there.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
@@ -221,6 +224,7 @@ fn passing(doing: &'static str, error: &TokenError) -> Result<Trouble, SubmitErr
 
 impl Answer {
     /// The refusal this answer is: the registry's own OperationOutcome (it holds no patient's value) or OAuth error.
+    /// What only says that bytes did not arrive, or are not there any more, is no last word: sending again mends it.
     pub(super) fn refusal(&self, doing: &'static str) -> SubmitError {
         let value: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |pointer: &str| value.pointer(pointer).and_then(serde_json::Value::as_str).map(printable);
@@ -228,11 +232,20 @@ impl Answer {
         let diagnostics = text("/issue/0/diagnostics")
             .or_else(|| text("/issue/0/details/text"))
             .or_else(|| text("/error_description"));
+        let diagnostics = diagnostics.unwrap_or_else(|| "it gave no reason".into());
+        let spoilt_on_the_way = doing == PUT_CHUNK && self.status == StatusCode::UNPROCESSABLE_ENTITY;
+        if code == "incomplete" || spoilt_on_the_way {
+            return SubmitError::Retry {
+                doing,
+                why: diagnostics,
+                after: None,
+            };
+        }
         SubmitError::Refused {
             doing,
             status: self.status.as_u16(),
             code,
-            diagnostics: diagnostics.unwrap_or_else(|| "it gave no reason".into()),
+            diagnostics,
         }
     }
 }

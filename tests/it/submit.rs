@@ -1,6 +1,8 @@
 //! A package's way to a real registry, with trouble on the way.
 
-use headwater::submit::SubmitError;
+use headwater::platform::backend_services::{Algorithm, ClientKey};
+use headwater::platform::signing::SigningKey;
+use headwater::submit::{SubmitError, enrol};
 
 use crate::world::{World, labs, plain, tally};
 
@@ -50,6 +52,21 @@ async fn what_was_sent_before_the_line_broke_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_chunk_that_was_spoilt_or_lost_on_the_way_is_sent_again_by_the_next_run() {
+    let world = World::start().await;
+    let mut site = world.enrol("lakeside").await;
+    let package = site.package(&rows(), &[]);
+    for status in [422, 204] {
+        world.trouble("PUT", status, 1);
+        let error = site.deliver(&package).await.unwrap_err();
+        assert!(error.may_be_retried(), "{status}: {error}");
+    }
+    world.seen("");
+    site.deliver(&package).await.unwrap();
+    assert_eq!(world.seen("PUT").iter().filter(|line| line.contains("/chunks/")).count(), 1);
+}
+
+#[tokio::test]
 async fn trouble_that_passes_is_outlasted_at_every_step() {
     let world = World::start().await;
     let mut site = world.enrol("lakeside").await;
@@ -87,6 +104,37 @@ async fn what_the_registry_refuses_is_told_with_its_reason_and_not_tried_again()
     site.policy = "safe-harbor";
     let corrected = site.package(&rows(), &[]);
     site.deliver(&corrected).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_site_enrols_with_its_own_code_and_keys_only() {
+    let world = World::start().await;
+    let code = world.registry.records().add_site("lakeside").unwrap();
+    let (key, other) = (
+        ClientKey::generate(Algorithm::Es384).unwrap(),
+        ClientKey::generate(Algorithm::Es384).unwrap(),
+    );
+    let manifest_key = SigningKey::generate();
+    let try_in = |code: &str, key: &ClientKey| {
+        let (code, key) = (code.to_owned(), key.clone());
+        let (world, manifest_key) = (&world, &manifest_key);
+        async move { enrol(&world.http, &world.base, &code, &key, manifest_key).await }
+    };
+    let wrong = try_in("0123", &key).await.unwrap_err();
+    assert!(
+        matches!(&wrong, SubmitError::Refused { diagnostics, .. } if diagnostics.contains("enrolment code")),
+        "{wrong}"
+    );
+    world.trouble("/enrol", 503, 1);
+    assert!(try_in(&code, &key).await.unwrap_err().may_be_retried());
+    let enrolled = try_in(&code, &key).await.unwrap();
+    assert_eq!((enrolled.site.as_str(), enrolled.log_vkey), ("lakeside", world.registry.log_vkey()));
+    assert!(try_in(&code, &key).await.is_ok(), "the answer may have been lost");
+    assert!(try_in(&code, &other).await.is_err(), "a code is for one pair of keys");
+    let plain = enrol(&world.http, "http://registry.example", &code, &key, &manifest_key)
+        .await
+        .unwrap_err();
+    assert!(matches!(plain, SubmitError::Link(_)), "{plain}");
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use headwater::audit::{Vkey, verify_proof};
-use headwater::console;
 use headwater::platform::backend_services::{Algorithm, ClientKey};
 use headwater::platform::clock::Clock;
 use headwater::platform::http::{Client, HttpSettings, client};
@@ -124,8 +123,7 @@ impl World {
         let registry = Registry::open(&settings, &base, clock.clone()).unwrap();
         tokio::spawn(registry.clone().work());
         let wire = Arc::new(Mutex::new(Wire::default()));
-        let router = receive::router(registry.clone()).merge(console::router(registry.clone()));
-        let router = router.layer(from_fn_with_state(wire.clone(), wiretap));
+        let router = headwater::registry::router(registry.clone()).layer(from_fn_with_state(wire.clone(), wiretap));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self {
             dir,

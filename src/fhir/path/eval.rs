@@ -37,8 +37,13 @@ pub struct Context<'t, 'a> {
 
 impl<'t, 'a> Context<'t, 'a> {
     pub fn new(root: Node<'t, 'a>, constants: &'t [Literal]) -> Self {
+        Self::of(Element::resource(root), constants)
+    }
+
+    /// The same, when the resource's type is known already.
+    pub fn of(resource: Element<'t, 'a>, constants: &'t [Literal]) -> Self {
         Self {
-            resource: Element::resource(root),
+            resource,
             constants,
             row_index: Cell::new(0),
             steps: Cell::new(0),

@@ -14,7 +14,7 @@ pub const MAX_BYTES: usize = 16 << 10;
 /// Deepest tree.
 pub const MAX_DEPTH: usize = 64;
 /// Open calls of `expression` at one time: a nesting may need one per level of precedence.
-const MAX_OPEN: usize = 192;
+const MAX_OPEN: usize = 80;
 
 /// The tree of `source`. `names` says which `%constants` there are.
 pub fn parse(source: &str, names: &Names<'_>) -> Result<Expr, PathError> {

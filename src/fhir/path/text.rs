@@ -12,16 +12,22 @@ pub fn call<'t, 'a>(call: &'t Call, input: &Collection<'t, 'a>, first: &Collecti
     if call.function == F::Join {
         let separator = text_of(first, at)?;
         let mut joined = String::new();
-        for (place, item) in input.as_slice().iter().enumerate() {
-            if place > 0 {
+        let mut first = true;
+        for item in input.as_slice() {
+            let part = match (item.to_text(), item) {
+                (Some(part), _) => part,
+                // Extensions without a value have no text to add.
+                (None, Item::Element(element)) if element.is_primitive() => continue,
+                _ => {
+                    return Err(Fault {
+                        rule: "only texts can be joined",
+                        at,
+                    });
+                }
+            };
+            if !std::mem::take(&mut first) {
                 joined.push_str(separator.as_deref().unwrap_or(""));
             }
-            let Some(part) = item.to_text() else {
-                return Err(Fault {
-                    rule: "only texts can be joined",
-                    at,
-                });
-            };
             joined.push_str(&part);
             if joined.len() > MAX_TEXT {
                 break;

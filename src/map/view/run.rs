@@ -19,6 +19,9 @@ pub struct Row<'t, 'a> {
 /// No `column` filled this field: an empty `forEachOrNull`.
 pub const NO_SOURCE: u16 = u16::MAX;
 
+/// Rows of one resource: a few lists side by side multiply.
+const MAX_ROWS: usize = 100_000;
+
 /// Why a resource has no rows: the column (or `where`, `forEach`) and the rule. Never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{rule} at `{place}`")]
@@ -49,12 +52,13 @@ impl View {
         if root.resource_type() != Some(self.resource.as_str()) {
             return Ok(());
         }
-        let context = Context::new(root, &self.constants);
-        let item = Item::Element(Element {
+        let resource = Element {
             node: Some(root),
             under: None,
             type_id: self.type_id,
-        });
+        };
+        let context = Context::of(resource, &self.constants);
+        let item = Item::Element(resource);
         let run = Run {
             view: self,
             context: &context,
@@ -74,7 +78,17 @@ impl View {
             row.codings.resize(width, Field::Null);
             row.references.resize(width, Field::Null);
         }
-        run.select(&self.select, &Focus { item, index: 0 }, row, &mut |row| emit(row))
+        let mut left = MAX_ROWS;
+        run.select(&self.select, &Focus { item, index: 0 }, row, &mut |row| {
+            if left == 0 {
+                return Err(RowFault {
+                    place: "select".to_owned(),
+                    rule: "more than 100000 rows",
+                });
+            }
+            left -= 1;
+            emit(row)
+        })
     }
 }
 
