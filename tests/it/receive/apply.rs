@@ -167,6 +167,9 @@ async fn a_submission_broken_off_before_its_commit_is_applied_after_a_restart() 
     assert_eq!((house.rows(), house.number("SELECT count(*) FROM log_entry")), (rows, leaves));
     let waiting = house.status(&kit, &parcel).await;
     assert_eq!(waiting.status, StatusCode::ACCEPTED);
+    assert_eq!(waiting.headers["retry-after"], "0", "a young submission is done in a moment");
+    house.clock.advance(std::time::Duration::from_secs(3));
+    let waiting = house.status(&kit, &parcel).await;
     assert_eq!(waiting.headers["retry-after"], "1");
     assert_eq!(waiting.headers["x-progress"], "waiting for its turn");
 
