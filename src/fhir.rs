@@ -3,6 +3,7 @@
 pub mod datetime;
 pub mod name;
 pub mod ndjson;
+pub mod outcome;
 pub mod path;
 pub mod reference;
 pub mod tree;

@@ -1,1 +1,3 @@
+//! The ways through the house, in one binary.
 
+mod fhir;
