@@ -22,10 +22,12 @@ fn main() {
     ]);
 }
 
+type Step = Box<dyn FnMut(&[u8]) -> usize>;
+
 /// One way to read a line: gives how much it saw, so that nothing is optimised away.
 struct Runner {
     name: &'static str,
-    step: Box<dyn FnMut(&[u8]) -> usize>,
+    step: Step,
     best: Duration,
 }
 

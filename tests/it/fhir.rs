@@ -88,11 +88,7 @@ impl Seen {
             );
         }
         for refusal in validate::check_all(&Profiles::default(), root) {
-            let path = refusal
-                .path
-                .split(|letter: char| letter == '[' || letter == ']')
-                .filter(|part| part.parse::<u32>().is_err())
-                .collect();
+            let path = refusal.path.split(['[', ']']).filter(|part| part.parse::<u32>().is_err()).collect();
             *self.faults.entry((path, refusal.rule.into_owned())).or_default() += 1;
         }
     }
