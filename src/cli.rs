@@ -14,6 +14,7 @@ mod registry;
 mod report;
 mod show;
 mod sync;
+mod validate;
 mod view;
 
 use std::io::IsTerminal;
@@ -107,6 +108,8 @@ enum Verb {
     View(view::Args),
     /// Evaluate a FHIRPath expression on one resource
     Fhirpath(fhirpath::Args),
+    /// Validate JSON or NDJSON resources
+    Validate(validate::Args),
     /// Validate and map a folder of NDJSON into one file per table
     Map(map::Args),
     /// Make and run a registry
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(args),
         Verb::View(args) => view::run(args),
         Verb::Fhirpath(args) => fhirpath::run(args),
+        Verb::Validate(args) => validate::run(args),
         Verb::Map(args) => map::run(args),
         Verb::Registry(args) => registry::run(args),
         Verb::Audit(args) => audit::run(args),
