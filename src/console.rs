@@ -19,7 +19,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use rusqlite::Connection;
@@ -32,7 +32,7 @@ use desk::{Console, Shared, broken};
 use page::{Operator, Place};
 use submission::LogName;
 
-/// The console's routes: `/sign-in`, `/sign-out`, `/console` and what is below it.
+/// The console's routes: `/` which leads to it, `/sign-in`, `/sign-out`, `/console` and what is below it.
 ///
 /// The registry's base address is taken for the one browsers see; when it is https, the session's cookie is `Secure`.
 pub fn router(registry: Arc<Registry>) -> Router {
@@ -40,6 +40,7 @@ pub fn router(registry: Arc<Registry>) -> Router {
     Router::new()
         .route("/sign-in", get(access::form).post(access::sign_in))
         .route("/sign-out", post(access::sign_out))
+        .route("/", get(|| async { Redirect::to("/console") }))
         .route("/console", get(overview_page))
         .route("/console/sites/{site}", get(site_page))
         .route("/console/submissions/{id}", get(submission_page))
