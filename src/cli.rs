@@ -1,9 +1,26 @@
 //! The command line: verbs, exit codes, what stands on stdout and stderr. One file per verb below.
 //! Progress bars and tables live here and nowhere lower.
 
-pub mod audit;
+mod audit;
+mod check;
+mod demo;
+mod ehr;
+mod fhirpath;
+mod generate;
+mod init;
+mod map;
+mod quarantine;
+mod registry;
+mod report;
+mod show;
+mod sync;
+mod view;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,25 +44,115 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-        }
+        Self { exit, message: message.into() }
+    }
+
+    /// Wrong use or wrong configuration.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
     }
 
     /// Our own error, with its chain of causes.
     pub fn ours(error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Self::new(Exit::Ours, message)
+        Self::new(Exit::Ours, chain(error))
     }
 }
 
+/// An error with its causes, joined by colons.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    message
+}
+
+/// Patient data from an EHR to a learning health network's registry, every record accounted for.
+#[derive(Parser)]
+#[command(name = "headwater", version, about, max_term_width = 120)]
+#[command(after_help = "Exit codes: 0 done and balanced · 1 our own error · 2 wrong use or configuration · \
+                        3 partial, the next run goes on · 4 a safety brake stopped it\n\n\
+                        Example: headwater demo --exit")]
+struct Cli {
+    /// Log as JSON lines instead of text (stderr).
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Start a simulated EHR, a registry and a site on loopback, sync twice and show what happened
+    Demo(demo::Args),
+    /// Serve a folder of NDJSON as a simulated EHR (SMART Backend Services, Bulk Data)
+    Ehr(ehr::Args),
+    /// Write synthetic FHIR R4 patients as NDJSON
+    Generate(generate::Args),
+    /// Make a site: keys, site.toml, enrolment at the registry
+    Init(init::Args),
+    /// Pull, map, de-identify and submit once
+    Sync(sync::Args),
+    /// Look at the resources a run refused
+    Quarantine(quarantine::Args),
+    /// Load profiles, mappings and policy, cross-check them, run all cases
+    Check(check::Args),
+    /// Run one SQL-on-FHIR ViewDefinition over NDJSON
+    View(view::Args),
+    /// Evaluate a FHIRPath expression on one resource
+    Fhirpath(fhirpath::Args),
+    /// Validate and map a folder of NDJSON into one file per table
+    Map(map::Args),
+    /// Make and run a registry
+    Registry(registry::Args),
+    /// Verify a transparency log
+    Audit(audit::Args),
+}
+
+/// Runs the command line; the exit codes are those of [`Exit`].
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    let cli = Cli::parse();
+    log_to_stderr(cli.log_json);
+    let done = match cli.verb {
+        Verb::Demo(args) => demo::run(args),
+        Verb::Ehr(args) => ehr::run(args),
+        Verb::Generate(args) => generate::run(args),
+        Verb::Init(args) => init::run(args),
+        Verb::Sync(args) => sync::run(args),
+        Verb::Quarantine(args) => quarantine::run(args),
+        Verb::Check(args) => check::run(args),
+        Verb::View(args) => view::run(args),
+        Verb::Fhirpath(args) => fhirpath::run(args),
+        Verb::Map(args) => map::run(args),
+        Verb::Registry(args) => registry::run(args),
+        Verb::Audit(args) => audit::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            show::note(&failure.message);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn log_to_stderr(json: bool) {
+    let filter = EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| EnvFilter::new("headwater=info,warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}
+
+/// The runtime a verb that talks to the network runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::ours(&error))
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use crate::cdm::{Model, Rows, TableId};
+use crate::map::Mapped;
 use crate::platform::secret::sha256;
 use crate::refusal::Refusal;
 
@@ -25,6 +26,7 @@ mod guard;
 mod identifiers;
 mod people;
 mod policy;
+mod policy_file;
 mod pseudonym;
 mod row;
 mod rule;
@@ -34,7 +36,8 @@ mod words;
 
 pub use evidence::RuleHits;
 pub use people::{BadRecord, People, PeopleBuilder, PeopleError, PersonRecord, patient_key};
-pub use policy::{Policy, PolicyFault};
+pub use policy::Policy;
+pub use policy_file::PolicyFault;
 pub use pseudonym::{KeyError, Keys, MASTER_KEY_BYTES, PersonId};
 pub use rule::{Basis, Rule};
 
@@ -222,9 +225,24 @@ impl fmt::Debug for Deidentifier {
     }
 }
 
-/// Appends one resource's rows, de-identified, in their order; on a refusal appends none of them. Counts what each rule met.
+/// Appends one resource's rows, de-identified, in their order; on a refusal appends none of them.
 /// # Errors: the first cell that may not leave, as `table.column` and rule; never a value.
-pub fn deidentify_rows(with: &Deidentifier, rows: &Rows<'_>, out: &mut Vec<Deidentified>, hits: &mut RuleHits) -> Result<(), Refusal> {
+pub fn deidentify(with: &Deidentifier, mapped: &Mapped<'_>, out: &mut Vec<Deidentified>) -> Result<(), Refusal> {
+    release(with, mapped.rows(), out, &mut RuleHits::new())
+}
+
+/// The same, and counts in `hits` what each rule met: the evidence of a run.
+/// # Errors: as `deidentify`; what was met before the refusal stays counted.
+pub fn deidentify_counting(
+    with: &Deidentifier,
+    mapped: &Mapped<'_>,
+    out: &mut Vec<Deidentified>,
+    hits: &mut RuleHits,
+) -> Result<(), Refusal> {
+    release(with, mapped.rows(), out, hits)
+}
+
+fn release(with: &Deidentifier, rows: &Rows<'_>, out: &mut Vec<Deidentified>, hits: &mut RuleHits) -> Result<(), Refusal> {
     let before = out.len();
     let mut maker = RowMaker::new(&with.means);
     for (table, cells) in rows.iter() {
@@ -241,3 +259,6 @@ pub fn deidentify_rows(with: &Deidentifier, rows: &Rows<'_>, out: &mut Vec<Deide
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

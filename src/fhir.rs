@@ -1,6 +1,7 @@
 //! What FHIR R4 says, without network, disk or clock: JSON as a borrowed tree, types, paths, dates, references, NDJSON.
 
 pub mod datetime;
+pub mod decimal;
 pub mod name;
 pub mod ndjson;
 pub mod path;

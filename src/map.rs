@@ -1,1 +1,86 @@
-//! (being built)
+//! Conformant -> Mapped rows | Refusal. Plain functions: no async, disk, network, clock or randomness.
+//!
+//! A mapping is a set of standard ViewDefinitions (`view`) whose columns may carry tags of ours: a key, a translation by
+//! ConceptMap (`translate`), a lookup behind a reference (`resolve`). All views of a resource type run on one parse.
+
+pub mod cases;
+pub mod fault;
+mod file;
+mod load;
+mod mapping;
+mod resolve;
+mod row;
+mod run;
+mod stats;
+mod translate;
+pub mod view;
+
+pub use fault::MappingFault;
+pub use mapping::Mapping;
+pub use resolve::{Lookups, LookupsBuilder};
+pub use stats::{MapStats, Unmapped};
+
+use crate::cdm::Rows;
+use crate::refusal::Refusal;
+use crate::validate::Conformant;
+
+/// What became of a resource that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// At least one row.
+    Mapped,
+    /// No row, and why that is right.
+    Excluded(&'static str),
+}
+
+/// One resource's rows, each checked against its table. Only `map` fills one. Reused from resource to resource.
+#[derive(Debug, Default)]
+pub struct Mapped<'a> {
+    rows: Rows<'a>,
+    stats: MapStats,
+    cells: Vec<crate::cdm::Cell<'a>>,
+}
+
+impl<'a> Mapped<'a> {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rows, by view and in the order of the resource.
+    pub fn rows(&self) -> &Rows<'a> {
+        &self.rows
+    }
+
+    /// Forgets the rows; keeps the room and the counts.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Unmapped codes of all resources so far.
+    pub fn stats(&self) -> &MapStats {
+        &self.stats
+    }
+
+    /// The counts, which begin again at none.
+    pub fn take_stats(&mut self) -> MapStats {
+        std::mem::take(&mut self.stats)
+    }
+}
+
+/// The rows that the mapping makes of one resource, in `out`; what `out` held is forgotten.
+/// # Errors: the column that could not be filled and the rule it breaks; `out` is then empty.
+pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a>, out: &mut Mapped<'a>) -> Result<Fate, Refusal> {
+    out.rows.clear();
+    let result = run::run(mapping, lookups, resource.root(), &mut out.rows, &mut out.cells, &mut out.stats);
+    if result.is_err() {
+        out.rows.clear();
+    }
+    match result? {
+        run::Made::Rows => Ok(Fate::Mapped),
+        run::Made::NoView => Ok(Fate::Excluded("no view reads this type")),
+        run::Made::NoRow => Ok(Fate::Excluded("no view wants this resource")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

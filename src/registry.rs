@@ -1,6 +1,8 @@
 //! The registry as one service: what sites submit to, the log's files for everyone, the console for operators.
 //! Puts the parts on one router and runs them; decides nothing itself.
 
+mod init;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use http::{HeaderValue, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+pub use init::{InitError, NewRegistry, init};
 
 use crate::console;
 use crate::platform::clock::Clock;

@@ -139,6 +139,7 @@ pub(super) fn state(text: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_allow_list_has_the_census_own_size() {
@@ -208,5 +209,15 @@ mod tests {
         assert_eq!(state(" massachusetts "), Some("MA"));
         assert_eq!(state("Suffolk County"), None);
         assert_eq!(state(""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_three_digits_of_a_populous_area_or_zeros_comes_out(text in "[0-9]{0,10}|[0-9]{5}-[0-9]{4}|\\PC{0,12}") {
+            let released = zip3(&text);
+            prop_assert_eq!(released.len(), 3);
+            let prefix: u16 = released.parse().expect("three digits");
+            prop_assert!(released == "000" || (is_populous(prefix) && text.trim().starts_with(released)));
+        }
     }
 }

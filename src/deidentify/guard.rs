@@ -104,6 +104,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const KEY: GuardKey = [7, 8];
 
@@ -190,5 +191,20 @@ mod tests {
         assert_eq!(guard.finding("a@b.example", None), Some("leak guard: shape of a mail address"));
         assert_eq!(guard.finding("2020-01-01", None), Some("leak guard: shape of a full date"));
         assert_eq!(guard.finding("8480-6", None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_planted_word_is_found_wherever_it_stands(before in "[ -/:-@]{0,6}[a-z0-9]{0,9}[ -/:-@]", after in "[ -/:-@][a-z0-9]{0,9}[ -/:-@]{0,6}", upper: bool) {
+            let word = if upper { "OKONKWO" } else { "okonkwo" };
+            let text = format!("{before}{word}{after}");
+            prop_assert_eq!(finding(&text, &["okonkwo"]), Some("leak guard: an identifier of its patient"));
+        }
+
+        #[test]
+        fn any_text_is_read_without_a_fault_and_a_code_of_other_letters_passes(text in any::<String>(), code in "[A-DF-IK-MP-Za-df-ik-mp-z]{1,12}-[0-9]{1,2}") {
+            let _ = finding(&text, &["okonkwo"]);
+            prop_assert_eq!(finding(&code, &["okonkwo"]), None);
+        }
     }
 }

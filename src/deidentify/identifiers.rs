@@ -65,13 +65,16 @@ impl Identifiers {
         }
     }
 
-    /// The mother's maiden name is the one identifier FHIR keeps in an extension of its own.
+    /// Two identifiers FHIR keeps in extensions: the mother's maiden name and the place of birth.
     fn extension(&mut self, extension: Node<'_, '_>) {
         let is_name = extension
             .children()
             .any(|member| member.name_text() == "url" && member.text().ends_with("mothersMaidenName"));
         if is_name {
             text_of(extension, "valueString", |name| self.name_text(name));
+        }
+        for address in extension.children().filter(|member| member.name_text() == "valueAddress") {
+            self.address(address);
         }
     }
 
@@ -221,7 +224,8 @@ mod tests {
     const KEY: GuardKey = [3, 4];
 
     const PATIENT: &str = r#"{"resourceType":"Patient","id":"9d3f1c2a-77aa-4c1b-8e11-0a2b3c4d5e6f",
-        "extension":[{"url":"http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName","valueString":"Quillfeather"}],
+        "extension":[{"url":"http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName","valueString":"Quillfeather"},
+                     {"url":"http://hl7.org/fhir/StructureDefinition/patient-birthPlace","valueAddress":{"city":"Nantasket"}}],
         "identifier":[{"value":"MRN-00041789"},{"value":"999-52-1234"},{"value":"17"}],
         "name":[{"family":"Zweibrück-Osei","given":["Amara","Li"],"text":"Amara Li Zweibrück-Osei"},{"family":"Wu","given":["Bo"]}],
         "telecom":[{"system":"phone","value":"+1 (617) 555-0142"},{"system":"email","value":"amara.zo@mail.example"},
@@ -258,6 +262,7 @@ mod tests {
             "wu bo",
             "BoWu",
             "quillfeather",
+            "Nantasket",
             "MRN-00041789",
             "mrn00041789",
             "00041789",

@@ -261,7 +261,7 @@ mod tests {
         let bytes = record.to_bytes();
         assert!(PersonRecord::from_bytes(&bytes) == Ok(record));
         for length in 0..bytes.len() {
-            let whole_words = length >= HEAD_BYTES && (length - HEAD_BYTES) % 8 == 0;
+            let whole_words = length >= HEAD_BYTES && (length - HEAD_BYTES).is_multiple_of(8);
             assert_eq!(PersonRecord::from_bytes(&bytes[..length]).is_ok(), whole_words, "{length}");
         }
         let mut other = bytes.to_vec();

@@ -11,9 +11,9 @@ use super::date::{self, Partial};
 use super::evidence::RuleHits;
 use super::guard::Guard;
 use super::people::{Known, People};
-use super::policy::{Plan, Policy};
+use super::policy::Policy;
 use super::pseudonym::{self, Keys, source_key};
-use super::rule::{Basis, Rule};
+use super::rule::{Basis, Plan, Rule};
 use super::{age, geography};
 use crate::cdm::{Cell, Column, Kind, Model, TableId};
 use crate::refusal::{Refusal, Step};
@@ -89,8 +89,9 @@ impl<'d, 'm> RowMaker<'d, 'm> {
             if !cell.is_null() {
                 hits.hit(id, at);
             }
-            // What leaves as it came was checked when it was mapped; what was made here is checked here.
-            if released.is_null() || !matches!(plan.rule, Rule::Keep | Rule::Code) {
+            // What leaves as it came was checked when it was mapped; what was made here is checked here, and so is an
+            // `enum`, because the guard trusts it.
+            if released.is_null() || !matches!(plan.rule, Rule::Keep | Rule::Code) || column.values.is_some() {
                 column.check(&released).map_err(|rule| refused(at, rule))?;
             }
             if plan.guarded
@@ -143,7 +144,11 @@ impl<'d, 'm> RowMaker<'d, 'm> {
         }
         match plan.rule {
             Rule::Drop => Ok(Cell::Null),
-            Rule::Keep => Ok(borrowed(cell)),
+            // A decimal is written into JSON as it stands: it must be nothing but a number.
+            Rule::Keep => match cell {
+                Cell::Decimal(digits) if !is_number(digits) => Err("type decimal"),
+                _ => Ok(borrowed(cell)),
+            },
             Rule::Code => match cell {
                 Cell::Text(text) if is_code(text) => Ok(borrowed(cell)),
                 _ => Err("code"),
@@ -244,6 +249,13 @@ fn text(text: Cow<'_, str>) -> Cell<'_> {
 /// At most 64 characters, no white space, nothing invisible.
 fn is_code(text: &str) -> bool {
     text.len() <= 64 * 4 && text.chars().count() <= 64 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+fn is_number(digits: &str) -> bool {
+    digits.len() <= 64
+        && digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
 }
 
 fn year(cell: &Cell<'_>) -> Result<i16, &'static str> {

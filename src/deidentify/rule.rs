@@ -1,7 +1,7 @@
 //! The words a policy may use for a column, and which columns each word may stand on.
 //! Knows shapes of columns, not the file they are written in; `policy` reads that.
 
-use crate::cdm::{Column, Kind, Table};
+use crate::cdm::{Column, Kind, Model, Table, TableId};
 
 /// What happens to every cell of one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,6 +150,37 @@ impl Rule {
                 kind_word(column.kind)
             )
         })
+    }
+}
+
+/// What happens to one column.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub rule: Rule,
+    pub reason: String,
+    /// For a pseudonym: the table whose key the column holds.
+    pub key_of: Option<TableId>,
+    /// Whether the rule itself does not guarantee that no identifier is in the text.
+    pub guarded: bool,
+}
+
+impl Plan {
+    /// The plan for the column at `at`.
+    pub(super) fn of(rule: Rule, reason: String, model: &Model, table: &Table, at: usize) -> Self {
+        let column = &table.columns[at];
+        let guarded = match rule {
+            Rule::Code => column.values.is_none(),
+            Rule::Keep => column.kind != Kind::Boolean && column.values.is_none(),
+            _ => false,
+        };
+        // A key that is another table's key as well (one row per patient) stays that table's key: rows must still join.
+        let key_table = column.references.as_deref().unwrap_or(&table.name);
+        Self {
+            rule,
+            reason,
+            key_of: (rule == Rule::Pseudonym).then(|| model.find(key_table)).flatten(),
+            guarded,
+        }
     }
 }
 

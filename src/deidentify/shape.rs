@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::words::{Run, Words};
 
 /// Hosts whose addresses name a terminology, never a person.
-const TERMINOLOGIES: [&str; 12] = [
+const TERMINOLOGIES: [&str; 13] = [
     "hl7.org",
     "terminology.hl7.org",
     "loinc.org",
@@ -22,6 +22,7 @@ const TERMINOLOGIES: [&str; 12] = [
     "www.ama-assn.org",
     "www.cms.gov",
     "nucc.org",
+    "www.nubc.org",
     "www.whocc.no",
 ];
 
@@ -151,7 +152,9 @@ pub(super) fn each_date(words: &Words, mut see: impl FnMut(Date)) {
         let digits = |run: Run| run.end - run.start;
         let value = |run: Run| if run.is_number { number(words.run(run)) } else { None };
         let spelled = |run: Run| if run.is_number { None } else { month(words.run(run)) };
-        let glued = at > 0 && a.before == 0 || runs.get(at + 3).is_some_and(|next| next.before == 0);
+        // The `T` of `2010-03-15T10:00` may touch a date; any other letter makes it a code.
+        let is_time = |next: &Run| words.run(*next) == b"t";
+        let glued = at > 0 && a.before == 0 || runs.get(at + 3).is_some_and(|next| next.before == 0 && !is_time(next));
         let mut tell = |year: Run, month: Option<i16>, day: Run, is_plain: bool| {
             let (Some(number), Some(month), Some(day)) = (value(year), month, value(day)) else {
                 return;

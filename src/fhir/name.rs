@@ -43,7 +43,7 @@ impl Name {
 
     /// The interned name of `text`, or `Name::UNKNOWN`. `_birthDate` and `birthDate` are different names.
     pub fn of(text: &str) -> Name {
-        Names::get().find(text.as_bytes(), 0, text.len())
+        Names::get().find_short(text.as_bytes())
     }
 
     /// The text of a known name; empty for `NONE` and `UNKNOWN`.
@@ -100,10 +100,21 @@ struct Slot {
     name: Name,
 }
 
-/// The table of all names: open addressing, at most half full.
+/// No line has a name of this length: for what is no name, and for companions, which are rare.
+const NEVER: Slot = Slot {
+    head: 0,
+    tail: 0,
+    len: i32::MAX as u32,
+    name: Name::UNKNOWN,
+};
+
+/// The table of all names: open addressing, a quarter full, companions by the name of their element.
 pub(super) struct Names {
     slots: Box<[Slot; SLOTS]>,
+    /// By number.
     texts: Vec<String>,
+    /// By number.
+    known: Vec<Slot>,
 }
 
 impl Names {
@@ -115,47 +126,61 @@ impl Names {
     fn build() -> Names {
         let mut types: Vec<_> = ELEMENT_MAP.entries().collect();
         types.sort_unstable_by_key(|(name, _)| **name);
-        let empty = Slot {
-            head: 0,
-            tail: 0,
-            len: 0,
-            name: Name::UNKNOWN,
-        };
+        let empty = Slot { len: 0, ..NEVER };
         let mut names = Names {
             slots: Box::new([empty; SLOTS]),
             texts: vec![String::new(), String::new()],
+            known: vec![NEVER; 2],
         };
         let elements = types.iter().flat_map(|(_, elements)| elements.iter().copied());
         for text in FIRST.into_iter().chain(elements) {
-            if names.find(text.as_bytes(), 0, text.len()) == Name::UNKNOWN {
-                names.add(text.to_owned());
-                names.add(format!("_{text}"));
+            if names.find_short(text.as_bytes()) == Name::UNKNOWN {
+                names.add(text);
             }
         }
         names
     }
 
-    fn add(&mut self, text: String) {
+    fn add(&mut self, text: &str) {
         let number = u16::try_from(self.texts.len()).expect("FHIR R4 has fewer than 32768 member names");
-        let (head, tail) = words(text.as_bytes(), 0, text.len());
+        let mut padded = [0; PADDED];
+        padded[8..8 + text.len()].copy_from_slice(text.as_bytes());
+        let (head, tail) = words(&padded, 8, text.len()).expect("the text is padded");
         let mut at = slot(head, tail, text.len());
-        while self.slots[at].name != Name::UNKNOWN {
-            at = (at + 1) % SLOTS;
+        while self.slots[at % SLOTS].name != Name::UNKNOWN {
+            at += 1;
         }
-        self.slots[at] = Slot {
+        let found = Slot {
             head,
             tail,
             len: text.len() as u32,
             name: Name(number),
         };
-        self.texts.push(text);
+        self.slots[at % SLOTS] = found;
+        self.known.extend([found, NEVER]);
+        self.texts.push(text.to_owned());
+        self.texts.push(format!("_{text}"));
+    }
+
+    /// Where the name `guess` ends, if it is `guess` that stands in `line` from `start` to a quote.
+    #[inline(always)]
+    pub(super) fn is_at(&self, guess: Name, line: &[u8], start: usize) -> Option<usize> {
+        let known = self.known.get(usize::from(guess.0))?;
+        let len = known.len as usize;
+        let end = start + len;
+        if line.get(end) != Some(&b'"') || words(line, start, len)? != (known.head, known.tail) {
+            return None;
+        }
+        (len <= 16 || self.same(guess, &line[start..end])).then_some(end)
     }
 
     /// The name that stands in `line` from `start` to `end`, which must be within the line.
     #[inline]
     pub(super) fn find(&self, line: &[u8], start: usize, end: usize) -> Name {
         let len = end - start;
-        let (head, tail) = words(line, start, len);
+        let Some((head, tail)) = words(line, start, len) else {
+            return self.find_short(&line[start..end]);
+        };
         let mut at = slot(head, tail, len);
         loop {
             let found = &self.slots[at % SLOTS];
@@ -167,36 +192,57 @@ impl Names {
                 return found.name;
             }
             if found.name == Name::UNKNOWN {
-                return Name::UNKNOWN;
+                return if head as u8 == b'_' {
+                    self.companion(&line[start + 1..end])
+                } else {
+                    Name::UNKNOWN
+                };
             }
             at += 1;
         }
     }
 
+    /// The same where the line ends so soon behind the name that it cannot be read by words.
+    #[cold]
+    fn find_short(&self, text: &[u8]) -> Name {
+        let mut padded = [0; PADDED];
+        match padded.get_mut(8..8 + text.len()) {
+            Some(room) if !text.is_empty() => room.copy_from_slice(text),
+            _ => return Name::UNKNOWN,
+        }
+        self.find(&padded, 8, 8 + text.len())
+    }
+
+    #[cold]
+    fn companion(&self, element: &[u8]) -> Name {
+        if element.starts_with(b"_") {
+            Name::UNKNOWN
+        } else {
+            self.find_short(element).companion()
+        }
+    }
+
+    #[inline(never)]
     fn same(&self, name: Name, text: &[u8]) -> bool {
         self.texts[usize::from(name.0)].as_bytes() == text
     }
 }
 
-/// The first and the last eight bytes of a text in a line, as numbers; a shorter text is filled with zeros.
-#[inline]
-fn words(line: &[u8], start: usize, len: usize) -> (u64, u64) {
-    match line[start..].first_chunk::<8>() {
-        Some(head) if len >= 8 => {
-            let tail = line[..start + len].last_chunk::<8>().map_or(0, |tail| u64::from_le_bytes(*tail));
-            (u64::from_le_bytes(*head), tail)
-        }
-        // The bytes behind a short name are cut off.
-        Some(head) => (u64::from_le_bytes(*head) & ((1 << (8 * len)) - 1), 0),
-        None => {
-            let mut head = [0; 8];
-            head[..len].copy_from_slice(&line[start..start + len]);
-            (u64::from_le_bytes(head), 0)
-        }
-    }
+/// Longer than the longest name by a word on either side.
+const PADDED: usize = 64;
+
+/// The first and the last eight bytes of a text in a line, as numbers; of a shorter text, both are its bytes.
+/// `None` where the line begins or ends too near for reading by words. Without branches on the length, which is hard
+/// to predict.
+#[inline(always)]
+fn words(line: &[u8], start: usize, len: usize) -> Option<(u64, u64)> {
+    let head = u64::from_le_bytes(*line.get(start..)?.first_chunk::<8>()?);
+    let tail = u64::from_le_bytes(*line.get(..start + len)?.last_chunk::<8>()?);
+    let unused = 8 * (8 - len.min(8)) as u32;
+    Some((head & u64::MAX.checked_shr(unused)?, tail >> unused))
 }
 
-#[inline]
+#[inline(always)]
 fn slot(head: u64, tail: u64, len: usize) -> usize {
     let mixed = (head ^ tail.rotate_left(29) ^ ((len as u64) << 59)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> (64 - SLOT_BITS)) as usize

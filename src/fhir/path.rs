@@ -1,1 +1,153 @@
 //! FHIRPath: parse, compile, evaluate on the borrowed tree.
+//! Basis: FHIRPath 2.0.0 and the functions SQL on FHIR v2 adds. No terminology, no `resolve()`: the same resource always
+//! gives the same answer. Values of computed results are in `value`; what a path is checked against is in `check`.
+
+mod ast;
+mod boundary;
+mod check;
+mod collection;
+mod compare;
+mod convert;
+mod eval;
+mod fast;
+mod function;
+mod keys;
+mod lexer;
+mod number;
+mod operator;
+mod parser;
+mod print;
+mod temporal;
+mod text;
+mod types;
+mod value;
+
+pub use ast::{Literal, Variable};
+pub use check::Typing;
+pub use eval::{Context, Fault};
+pub use fast::{End, Fast};
+pub use keys::{reference_key, resource_key};
+pub use print::write_json;
+pub use temporal::Temporal;
+pub use value::{Collection, Element, Item, Text};
+
+use check::Checker;
+use eval::{Answer, Evaluator};
+
+/// Where and why an expression is no FHIRPath, or asks for what R4 does not have. Lines and columns begin at 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} (line {line}, column {column})")]
+pub struct PathError {
+    pub message: String,
+    pub line: usize,
+    pub column: usize,
+    /// Byte offset in the expression.
+    pub offset: usize,
+}
+
+impl PathError {
+    fn at(source: &str, offset: usize, message: impl Into<String>) -> Self {
+        let (line, column) = place(source, offset);
+        Self {
+            message: message.into(),
+            line,
+            column,
+            offset,
+        }
+    }
+}
+
+/// Line and column, from 1, of a byte offset.
+pub fn place(source: &str, offset: usize) -> (usize, usize) {
+    let before = source.get(..offset).unwrap_or(source);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// What names an expression may use, and how strictly it is read.
+#[derive(Clone, Debug, Default)]
+pub struct Names<'n> {
+    /// Constants by name; `Context::constants` has their values in the same order.
+    pub constants: &'n [String],
+    /// Refuse functions whose answer depends on more than the resource.
+    pub pure: bool,
+}
+
+impl Names<'_> {
+    fn variable(&self, name: &str) -> Option<Variable> {
+        if let Some(at) = self.constants.iter().position(|constant| constant == name) {
+            return Some(Variable::Constant(at));
+        }
+        let text = |text: &str| Some(Variable::Text(text.to_owned()));
+        match name {
+            "rowIndex" => Some(Variable::RowIndex),
+            "context" => Some(Variable::Context),
+            "resource" | "rootResource" => Some(Variable::Resource),
+            "ucum" => text("http://unitsofmeasure.org"),
+            "sct" => text("http://snomed.info/sct"),
+            "loinc" => text("http://loinc.org"),
+            _ => match (name.strip_prefix("vs-"), name.strip_prefix("ext-")) {
+                (Some(set), _) => text(&format!("http://hl7.org/fhir/ValueSet/{set}")),
+                (_, Some(extension)) => text(&format!("http://hl7.org/fhir/StructureDefinition/{extension}")),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What an expression starts from.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    pub focus: Typing,
+    pub resource: Typing,
+    /// An element that R4 does not have is an error, not an empty answer.
+    pub strict: bool,
+}
+
+/// A compiled expression.
+#[derive(Debug)]
+pub struct Path {
+    expr: ast::Expr,
+    fast: Option<Fast>,
+    typing: Typing,
+}
+
+impl Path {
+    /// # Errors: where the text is no FHIRPath; when strict, where it asks for what R4 does not have.
+    pub fn compile(source: &str, names: &Names<'_>, start: &Start) -> Result<Self, PathError> {
+        let expr = parser::parse(source, names)?;
+        let checker = Checker {
+            source,
+            strict: start.strict,
+            focus: start.focus.clone(),
+            resource: start.resource.clone(),
+        };
+        let typing = checker.expr(&expr, &start.focus)?;
+        let fast = Fast::of(&expr, &start.focus);
+        Ok(Self { expr, fast, typing })
+    }
+
+    /// The types its items may have; `None` when that is not known.
+    pub fn typing(&self) -> &Typing {
+        &self.typing
+    }
+
+    /// The straight way, where there is one.
+    pub fn fast(&self) -> Option<&Fast> {
+        self.fast.as_ref()
+    }
+
+    /// The expression is `%rowIndex` and nothing else.
+    pub fn is_row_index(&self) -> bool {
+        matches!(self.expr, ast::Expr::Variable(Variable::RowIndex, _))
+    }
+
+    /// All items, from `focus`.
+    /// # Errors: what has no answer (more than one item where one is needed), or a broken limit. Never a value.
+    pub fn evaluate<'t, 'a>(&'t self, context: &Context<'t, 'a>, focus: Item<'t, 'a>) -> Answer<'t, 'a> {
+        Evaluator { context, focus }.run(&self.expr)
+    }
+}
+
+#[cfg(test)]
+mod tests;

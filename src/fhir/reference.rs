@@ -1,1 +1,147 @@
 //! A reference as type and id: `Patient/p1`, `http://ehr/fhir/Patient/p1/_history/2`, `urn:uuid:…`, `#contained`.
+//! Knows how a reference is written, not what it points to. FHIR 4.0.1, "References", "Literal References".
+
+use super::types::TypeId;
+
+/// How a reference is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `Patient/p1`, perhaps with a version
+    Relative,
+    /// `http://ehr/fhir/Patient/p1`, perhaps with a version
+    Absolute,
+    /// `urn:uuid:…`: the id is what follows
+    Uuid,
+    /// `urn:oid:…`: the id is what follows
+    Oid,
+    /// `#c1`: a resource inside this one; an empty id is this resource itself
+    Contained,
+    /// `Patient?identifier=…`: a search, no id
+    Conditional,
+}
+
+/// A reference in its parts. Has no `Debug`: an id is a patient's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Reference<'a> {
+    /// The resource type, where the reference says it.
+    pub type_name: Option<&'a str>,
+    /// Empty for a search.
+    pub id: &'a str,
+    pub version: Option<&'a str>,
+    pub form: Form,
+}
+
+impl<'a> Reference<'a> {
+    /// The parts of `text`; `None` if it is no reference of FHIR.
+    pub fn parse(text: &'a str) -> Option<Reference<'a>> {
+        let bare = |id, form| Reference {
+            type_name: None,
+            id,
+            version: None,
+            form,
+        };
+        if let Some(id) = text.strip_prefix('#') {
+            return (id.is_empty() || is_id(id)).then_some(bare(id, Form::Contained));
+        }
+        if let Some(id) = text.strip_prefix("urn:uuid:") {
+            return is_id(id).then_some(bare(id, Form::Uuid));
+        }
+        if let Some(id) = text.strip_prefix("urn:oid:") {
+            return is_id(id).then_some(bare(id, Form::Oid));
+        }
+        if let Some((path, search)) = text.split_once('?') {
+            let type_name = path.rsplit('/').next().filter(|name| is_type(name))?;
+            return (!search.is_empty()).then_some(Reference {
+                type_name: Some(type_name),
+                ..bare("", Form::Conditional)
+            });
+        }
+        let absolute = text.starts_with("http://") || text.starts_with("https://");
+        let (text, version) = match text.split_once("/_history/") {
+            Some((text, version)) if is_id(version) => (text, Some(version)),
+            Some(_) => return None,
+            None => (text, None),
+        };
+        let (path, id) = text.rsplit_once('/')?;
+        let type_name = if absolute { path.rsplit_once('/')?.1 } else { path };
+        (is_type(type_name) && is_id(id)).then_some(Reference {
+            type_name: Some(type_name),
+            id,
+            version,
+            form: if absolute { Form::Absolute } else { Form::Relative },
+        })
+    }
+}
+
+/// FHIR allows 64 characters; some servers write longer ids, and a join needs no limit.
+fn is_id(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+fn is_type(name: &str) -> bool {
+    TypeId::of(name).is_some_and(|kind| kind.is_resource() && kind != TypeId::RESOURCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<(Form, Option<&str>, &str, Option<&str>)>) {
+        let parts = Reference::parse(text).map(|found| (found.form, found.type_name, found.id, found.version));
+        assert_eq!(parts, expected, "{text}");
+    }
+
+    #[test]
+    fn every_way_to_write_a_reference_gives_its_parts() {
+        check("Patient/p1", Some((Form::Relative, Some("Patient"), "p1", None)));
+        check("Patient/p1/_history/2", Some((Form::Relative, Some("Patient"), "p1", Some("2"))));
+        check("http://ehr/fhir/Patient/p1", Some((Form::Absolute, Some("Patient"), "p1", None)));
+        check(
+            "https://ehr:8443/a/b/Patient/p.1-x/_history/v2",
+            Some((Form::Absolute, Some("Patient"), "p.1-x", Some("v2"))),
+        );
+        check("urn:uuid:7d1f-0b", Some((Form::Uuid, None, "7d1f-0b", None)));
+        check("urn:oid:1.2.3", Some((Form::Oid, None, "1.2.3", None)));
+        check("#c1", Some((Form::Contained, None, "c1", None)));
+        check("#", Some((Form::Contained, None, "", None)));
+        check(
+            "Practitioner?identifier=http://x|1/2",
+            Some((Form::Conditional, Some("Practitioner"), "", None)),
+        );
+        check(
+            "http://ehr/fhir/Patient?name=x",
+            Some((Form::Conditional, Some("Patient"), "", None)),
+        );
+    }
+
+    #[test]
+    fn what_is_no_reference_has_no_parts() {
+        for text in [
+            "",
+            "p1",
+            "Patient",
+            "Patient/",
+            "/p1",
+            "Patient/p1/",
+            "Patient/p 1",
+            "Patientt/p1",
+            "Resource/p1",
+            "Quantity/p1",
+            "a/Patient/p1",
+            "urn:uuid:",
+            "Patient/p1/_history/",
+            "Patient?",
+            "Thing?x=y",
+            "http://Patient",
+            "http://ehr/fhir/p1",
+            "Patient/p1#c",
+            "#a b",
+            "Patient/é",
+        ] {
+            check(text, None);
+        }
+    }
+}

@@ -2,12 +2,15 @@
 //! Used towards the EHR by `pull` and towards the registry by `submit`. Knows nothing of what the token is for.
 
 use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
-use oauth2::{AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse, TokenUrl};
+use oauth2::{AsyncHttpClient, AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse, TokenUrl};
+use reqwest::header::{CONTENT_TYPE, DATE};
 use serde_json::Value;
 
 pub use self::key::{Algorithm, ClientKey, KeyError, refuse_published};
@@ -22,6 +25,8 @@ const ASSERTION_SECONDS: i64 = 240;
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// What a server that names no `expires_in` is taken to mean.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
+/// A clock further off than this is named as the likely cause of a refusal.
+const SKEW_SECONDS: i64 = 60;
 const ANSWER_BYTES: usize = 1 << 20;
 
 /// Why there is no token, in words for the person who connects the two systems. Holds nothing of the answer but its OAuth error code.
@@ -36,7 +41,7 @@ pub enum TokenError {
     #[error("token endpoint was not reached")]
     Http(#[from] HttpError),
     #[error("{url_of}: no SMART configuration: {what}")]
-    Discovery { url_of: WebOrigin, what: String },
+    Discovery { url_of: WebOrigin, what: String, transient: bool },
     #[error(transparent)]
     Key(#[from] KeyError),
 }
@@ -46,7 +51,7 @@ impl TokenError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Http(HttpError::Failed { .. }) => true,
+            Self::Http(HttpError::Failed { .. }) | Self::Discovery { transient: true, .. } => true,
             Self::Refused { status, .. } | Self::Odd { status, .. } => *status == 429 || *status >= 500,
             _ => false,
         }
@@ -72,6 +77,7 @@ pub async fn discover(http: &Client, base: &Url) -> Result<SmartConfiguration, T
     let fault = |what: &str| TokenError::Discovery {
         url_of: WebOrigin::of(base),
         what: what.to_owned(),
+        transient: false,
     };
     let mut root = base.clone();
     root.set_query(None);
@@ -83,9 +89,11 @@ pub async fn discover(http: &Client, base: &Url) -> Result<SmartConfiguration, T
     let response = request.send().await.map_err(|e| http::explain(&url, &e))?;
     let status = response.status().as_u16();
     if status != 200 {
-        return Err(fault(&format!(
-            "`.well-known/smart-configuration` answered {status}; check the base address"
-        )));
+        return Err(TokenError::Discovery {
+            url_of: WebOrigin::of(base),
+            what: format!("`.well-known/smart-configuration` answered {status}; check the base address"),
+            transient: status == 429 || status >= 500,
+        });
     }
     let body = http::read_body(response, ANSWER_BYTES).await?;
     let document: Value = serde_json::from_slice(&body).map_err(|_| fault("it is no JSON"))?;
@@ -208,21 +216,20 @@ impl TokenSource {
         let client = BasicClient::new(ClientId::new(self.client_id.clone()))
             .set_auth_type(AuthType::RequestBody)
             .set_token_uri(token_url);
-        let status = Mutex::new(0);
-        let send = |request: HttpRequest| async {
-            let response = self.send(request).await?;
-            *status.lock().unwrap_or_else(PoisonError::into_inner) = response.status().as_u16();
-            Ok::<_, HttpError>(response)
+        let sender = Sender {
+            source: self,
+            status: AtomicU16::new(0),
+            skew: AtomicI64::new(0),
         };
         let answer = client
             .exchange_client_credentials()
             .add_scope(Scope::new(self.scope.clone()))
             .add_extra_param("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
             .add_extra_param("client_assertion", assertion)
-            .request_async(&send)
+            .request_async(&sender)
             .await;
-        let status = *status.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = answer.map_err(|error| self.translate(status, error))?;
+        let status = sender.status.load(Ordering::Relaxed);
+        let answer = answer.map_err(|error| self.translate(status, sender.skew.load(Ordering::Relaxed), error))?;
         self.grant(&answer, asked_at, status)
     }
 
@@ -257,15 +264,17 @@ impl TokenSource {
         let response = sent.map_err(|e| http::explain(&self.token_url, &e))?;
         let mut answer = HttpResponse::new(Vec::new());
         *answer.status_mut() = response.status();
-        if let Some(content_type) = response.headers().get("content-type") {
-            answer.headers_mut().insert("content-type", content_type.clone());
+        for name in [CONTENT_TYPE, DATE] {
+            if let Some(value) = response.headers().get(&name) {
+                answer.headers_mut().insert(name, value.clone());
+            }
         }
         *answer.body_mut() = http::read_body(response, ANSWER_BYTES).await?;
         Ok(answer)
     }
 
     /// The library's texts hold the server's answer; only its error code, if it looks like one, goes on.
-    fn translate(&self, status: u16, error: RequestTokenError<HttpError, BasicErrorResponse>) -> TokenError {
+    fn translate(&self, status: u16, skew: i64, error: RequestTokenError<HttpError, BasicErrorResponse>) -> TokenError {
         match error {
             RequestTokenError::Request(error) => TokenError::Http(error),
             RequestTokenError::ServerResponse(answer) => {
@@ -275,7 +284,12 @@ impl TokenSource {
                 } else {
                     "with an unreadable code".to_owned()
                 };
-                let hint = self.hint(&code);
+                // An assertion of another time is refused with the same code as one of another key.
+                let hint = if skew.abs() > SKEW_SECONDS {
+                    format!("this machine's clock is {skew} seconds off the server's; set it right first")
+                } else {
+                    self.hint(&code)
+                };
                 TokenError::Refused { status, code, hint }
             }
             RequestTokenError::Parse(..) | RequestTokenError::Other(_) => TokenError::Odd {
@@ -306,6 +320,37 @@ impl TokenSource {
             "unsupported_grant_type" => "this server does not offer SMART Backend Services at this address".to_owned(),
             _ => format!("check client id, key ({algorithm}, kid {kid}), scope and this machine's clock"),
         }
+    }
+}
+
+/// Our client as the library sees it; keeps the status, which the library's errors lose.
+/// A named type and not a closure: only so the compiler sees that the future may change threads.
+struct Sender<'s> {
+    source: &'s TokenSource,
+    status: AtomicU16,
+    /// Seconds by which our clock is ahead of the server's, when its answer had a date.
+    skew: AtomicI64,
+}
+
+impl<'c> AsyncHttpClient<'c> for Sender<'_> {
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let response = self.source.send(request).await?;
+            let date = response
+                .headers()
+                .get("date")
+                .and_then(|value| value.to_str().ok())
+                .and_then(http::http_date);
+            if let Some(date) = date {
+                let skew = self.source.clock.now().as_second() - date.as_second();
+                self.skew.store(skew, Ordering::Relaxed);
+            }
+            self.status.store(response.status().as_u16(), Ordering::Relaxed);
+            Ok(response)
+        })
     }
 }
 

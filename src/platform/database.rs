@@ -57,7 +57,10 @@ pub fn open(path: &Path, schemas: &[&str]) -> Result<Connection, DatabaseError> 
     connection.pragma_update(None, "foreign_keys", "ON").map_err(fault)?;
     // Sorting and big statements must not spill a patient's values into a temporary file.
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(fault)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
+    if id != APPLICATION_ID {
+        // Not again each time: it is a write, and would wait for another process's transaction.
+        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
+    }
     let health: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fault)?;
     if health != "ok" {
         return Err(DatabaseError::Damaged(path.display().to_string()));

@@ -89,13 +89,27 @@ impl Durable {
     /// # Errors: as `write`; nothing stays then.
     #[allow(clippy::disallowed_methods, reason = "here the rename is made durable")]
     pub fn finish(mut self) -> Result<(), FileError> {
-        let file = self.file.take().expect("finish is called once");
-        file.sync_all().map_err(|e| FileError::io("sync", &self.path, e))?;
-        drop(file);
+        self.sync()?;
         // Content before name, name before directory: after a power cut the path holds all of it or nothing.
         fs::rename(&self.temporary, &self.path).map_err(|e| FileError::io("rename to", &self.path, e))?;
         self.temporary.clear();
         sync_dir(&self.path)
+    }
+
+    /// The same, but never in the place of something else, not even of what another process puts there just now.
+    /// # Errors: `Exists`; as `write`; nothing stays then.
+    pub fn finish_new(mut self) -> Result<(), FileError> {
+        self.sync()?;
+        fs::hard_link(&self.temporary, &self.path).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => FileError::Exists(self.path.display().to_string()),
+            _ => FileError::io("link to", &self.path, e),
+        })?;
+        sync_dir(&self.path)
+    }
+
+    fn sync(&mut self) -> Result<(), FileError> {
+        let file = self.file.take().expect("a file is finished once, by value");
+        file.sync_all().map_err(|e| FileError::io("sync", &self.path, e))
     }
 }
 
@@ -129,10 +143,9 @@ pub fn write_durable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// Writes a secret to a new file with mode 0600, durably.
 /// # Errors: `Exists` when something is there: a key is never overwritten.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    if path.symlink_metadata().is_ok() {
-        return Err(FileError::Exists(path.display().to_string()));
-    }
-    write_durable(path, bytes)
+    let mut file = Durable::create(path)?;
+    file.write(bytes)?;
+    file.finish_new()
 }
 
 /// The content of a secret file.
@@ -264,6 +277,7 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(read_secret(&path).unwrap().expose(), b"hush");
         assert!(matches!(write_secret(&path, b"other"), Err(FileError::Exists(_))));
+        assert_eq!(names(dir.path()), ["key"]);
         assert_eq!(read_secret(&path).unwrap().expose(), b"hush");
     }
 

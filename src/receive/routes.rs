@@ -2,6 +2,7 @@
 //! turn the answer into HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -23,6 +24,7 @@ use super::registry::Registry;
 use super::store::{self, Site};
 use super::submit::own_id;
 use super::{outcome, reply};
+use crate::platform::clock::later;
 use crate::submission::{BulkSubmit, MANIFEST_MAX_BYTES, Manifest, SCOPE, StatusManifest, StatusRequest, SubmissionId};
 
 const PARAMETERS_MAX_BYTES: usize = 64 << 10;
@@ -290,21 +292,22 @@ async fn bulk_submit_status(State(registry): Shared, headers: HeaderMap, body: B
 const UNKNOWN: Fault = Fault::NotFound("no such submission was submitted");
 
 async fn submit_status(State(registry): Shared, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
-    let (state, id, released, transaction_time, rejected) = as_site(&registry, &headers, move |registry, site| {
+    let now = registry.now();
+    let (state, id, released, transaction_time, rejected, received) = as_site(&registry, &headers, move |registry, site| {
         let id = own_id(&site, &id)?.to_string();
         registry
             .store()
             .read(|connection| {
                 let state = store::state(connection, &id)?;
                 let numbers = connection
-                    .prepare("SELECT released, transaction_time, rejected FROM submission WHERE id = ?1")?
+                    .prepare("SELECT released, transaction_time, rejected, received_at FROM submission WHERE id = ?1")?
                     .query_row([&id], |row| {
-                        Ok((store::count(row, 0)?, row.get::<_, String>(1)?, store::count(row, 2)?))
+                        Ok((store::count(row, 0)?, row.get::<_, String>(1)?, store::count(row, 2)?, row.get::<_, String>(3)?))
                     })
                     .optional()?;
                 Ok(state
                     .zip(numbers)
-                    .map(|(state, (released, time, rejected))| (state, id.clone(), released, time, rejected)))
+                    .map(|(state, (released, time, rejected, received))| (state, id.clone(), released, time, rejected, received)))
             })?
             .ok_or(UNKNOWN)
     })
@@ -321,7 +324,10 @@ async fn submit_status(State(registry): Shared, Path(id): Path<String>, headers:
                 None => "waiting for its turn".to_owned(),
             };
             let mut response = StatusCode::ACCEPTED.into_response();
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            // Most submissions are applied within a moment; a second's wait would be most of a small night.
+            let young = received.parse().is_ok_and(|received: jiff::Timestamp| now < later(received, Duration::from_secs(3)));
+            let wait = HeaderValue::from_static(if young { "0" } else { "1" });
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
             if let Ok(progress) = HeaderValue::from_str(&progress) {
                 response.headers_mut().insert("x-progress", progress);
             }

@@ -266,6 +266,18 @@ mod tests {
     }
 
     #[test]
+    fn the_store_opens_while_another_process_writes_a_large_submission() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let opened = store.write(|tx| {
+            tx.execute("INSERT INTO site (name, client_id) VALUES ('a', 'a')", [])?;
+            let other = database::open(&dir.path().join("registry.db"), &[SCHEMA, audit::SCHEMA])?;
+            Ok(sites(&other)?.len())
+        });
+        assert_eq!(opened.unwrap(), 0);
+    }
+
+    #[test]
     fn times_are_whole_seconds_so_that_text_order_is_time_order() {
         let time: Timestamp = "2026-03-01T02:00:00.987Z".parse().unwrap();
         assert_eq!(stamp(time), "2026-03-01T02:00:00Z");

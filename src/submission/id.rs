@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::is_hex;
+use super::text::is_hex;
 
 /// A submission's name, taken apart. The same content gives the same name, so sending again is the same submission.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

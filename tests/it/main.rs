@@ -1,8 +1,19 @@
-//! The ways through the house: real parts, one machine, no net.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+//! The one integration test binary: ways through the whole house.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
+mod canary;
+mod canary_words;
 mod console;
+mod floors;
+mod house;
+mod landing;
+mod mappings;
+mod nights;
+mod pull;
 mod receive;
+mod simulate;
+mod sql_on_fhir;
 mod submit;
 mod webdriver;
 mod world;

@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod serve;
 mod tamper;
 
 use std::collections::BTreeMap;

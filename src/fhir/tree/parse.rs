@@ -10,6 +10,27 @@ use crate::fhir::name::{Name, Names};
 pub(super) struct Room {
     open: Vec<Open>,
     members: Vec<(Name, u32)>,
+    guesses: Guesses,
+}
+
+/// Which name came last behind a name at a depth: lines of one kind repeat their names in one order, and to see that the
+/// guess is right is quicker than to find the end of a name and look it up.
+#[derive(Debug)]
+struct Guesses(Box<[Name; GUESSES]>);
+
+const GUESSES: usize = 4096;
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Guesses(Box::new([Name::NONE; GUESSES]))
+    }
+}
+
+impl Guesses {
+    #[inline(always)]
+    fn behind(&mut self, name: Name, depth: usize) -> &mut Name {
+        &mut self.0[(usize::from(name.0) ^ (depth << 8)) % GUESSES]
+    }
 }
 
 /// An array or object that is not closed yet.
@@ -30,6 +51,7 @@ pub(super) fn parse(nodes: &mut Vec<Raw>, room: &mut Room, text: &str, limits: &
     }
     room.open.clear();
     let names = Names::get();
+    let guesses = &mut room.guesses;
     let mut open = Open {
         node: u32::MAX,
         object: false,
@@ -65,7 +87,7 @@ pub(super) fn parse(nodes: &mut Vec<Raw>, room: &mut Room, text: &str, limits: &
                 match (open.object, line.get(at)) {
                     (true, Some(b'}')) | (false, Some(b']')) => {}
                     (true, _) => {
-                        (name, at) = member(names, line, at, &mut open)?;
+                        (name, at) = member(names, line, at, &mut open, guesses.behind(name, room.open.len()))?;
                         continue 'value;
                     }
                     (false, _) => {
@@ -94,7 +116,7 @@ pub(super) fn parse(nodes: &mut Vec<Raw>, room: &mut Room, text: &str, limits: &
                 Some(b',') => {
                     at = space(line, at + 1);
                     if open.object {
-                        (name, at) = member(names, line, at, &mut open)?;
+                        (name, at) = member(names, line, at, &mut open, guesses.behind(name, room.open.len()))?;
                     } else {
                         name = Name::NONE;
                     }
@@ -158,16 +180,23 @@ fn space(line: &[u8], mut at: usize) -> usize {
 
 /// The name of the member that begins at `at`, and where its value begins.
 #[inline(always)]
-fn member(names: &Names, line: &[u8], at: usize, open: &mut Open) -> Result<(Name, usize), SyntaxError> {
+fn member(names: &Names, line: &[u8], at: usize, open: &mut Open, guess: &mut Name) -> Result<(Name, usize), SyntaxError> {
     if line.get(at) != Some(&b'"') {
         return error("no member name", at);
     }
-    let (end, escaped) = string(line, at + 1)?;
-    let name = if escaped {
-        Name::of(&unescaped(line, at + 1, end))
-    } else {
-        names.find(line, at + 1, end)
+    let end = match names.is_at(*guess, line, at + 1) {
+        Some(end) => end,
+        None => {
+            let (end, escaped) = string(line, at + 1)?;
+            *guess = if escaped {
+                Name::of(&unescaped(line, at + 1, end))
+            } else {
+                names.find(line, at + 1, end)
+            };
+            end
+        }
     };
+    let name = *guess;
     let bit = 1 << ((name.0 >> 1) % 64);
     open.suspect |= open.seen & bit != 0;
     open.seen |= bit;

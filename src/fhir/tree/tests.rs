@@ -116,6 +116,25 @@ proptest! {
     }
 
     #[test]
+    fn what_a_tree_read_before_does_not_change_the_names_it_reads(lines in prop::collection::vec(
+        prop::collection::vec(prop::sample::select(&["code", "_code", "cod", "codee", "status", "_status", "effectiveDateTime", "effectiveDateTimf", "x"][..]), 0..5), 1..8,
+    )) {
+        let mut tree = Tree::new();
+        for names in lines {
+            let mut members: Vec<&str> = Vec::new();
+            for name in names {
+                if !members.contains(&name) {
+                    members.push(name);
+                }
+            }
+            let line = format!("{{{}}}", members.iter().map(|name| format!("\"{name}\":1")).collect::<Vec<_>>().join(","));
+            let root = tree.parse(line.as_bytes(), &Limits::default()).expect("JSON");
+            prop_assert_eq!(root.children().map(|child| child.name_text()).collect::<Vec<_>>(), members.clone());
+            prop_assert_eq!(root.children().map(|child| child.name()).collect::<Vec<_>>(), members.into_iter().map(Name::of).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn a_number_keeps_its_digits(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?") {
         let mut tree = Tree::new();
         let root = tree.parse(text.as_bytes(), &Limits::default()).expect("the grammar of a number");

@@ -1,6 +1,6 @@
 //! The token flow against a token endpoint scripted by each test.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -17,9 +17,14 @@ async fn server(answers: Vec<Answer>) -> (Url, Arc<AtomicUsize>) {
     let token = post(move || async move {
         let at = counted.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
         let (status, body) = answers[at];
+        let date = if body.contains("late") {
+            "Sun, 01 Mar 2026 02:10:00 GMT"
+        } else {
+            "Sun, 01 Mar 2026 02:00:30 GMT"
+        };
         (
             StatusCode::from_u16(status).unwrap(),
-            [("content-type", "application/json")],
+            [("content-type", "application/json"), ("date", date)],
             body.to_owned(),
         )
     });
@@ -107,6 +112,12 @@ async fn a_refusal_is_told_in_plain_words_and_without_the_servers_text() {
     )
     .await;
     check_refusal((400, r#"{"error":"invalid_scope"}"#), false, &["system/Patient.rs"]).await;
+    check_refusal(
+        (400, r#"{"error":"invalid_client","late":1}"#),
+        false,
+        &["clock is -600 seconds off"],
+    )
+    .await;
     check_refusal((400, r#"{"error":"Hush hush"}"#), false, &["unreadable code"]).await;
     check_refusal((500, "<html>hush</html>"), true, &["answered 500"]).await;
     check_refusal((429, ""), true, &["answered 429"]).await;

@@ -1,0 +1,79 @@
+//! `headwater ehr`: the simulated EHR alone.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::{Exit, Failure};
+use crate::simulate::ehr::{EhrError, EhrSettings, Fault, FaultOrder, Vendor, serve};
+
+/// Serve a folder of FHIR NDJSON as an EHR does: SMART Backend Services and Bulk Data, on loopback.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example: headwater ehr --data patients/ --port 8088 --fault poll-503=2,truncate-file\n\nFaults: token-401, bearer-401, kickoff-429, poll-503, truncate-file, wrong-count, expire-file-url, stall."
+)]
+pub struct Args {
+    /// A folder of `<Type>*.ndjson` or `<Type>*.ndjson.gz`.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// 0 takes any free port.
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    pub port: u16,
+    /// Whose EHR; so far only `generic`.
+    #[arg(long, value_name = "NAME", default_value = "generic")]
+    pub vendor: Vendor,
+    /// What goes wrong, and how often: NAME or NAME=N.
+    #[arg(long = "fault", value_name = "NAME[=N]", value_delimiter = ',')]
+    pub faults: Vec<FaultOrder>,
+    /// Where the chance of the next day's changes begins.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::ours(&error))?;
+    runtime.block_on(serve_until_interrupted(args))
+}
+
+async fn serve_until_interrupted(args: Args) -> Result<(), Failure> {
+    let settings = EhrSettings {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
+        vendor: args.vendor,
+        seed: args.seed,
+        faults: args.faults,
+        ..EhrSettings::new(args.data)
+    };
+    let ehr = serve(settings).await.map_err(|error| {
+        let exit = if matches!(error, EhrError::Data(_) | EhrError::Listen { .. }) {
+            Exit::Usage
+        } else {
+            Exit::Ours
+        };
+        Failure {
+            exit,
+            ..Failure::ours(&error)
+        }
+    })?;
+    // Whether anyone still reads does not change what is served.
+    let _ = writeln!(std::io::stdout(), "{}", ehr.base_url());
+    let _ = writeln!(
+        std::io::stderr(),
+        "register a client:   POST {} with {{\"jwks\": {{\"keys\": [PUBLIC JWK]}}}} or {{\"jwks_uri\": URL}}; the answer holds the client_id\n\
+         let a day pass:      POST {}\n\
+         the group of all:    Group/all\n\
+         stop with Ctrl-C",
+        ehr.registration_url(),
+        ehr.next_day_url()
+    );
+    tokio::signal::ctrl_c().await.map_err(|error| Failure::ours(&error))?;
+    for fault in Fault::ALL {
+        if ehr.fired(fault) > 0 {
+            let _ = writeln!(std::io::stderr(), "fault {} happened {} times", fault.name(), ehr.fired(fault));
+        }
+    }
+    ehr.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! `headwater registry export`: one table's rows of all sites, as CSV or NDJSON. That it was done stands in the log.
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use super::{failed, load, records};
+use crate::cli::{Failure, show};
+use crate::receive::Fault;
+use crate::receive::check::ModelCheck;
+use crate::receive::export::{Format, export};
+
+#[derive(clap::Args)]
+#[command(after_help = "Example: headwater registry export --table lab_result --format csv --dir ./registry > lab_result.csv")]
+pub(super) struct Args {
+    /// The table
+    #[arg(long, value_name = "TABLE")]
+    table: String,
+    /// How the rows are written
+    #[arg(long, value_enum)]
+    format: AskedFormat,
+    /// The model the table is of, when several have one of this name
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// The registry's folder
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum AskedFormat {
+    Csv,
+    Ndjson,
+    Parquet,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let format = match args.format {
+        AskedFormat::Csv => Format::Csv,
+        AskedFormat::Ndjson => Format::Ndjson,
+        AskedFormat::Parquet => return Err(Failure::usage("parquet is not in this version; ask for csv or ndjson")),
+    };
+    let settings = load(&args.dir)?;
+    let mut model = None;
+    let asked = |name: &str| args.model.as_deref().is_none_or(|asked| asked == name);
+    for accept in settings.accept.iter().filter(|accept| asked(&accept.model)) {
+        let check = ModelCheck::load(&settings.models, &accept.model).map_err(|error| Failure::usage(error.to_string()))?;
+        if let Some(table) = check.model.find(&args.table) {
+            model = Some((check, table));
+            break;
+        }
+    }
+    let (check, table) = model.ok_or_else(|| Failure::usage(format!("no accepted model has a table `{}`", args.table)))?;
+    let records = records(&settings)?;
+    // First the log: an export that breaks off was an export.
+    records.note("rows-exported", &args.table).map_err(failed)?;
+    let stdout = std::io::stdout();
+    let mut out = BufWriter::with_capacity(256 << 10, stdout.lock());
+    let mut written = Ok(0);
+    let read = records.store.read(|connection| {
+        written = export(connection, check.model.table(table), format, &mut out);
+        Ok(())
+    });
+    read.map_err(failed)?;
+    match written.and_then(|rows| out.flush().map(|()| rows).map_err(Fault::from)) {
+        Ok(rows) => {
+            show::note(&format!("{} rows of `{}`", show::thousands(rows), args.table));
+            Ok(())
+        }
+        // The reader has seen enough.
+        Err(Fault::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(fault) => Err(failed(fault)),
+    }
+}

@@ -1,0 +1,286 @@
+//! Reads the TOML of a policy file and names every fault of it at once, each with its line.
+//! Knows the file; what the rules mean is `rule`'s, what is made of them is `policy`'s.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use super::rule::{Basis, Plan, Rule};
+use crate::cdm::{Model, Table};
+
+/// The days a date may move at most, where the policy does not say.
+const MAX_SHIFT_DAYS: u16 = 182;
+/// The most a policy may ask for: ten years.
+const LONGEST_SHIFT_DAYS: i64 = 3650;
+
+/// One fault of a policy file: where and what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("line {line}: `{place}`: {fault}")]
+pub struct PolicyFault {
+    /// From 1; for what is missing, the line of its table, or 1.
+    pub line: usize,
+    /// `table.column`, `table` or `policy.name`.
+    pub place: String,
+    pub fault: String,
+}
+
+/// What a policy file says, as far as it can be read, and every fault it has.
+pub(super) struct PolicyFile {
+    pub headings: BTreeMap<Basis, Heading>,
+    pub tables: Plans,
+    pub faults: Vec<PolicyFault>,
+}
+
+impl PolicyFile {
+    pub(super) fn has_no_policy(&mut self, name: &str) {
+        let known: Vec<_> = self.headings.keys().map(|basis| basis.as_str()).collect();
+        self.faults.push(PolicyFault {
+            line: 1,
+            place: format!("policy.{name}"),
+            fault: format!("is no policy of this file; it has: {}", known.join(", ")),
+        });
+    }
+}
+
+/// Reads a whole file against the model.
+pub(super) fn read(text: &str, model: &Model) -> PolicyFile {
+    let mut reader = Reader {
+        text,
+        model,
+        faults: Vec::new(),
+    };
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let at = error.span().map_or(0, |span| span.start);
+        reader.fault(at, "file", format!("is not TOML: {}", error.message()));
+    }
+    let root = root.into_inner();
+    let headings = reader.headings(&root);
+    let tables = reader.tables(&root, &headings);
+    PolicyFile {
+        headings,
+        tables,
+        faults: reader.faults,
+    }
+}
+
+/// One policy's own lines.
+pub(super) struct Heading {
+    pub claims: String,
+    pub version: String,
+    pub max_shift_days: u16,
+}
+
+/// Per column, the plan under each policy of the file.
+pub(super) type Plans = Vec<Vec<BTreeMap<Basis, Plan>>>;
+
+struct Reader<'r> {
+    text: &'r str,
+    model: &'r Model,
+    faults: Vec<PolicyFault>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, at: usize, place: &str, fault: impl Into<String>) {
+        let before = &self.text.as_bytes()[..at.min(self.text.len())];
+        self.faults.push(PolicyFault {
+            line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+            place: place.to_owned(),
+            fault: fault.into(),
+        });
+    }
+
+    /// The file's policies; also complains of everything at the top that is neither `policy` nor `table`.
+    fn headings(&mut self, root: &DeTable<'_>) -> BTreeMap<Basis, Heading> {
+        for key in root.keys() {
+            if !matches!(key.get_ref().as_ref(), "policy" | "table") {
+                self.fault(
+                    key.span().start,
+                    key.get_ref(),
+                    "is not known: a policy file has `policy` and `table` only",
+                );
+            }
+        }
+        let mut headings = BTreeMap::new();
+        let Some(policies) = root.get("policy").and_then(|value| value.get_ref().as_table()) else {
+            self.fault(0, "policy", "is missing: name at least one of safe-harbor and limited-data-set");
+            return headings;
+        };
+        for (name, value) in policies {
+            let place = format!("policy.{}", name.get_ref());
+            let at = name.span().start;
+            let Some(basis) = Basis::of(name.get_ref()) else {
+                self.fault(at, &place, "is no policy we know: safe-harbor, limited-data-set");
+                continue;
+            };
+            let Some(entries) = value.get_ref().as_table() else {
+                self.fault(at, &place, "is no table");
+                continue;
+            };
+            headings.insert(basis, self.heading(&place, at, entries));
+        }
+        headings
+    }
+
+    fn heading(&mut self, place: &str, at: usize, entries: &DeTable<'_>) -> Heading {
+        let mut heading = Heading {
+            claims: String::new(),
+            version: String::new(),
+            max_shift_days: MAX_SHIFT_DAYS,
+        };
+        for (key, value) in entries {
+            let at = key.span().start;
+            let text = value.get_ref().as_str();
+            match (key.get_ref().as_ref(), text) {
+                ("claims", Some(text)) => text.clone_into(&mut heading.claims),
+                ("version", Some(text)) => text.clone_into(&mut heading.version),
+                ("max_shift_days", None) => match days(value.get_ref()) {
+                    Some(days) => heading.max_shift_days = days,
+                    None => self.fault(
+                        at,
+                        place,
+                        format!("`max_shift_days` is a whole number from 1 to {LONGEST_SHIFT_DAYS}"),
+                    ),
+                },
+                (word, _) => self.fault(at, place, format!("`{word}` is not known here, or is no text")),
+            }
+        }
+        for (word, text) in [("claims", &heading.claims), ("version", &heading.version)] {
+            if text.trim().is_empty() {
+                self.fault(at, place, format!("needs `{word}`"));
+            }
+        }
+        heading
+    }
+
+    fn tables(&mut self, root: &DeTable<'_>, headings: &BTreeMap<Basis, Heading>) -> Plans {
+        let model = self.model;
+        let empty = DeTable::new();
+        let written = root.get("table").and_then(|value| value.get_ref().as_table()).unwrap_or(&empty);
+        for (name, _) in written {
+            if model.find(name.get_ref()).is_none() {
+                self.fault(name.span().start, name.get_ref(), "is no table of the model");
+            }
+        }
+        let mut plans = Plans::new();
+        for (_, table) in model.tables() {
+            let entry = written.get_key_value(table.name.as_str());
+            let columns = entry.and_then(|(_, value)| value.get_ref().as_table());
+            let at = entry.map_or(0, |(name, _)| name.span().start);
+            if columns.is_none() {
+                self.fault(at, &table.name, "has no rules: every column needs one");
+            }
+            plans.push(self.table(table, at, columns.unwrap_or(&empty), headings, columns.is_some()));
+        }
+        plans
+    }
+
+    fn table(
+        &mut self,
+        table: &Table,
+        at: usize,
+        written: &DeTable<'_>,
+        headings: &BTreeMap<Basis, Heading>,
+        complain: bool,
+    ) -> Vec<BTreeMap<Basis, Plan>> {
+        for (name, _) in written {
+            if table.column(name.get_ref()).is_none() {
+                self.fault(
+                    name.span().start,
+                    &format!("{}.{}", table.name, name.get_ref()),
+                    "is no column of the model",
+                );
+            }
+        }
+        let mut plans = Vec::with_capacity(table.columns.len());
+        for (index, column) in table.columns.iter().enumerate() {
+            let place = format!("{}.{}", table.name, column.name);
+            match written.get_key_value(column.name.as_str()) {
+                Some((name, value)) => plans.push(self.column(table, index, &place, name.span(), value.get_ref(), headings)),
+                None => {
+                    if complain {
+                        self.fault(at, &place, "has no rule: nothing leaves without one");
+                    }
+                    plans.push(BTreeMap::new());
+                }
+            }
+        }
+        plans
+    }
+
+    fn column(
+        &mut self,
+        table: &Table,
+        index: usize,
+        place: &str,
+        span: Range<usize>,
+        value: &DeValue<'_>,
+        headings: &BTreeMap<Basis, Heading>,
+    ) -> BTreeMap<Basis, Plan> {
+        let mut plans = BTreeMap::new();
+        let Some(entries) = value.as_table() else {
+            self.fault(span.start, place, "is no `{ rule = …, reason = … }`");
+            return plans;
+        };
+        let (mut rules, mut reason) = (BTreeMap::new(), "");
+        for (key, value) in entries {
+            let at = key.span().start;
+            let word = key.get_ref().as_ref();
+            let Some(text) = value.get_ref().as_str() else {
+                self.fault(at, place, format!("`{word}` is no text"));
+                continue;
+            };
+            let bases: &[Basis] = match (word, Basis::of(word)) {
+                ("reason", _) => {
+                    reason = text;
+                    continue;
+                }
+                ("rule", _) => &Basis::ALL,
+                (_, Some(Basis::SafeHarbor)) => &[Basis::SafeHarbor],
+                (_, Some(Basis::LimitedDataSet)) => &[Basis::LimitedDataSet],
+                (_, None) => {
+                    self.fault(
+                        at,
+                        place,
+                        format!("`{word}` is not known here: rule, reason or the name of a policy"),
+                    );
+                    continue;
+                }
+            };
+            let Some(rule) = Rule::of(text) else {
+                self.fault(at, place, format!("`{text}` is no rule"));
+                continue;
+            };
+            for basis in bases {
+                if rules.insert(*basis, rule).is_some() {
+                    self.fault(at, place, format!("has two rules under {}: `rule` stands alone", basis.as_str()));
+                }
+            }
+        }
+        if reason.trim().is_empty() {
+            self.fault(span.start, place, "has no reason");
+        }
+        for basis in headings.keys() {
+            let Some(rule) = rules.get(basis) else {
+                self.fault(
+                    span.start,
+                    place,
+                    format!("has no rule under {}: nothing leaves without one", basis.as_str()),
+                );
+                continue;
+            };
+            if let Some(fault) = rule.fault(*basis, table, index) {
+                self.fault(span.start, place, format!("under {}: {fault}", basis.as_str()));
+            }
+            plans.insert(*basis, Plan::of(*rule, reason.to_owned(), self.model, table, index));
+        }
+        plans
+    }
+}
+
+fn days(value: &DeValue<'_>) -> Option<u16> {
+    let number = value.as_integer().filter(|number| number.radix() == 10)?;
+    let days: i64 = number.as_str().parse().ok()?;
+    (1..=LONGEST_SHIFT_DAYS).contains(&days).then(|| u16::try_from(days).ok())?
+}

@@ -1,0 +1,388 @@
+//! Functions on collections: filtering, projecting, counting, set operations, types and keys. The dispatcher is here.
+
+use super::ast::{Call, Expr};
+use super::compare::{contains, equal};
+use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, truth};
+use super::function::Function as F;
+use super::types::is_of_type;
+use super::value::{Collection, Element, Item, Text};
+use super::{boundary, convert, keys, number, text};
+use crate::fhir::name::Name;
+use crate::fhir::tree::{Kind, Node};
+use crate::fhir::types::TypeId;
+
+impl<'t, 'a> Evaluator<'_, 't, 'a> {
+    pub fn call(&self, call: &'t Call, input: Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+        let at = call.at;
+        let argument = |place: usize| -> Answer<'t, 'a> {
+            call.arguments
+                .get(place)
+                .map_or(Ok(Collection::None), |expr| self.eval(expr, scope))
+        };
+        Ok(match call.function {
+            F::Empty => boolean(Some(input.is_empty())),
+            F::Exists => match call.arguments.first() {
+                None => boolean(Some(!input.is_empty())),
+                Some(criteria) => boolean(Some(self.any(criteria, &input, at)?)),
+            },
+            F::Count => integer(input.len()),
+            F::First => input.into_iter().next().into(),
+            F::Last => input.into_iter().last().into(),
+            F::Tail => input.into_iter().skip(1).collect(),
+            F::Single => {
+                single(&input, at)?;
+                input
+            }
+            F::Skip | F::Take => {
+                let count = self.whole(&argument(0)?, at)?;
+                let Some(count) = count else { return Ok(Collection::None) };
+                let count = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
+                if call.function == F::Skip {
+                    input.into_iter().skip(count).collect()
+                } else {
+                    input.into_iter().take(count).collect()
+                }
+            }
+            F::Where => self.filter(&call.arguments[0], input, at)?,
+            F::Select => {
+                let mut out = Collection::None;
+                for (index, item) in input.into_iter().enumerate() {
+                    out.append(self.each(&call.arguments[0], item, index)?);
+                    out = room(out, at)?;
+                }
+                out
+            }
+            F::All => {
+                for (index, item) in input.into_iter().enumerate() {
+                    if truth(&self.each(&call.arguments[0], item, index)?, at)? != Some(true) {
+                        return Ok(boolean(Some(false)));
+                    }
+                }
+                boolean(Some(true))
+            }
+            F::AllTrue => all_are(&input, true),
+            F::AllFalse => all_are(&input, false),
+            F::AnyTrue => any_is(&input, true),
+            F::AnyFalse => any_is(&input, false),
+            F::Repeat => self.repeat(&call.arguments[0], input, at)?,
+            F::Iif => self.iif(call, &input, scope)?,
+            F::Aggregate => self.aggregate(call, input, scope)?,
+            F::Sort => self.sort(call, input)?,
+            F::Trace => input,
+            F::SubsetOf => boolean(Some(self.subset(&input, &argument(0)?, at)?)),
+            F::SupersetOf => boolean(Some(self.subset(&argument(0)?, &input, at)?)),
+            F::Distinct => self.distinct(input, Collection::None, at)?,
+            F::IsDistinct => {
+                let count = input.len();
+                boolean(Some(self.distinct(input, Collection::None, at)?.len() == count))
+            }
+            F::Union => self.distinct(input, argument(0)?, at)?,
+            F::Combine => {
+                let mut all = input;
+                all.append(argument(0)?);
+                room(all, at)?
+            }
+            F::Intersect | F::Exclude => {
+                let other = argument(0)?;
+                let keep = call.function == F::Intersect;
+                self.context.spend(input.len().saturating_mul(other.len()), at)?;
+                let kept = input.into_iter().filter(|item| contains(&other, item) == keep).collect();
+                if keep { self.distinct(kept, Collection::None, at)? } else { kept }
+            }
+            F::Not => boolean(truth(&input, at)?.map(|value| !value)),
+            F::OfType => match &call.type_name {
+                Some(asked) => input.into_iter().filter(|item| is_of_type(item, asked)).collect(),
+                None => Collection::None,
+            },
+            F::Is | F::As => {
+                let (Some(asked), Some(item)) = (&call.type_name, single(&input, at)?) else {
+                    return Ok(Collection::None);
+                };
+                match (call.function, is_of_type(item, asked)) {
+                    (F::Is, is) => boolean(Some(is)),
+                    (_, true) => input,
+                    (_, false) => Collection::None,
+                }
+            }
+            F::Type => input.as_slice().iter().map(type_info).collect(),
+            F::Children => self.children(&input, at)?,
+            F::Descendants => {
+                let mut out = Collection::None;
+                let mut level = self.children(&input, at)?;
+                while !level.is_empty() {
+                    let next = self.children(&level, at)?;
+                    out.append(level);
+                    out = room(out, at)?;
+                    level = next;
+                }
+                out
+            }
+            F::Extension => {
+                let url = argument(0)?;
+                match single(&url, at)?.and_then(Item::to_text) {
+                    Some(url) => extensions(&input, &url),
+                    None => Collection::None,
+                }
+            }
+            F::HasValue => boolean(Some(matches!(input.as_slice(), [item] if has_value(item)))),
+            F::GetValue => match input.as_slice() {
+                [item] if has_value(item) => Collection::One(item.clone().plain()),
+                _ => Collection::None,
+            },
+            F::GetResourceKey => match single(&input, at)? {
+                Some(Item::Element(element)) => element.node.and_then(keys::resource_key).map(Item::Text).into(),
+                _ => Collection::None,
+            },
+            F::GetReferenceKey => {
+                let asked = call.type_name.as_ref().map(|asked| asked.name.as_str());
+                let key = |item: &Item<'t, 'a>| match item {
+                    Item::Element(element) => keys::reference_key(element.node?, asked).map(Item::Text),
+                    _ => None,
+                };
+                input.as_slice().iter().filter_map(key).collect()
+            }
+            F::LowBoundary | F::HighBoundary | F::Precision | F::Comparable => boundary::call(call, &input, &argument(0)?)?,
+            F::Abs | F::Ceiling | F::Exp | F::Floor | F::Ln | F::Log | F::Power | F::Round | F::Sqrt | F::Truncate => {
+                number::call(call, &input, &argument(0)?)?
+            }
+            F::YearOf | F::MonthOf | F::DayOf | F::HourOf | F::MinuteOf | F::SecondOf | F::DateOf | F::TimeOf => {
+                boundary::part(call, &input)?
+            }
+            function if convert::is_conversion(function) => convert::call(call, &input, &argument(0)?)?,
+            _ => text::call(call, &input, &argument(0)?, &argument(1)?)?,
+        })
+    }
+
+    /// `expr` with `item` as `$this`.
+    fn each(&self, expr: &'t Expr, item: Item<'t, 'a>, index: usize) -> Answer<'t, 'a> {
+        self.eval(
+            expr,
+            &Scope {
+                this: item,
+                index: i64::try_from(index).unwrap_or(i64::MAX),
+                total: Collection::None,
+            },
+        )
+    }
+
+    fn any(&self, criteria: &'t Expr, input: &Collection<'t, 'a>, at: u32) -> Result<bool, Fault> {
+        for (index, item) in input.as_slice().iter().enumerate() {
+            if truth(&self.each(criteria, item.clone(), index)?, at)? == Some(true) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn filter(&self, criteria: &'t Expr, input: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
+        let mut out = Collection::None;
+        for (index, item) in input.into_iter().enumerate() {
+            if truth(&self.each(criteria, item.clone(), index)?, at)? == Some(true) {
+                out.push(item);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Applies the projection again and again to what it newly gives; what was already seen is not gone into again.
+    fn repeat(&self, projection: &'t Expr, input: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
+        let mut out = Collection::None;
+        let mut todo: Vec<Item<'t, 'a>> = input.into_iter().collect();
+        while !todo.is_empty() {
+            let mut next = Vec::new();
+            for (index, item) in todo.into_iter().enumerate() {
+                for found in self.each(projection, item, index)? {
+                    self.context.spend(out.len(), at)?;
+                    if !seen(&out, &found) {
+                        out.push(found.clone());
+                        next.push(found);
+                    }
+                }
+                out = room(out, at)?;
+            }
+            todo = next;
+        }
+        Ok(out)
+    }
+
+    fn iif(&self, call: &'t Call, input: &Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+        let inner = match single(input, call.at)? {
+            Some(item) => Scope {
+                this: item.clone(),
+                index: scope.index,
+                total: scope.total.clone(),
+            },
+            None => {
+                return call
+                    .arguments
+                    .get(2)
+                    .map_or(Ok(Collection::None), |otherwise| self.eval(otherwise, scope));
+            }
+        };
+        if truth(&self.eval(&call.arguments[0], &inner)?, call.at)? == Some(true) {
+            return self.eval(&call.arguments[1], &inner);
+        }
+        call.arguments
+            .get(2)
+            .map_or(Ok(Collection::None), |otherwise| self.eval(otherwise, &inner))
+    }
+
+    fn aggregate(&self, call: &'t Call, input: Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+        let mut total = call
+            .arguments
+            .get(1)
+            .map_or(Ok(Collection::None), |start| self.eval(start, scope))?;
+        for (index, item) in input.into_iter().enumerate() {
+            let inner = Scope {
+                this: item,
+                index: i64::try_from(index).unwrap_or(i64::MAX),
+                total,
+            };
+            total = room(self.eval(&call.arguments[0], &inner)?, call.at)?;
+        }
+        Ok(total)
+    }
+
+    fn sort(&self, call: &'t Call, input: Collection<'t, 'a>) -> Answer<'t, 'a> {
+        let (criteria, descending) = match call.arguments.first() {
+            Some(Expr::Negate(inner, _)) => (Some(&**inner), true),
+            criteria => (criteria, false),
+        };
+        let mut keyed = Vec::with_capacity(input.len());
+        for (index, item) in input.into_iter().enumerate() {
+            let key = match criteria {
+                Some(criteria) => self.each(criteria, item.clone(), index)?.into_iter().next(),
+                None => Some(item.clone()),
+            };
+            keyed.push((key, item));
+        }
+        let mut fault = None;
+        keyed.sort_by(|(a, _), (b, _)| {
+            let order = match (a, b) {
+                (Some(a), Some(b)) => match super::compare::compare(a, b) {
+                    Ok(order) => order.unwrap_or(std::cmp::Ordering::Equal),
+                    Err(rule) => {
+                        fault = Some(rule);
+                        std::cmp::Ordering::Equal
+                    }
+                },
+                (a, b) => a.is_some().cmp(&b.is_some()),
+            };
+            if descending { order.reverse() } else { order }
+        });
+        match fault {
+            Some(rule) => Err(Fault { rule, at: call.at }),
+            None => Ok(keyed.into_iter().map(|(_, item)| item).collect()),
+        }
+    }
+
+    fn subset(&self, some: &Collection<'t, 'a>, all: &Collection<'t, 'a>, at: u32) -> Result<bool, Fault> {
+        self.context.spend(some.len().saturating_mul(all.len()), at)?;
+        Ok(some.as_slice().iter().all(|item| contains(all, item)))
+    }
+
+    fn children(&self, input: &Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
+        let mut out = Collection::None;
+        for item in input.as_slice() {
+            if let Item::Element(element) = item {
+                element.children(&mut out);
+            }
+        }
+        self.context.spend(out.len(), at)?;
+        room(out, at)
+    }
+
+    /// A whole number given as an argument.
+    pub fn whole(&self, argument: &Collection<'t, 'a>, at: u32) -> Result<Option<i64>, Fault> {
+        match single(argument, at)?.map(|item| item.clone().plain()) {
+            None => Ok(None),
+            Some(Item::Integer(number)) => Ok(Some(number)),
+            Some(_) => Err(Fault {
+                rule: "an integer was expected here",
+                at,
+            }),
+        }
+    }
+}
+
+/// For `repeat`: one element of the line is itself and no other; computed values are compared.
+fn seen(all: &Collection<'_, '_>, item: &Item<'_, '_>) -> bool {
+    all.as_slice().iter().any(|other| match (other, item) {
+        (Item::Element(a), Item::Element(b)) if a.node.is_some() && b.node.is_some() => a.node.map(Node::index) == b.node.map(Node::index),
+        _ => equal(other, item) == Some(true),
+    })
+}
+
+fn integer<'t, 'a>(number: usize) -> Collection<'t, 'a> {
+    Collection::One(Item::Integer(i64::try_from(number).unwrap_or(i64::MAX)))
+}
+
+fn all_are<'t, 'a>(input: &Collection<'t, 'a>, value: bool) -> Collection<'t, 'a> {
+    let is = |item: &Item<'t, 'a>| matches!(item.clone().plain(), Item::Boolean(own) if own == value);
+    boolean(Some(input.as_slice().iter().all(is)))
+}
+
+fn any_is<'t, 'a>(input: &Collection<'t, 'a>, value: bool) -> Collection<'t, 'a> {
+    let is = |item: &Item<'t, 'a>| matches!(item.clone().plain(), Item::Boolean(own) if own == value);
+    boolean(Some(input.as_slice().iter().any(is)))
+}
+
+fn has_value(item: &Item<'_, '_>) -> bool {
+    match item {
+        Item::Element(element) => element.is_primitive() && element.value_node().is_some(),
+        _ => true,
+    }
+}
+
+fn type_info<'t, 'a>(item: &Item<'t, 'a>) -> Item<'t, 'a> {
+    match item {
+        Item::Element(element) => match element.type_text() {
+            Some(name) => Item::TypeInfo("FHIR", name.into()),
+            None => Item::TypeInfo(
+                "FHIR",
+                element.value().map_or("Element", |value| value.system_type()).to_owned().into(),
+            ),
+        },
+        value => Item::TypeInfo("System", value.system_type().into()),
+    }
+}
+
+/// `extension(url)`: also of a primitive, whose extensions stand in its sibling.
+fn extensions<'t, 'a>(input: &Collection<'t, 'a>, url: &str) -> Collection<'t, 'a> {
+    let (extension, url_name) = (Name::EXTENSION, Name::URL);
+    let type_id = TypeId::of("Extension");
+    let mut out = Collection::None;
+    for item in input.as_slice() {
+        let Item::Element(element) = item else { continue };
+        let holders = [element.node, element.under];
+        for holder in holders.into_iter().flatten().filter(|node| node.kind() == Kind::Object) {
+            let Some(all) = holder.get(extension) else { continue };
+            for node in all
+                .children()
+                .filter(|node| node.get(url_name).is_some_and(|own| own.text() == url))
+            {
+                out.push(Item::Element(Element {
+                    node: Some(node),
+                    under: None,
+                    type_id,
+                }));
+            }
+        }
+    }
+    out
+}
+
+/// A text argument; empty gives `None`.
+pub fn text_of<'t, 'a>(argument: &Collection<'t, 'a>, at: u32) -> Result<Option<Text<'t, 'a>>, Fault> {
+    match single(argument, at)?.map(|item| item.clone().plain()) {
+        None => Ok(None),
+        Some(Item::Text(text)) => Ok(Some(text)),
+        Some(Item::Element(element)) if element.is_primitive() => Ok(None),
+        // Dates of the line are text in JSON; a text function reads them as they print.
+        Some(item @ Item::Temporal(_)) => Ok(item.to_text()),
+        Some(_) => Err(Fault {
+            rule: "a text was expected here",
+            at,
+        }),
+    }
+}

@@ -1,0 +1,221 @@
+//! Equality, equivalence and order of items. FHIRPath 2.0, "Equality" and "Comparison".
+
+use std::cmp::Ordering;
+
+use super::temporal::{Sort, Temporal};
+use super::value::{Collection, Item, is_calendar_unit};
+use crate::fhir::decimal::Decimal;
+use crate::fhir::tree::{Kind, Node};
+
+/// `=` on two collections: `None` where either is empty or precision leaves it open.
+pub fn collections_equal(left: &Collection<'_, '_>, right: &Collection<'_, '_>) -> Option<bool> {
+    let (left, right) = (left.as_slice(), right.as_slice());
+    if left.is_empty() || right.is_empty() {
+        return None;
+    }
+    if left.len() != right.len() {
+        return Some(false);
+    }
+    let mut all = Some(true);
+    for (a, b) in left.iter().zip(right) {
+        match equal(a, b) {
+            Some(true) => {}
+            Some(false) => return Some(false),
+            None => all = None,
+        }
+    }
+    all
+}
+
+/// `~` on two collections, in any order.
+pub fn collections_equivalent(left: &Collection<'_, '_>, right: &Collection<'_, '_>) -> bool {
+    let (left, right) = (left.as_slice(), right.as_slice());
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut free: Vec<&Item<'_, '_>> = right.iter().collect();
+    left.iter().all(|a| match free.iter().position(|b| equivalent(a, b)) {
+        Some(at) => {
+            free.swap_remove(at);
+            true
+        }
+        None => false,
+    })
+}
+
+pub fn contains(all: &Collection<'_, '_>, item: &Item<'_, '_>) -> bool {
+    all.as_slice().iter().any(|other| equal(item, other) == Some(true))
+}
+
+pub fn equal(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Option<bool> {
+    let (a, b) = (a.clone().plain(), b.clone().plain());
+    if let (Some(a), Some(b)) = (a.as_decimal(), b.as_decimal()) {
+        return Some(a == b);
+    }
+    match (&a, &b) {
+        (Item::Boolean(a), Item::Boolean(b)) => Some(a == b),
+        (Item::Text(a), Item::Text(b)) => Some(**a == **b),
+        (Item::Temporal(a), Item::Temporal(b)) => equal_temporals(a, b),
+        // An element whose type is not known gives text even where it holds a date.
+        (Item::Temporal(a), Item::Text(b)) | (Item::Text(b), Item::Temporal(a)) => match read_as(a.sort, b) {
+            Some(b) => equal_temporals(a, &b),
+            None => Some(false),
+        },
+        (Item::Quantity(a, a_unit), Item::Quantity(b, b_unit)) => {
+            let (a, b) = same_unit(*a, a_unit, *b, b_unit)?;
+            Some(a == b)
+        }
+        (Item::Quantity(a, unit), number) | (number, Item::Quantity(a, unit)) => Some(&**unit == "1" && number.as_decimal() == Some(*a)),
+        (Item::Element(a), Item::Element(b)) => Some(match (a.node, b.node) {
+            (Some(a), Some(b)) => nodes_equal(a, b, false),
+            (None, None) => match (a.under, b.under) {
+                (Some(a), Some(b)) => nodes_equal(a, b, false),
+                _ => false,
+            },
+            _ => false,
+        }),
+        (Item::TypeInfo(a_space, a), Item::TypeInfo(b_space, b)) => Some(a_space == b_space && a == b),
+        _ => Some(false),
+    }
+}
+
+fn equal_temporals(a: &Temporal, b: &Temporal) -> Option<bool> {
+    if (a.sort == Sort::Time) != (b.sort == Sort::Time) {
+        return Some(false);
+    }
+    a.compare(b).map(|order| order == Ordering::Equal)
+}
+
+fn read_as(sort: Sort, text: &str) -> Option<Temporal> {
+    match sort {
+        Sort::Time => Temporal::time(text),
+        Sort::Date | Sort::DateTime => Temporal::date_time(text),
+    }
+}
+
+pub fn equivalent(a: &Item<'_, '_>, b: &Item<'_, '_>) -> bool {
+    let (a, b) = (a.clone().plain(), b.clone().plain());
+    if let (Some(a), Some(b)) = (a.as_decimal(), b.as_decimal()) {
+        return near(a, b);
+    }
+    match (&a, &b) {
+        (Item::Text(a), Item::Text(b)) => same_words(a, b),
+        (Item::Temporal(a), Item::Temporal(b)) => a.compare(b) == Some(Ordering::Equal),
+        (Item::Quantity(a, a_unit), Item::Quantity(b, b_unit)) => same_unit(*a, a_unit, *b, b_unit).is_some_and(|(a, b)| near(a, b)),
+        (Item::Element(a), Item::Element(b)) => match (a.node, b.node) {
+            (Some(a), Some(b)) => nodes_equal(a, b, true),
+            _ => false,
+        },
+        _ => equal(&a, &b) == Some(true),
+    }
+}
+
+fn near(a: Decimal, b: Decimal) -> bool {
+    let places = a.trimmed().scale().min(b.trimmed().scale());
+    a.round(places) == b.round(places)
+}
+
+fn same_words(a: &str, b: &str) -> bool {
+    let words = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
+    words(a) == words(b)
+}
+
+/// `<` and its kin. `None` where precision or units leave it open.
+/// # Errors: two sorts of values that have no order.
+pub fn compare(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Result<Option<Ordering>, &'static str> {
+    let (a, b) = (a.clone().plain(), b.clone().plain());
+    if let (Some(a), Some(b)) = (a.as_decimal(), b.as_decimal()) {
+        return Ok(Some(a.cmp(&b)));
+    }
+    match (&a, &b) {
+        (Item::Text(a), Item::Text(b)) => Ok(Some((**a).cmp(&**b))),
+        (Item::Temporal(a), Item::Temporal(b)) if (a.sort == Sort::Time) == (b.sort == Sort::Time) => Ok(a.compare(b)),
+        (Item::Temporal(a), Item::Text(b)) => Ok(read_as(a.sort, b).and_then(|b| a.compare(&b))),
+        (Item::Text(a), Item::Temporal(b)) => Ok(read_as(b.sort, a).and_then(|a| a.compare(b))),
+        (Item::Quantity(a, a_unit), Item::Quantity(b, b_unit)) => Ok(same_unit(*a, a_unit, *b, b_unit).map(|(a, b)| a.cmp(&b))),
+        (Item::Element(element), _) | (_, Item::Element(element)) if element.is_primitive() && element.value().is_none() => Ok(None),
+        _ => Err("these two values have no order"),
+    }
+}
+
+/// Both numbers in one unit; `None` where the units do not say the same kind of thing to us.
+pub fn same_unit(a: Decimal, a_unit: &str, b: Decimal, b_unit: &str) -> Option<(Decimal, Decimal)> {
+    if a_unit == b_unit {
+        return Some((a, b));
+    }
+    let ((a_kind, a_factor), (b_kind, b_factor)) = (unit_factor(a_unit)?, unit_factor(b_unit)?);
+    (a_kind == b_kind).then_some(())?;
+    Some((a.mul(a_factor)?, b.mul(b_factor)?))
+}
+
+/// Kind and size of the units that need no table: calendar words, times, lengths and masses of UCUM.
+fn unit_factor(unit: &str) -> Option<(&'static str, Decimal)> {
+    let singular = if is_calendar_unit(unit) {
+        unit.strip_suffix('s').unwrap_or(unit)
+    } else {
+        unit
+    };
+    let whole = |kind, factor: i64| Some((kind, Decimal::from(factor)));
+    let part = |kind, places| Some((kind, Decimal::new(1, places)));
+    match singular {
+        "year" => whole("calendar month", 12),
+        "month" => whole("calendar month", 1),
+        "wk" | "week" => whole("ms", 604_800_000),
+        "d" | "day" => whole("ms", 86_400_000),
+        "h" | "hour" => whole("ms", 3_600_000),
+        "min" | "minute" => whole("ms", 60_000),
+        "s" | "second" => whole("ms", 1000),
+        "ms" | "millisecond" => whole("ms", 1),
+        "kg" => whole("g", 1000),
+        "g" => whole("g", 1),
+        "mg" => part("g", 3),
+        "ug" => part("g", 6),
+        "ng" => part("g", 9),
+        "km" => whole("m", 1000),
+        "m" => whole("m", 1),
+        "dm" => part("m", 1),
+        "cm" => part("m", 2),
+        "mm" => part("m", 3),
+        "L" | "l" => whole("L", 1),
+        "dL" | "dl" => part("L", 1),
+        "mL" | "ml" => part("L", 3),
+        _ => None,
+    }
+}
+
+/// Two pieces of JSON as FHIR compares them: members in any order, numbers by value; arrays in any order when `loose`.
+fn nodes_equal(a: Node<'_, '_>, b: Node<'_, '_>, loose: bool) -> bool {
+    if a.kind() != b.kind() {
+        return false;
+    }
+    match a.kind() {
+        Kind::Null => true,
+        Kind::Boolean => a.raw() == b.raw(),
+        Kind::Number => a.raw() == b.raw() || Decimal::parse(a.raw()).is_some_and(|number| Some(number) == Decimal::parse(b.raw())),
+        Kind::String if loose => same_words(&a.text(), &b.text()),
+        Kind::String => a.raw() == b.raw() || a.text() == b.text(),
+        Kind::Array if !loose => {
+            a.children().count() == b.children().count() && a.children().zip(b.children()).all(|(a, b)| nodes_equal(a, b, loose))
+        }
+        Kind::Array => {
+            let mut free: Vec<_> = b.children().collect();
+            let all = a.children().all(|a| match free.iter().position(|b| nodes_equal(a, *b, loose)) {
+                Some(at) => {
+                    free.swap_remove(at);
+                    true
+                }
+                None => false,
+            });
+            all && free.is_empty()
+        }
+        Kind::Object => {
+            let counted = |node: Node<'_, '_>| node.children().filter(|child| !(loose && child.name_text() == "id")).count();
+            counted(a) == counted(b)
+                && a.children().filter(|child| !(loose && child.name_text() == "id")).all(|child| {
+                    b.children()
+                        .find(|other| other.name_text() == child.name_text())
+                        .is_some_and(|other| nodes_equal(child, other, loose))
+                })
+        }
+    }
+}

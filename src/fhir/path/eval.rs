@@ -1,0 +1,366 @@
+//! Walks an expression over one resource. Chains are loops, nests are recursion of at most 64.
+//! Limits per resource: 10^6 steps, 10^5 items in a collection, 1 MiB of text made.
+
+use std::cell::Cell;
+use std::cmp::Ordering;
+
+use super::ast::{Expr, Literal, Member, Operator, Step, Variable};
+use super::compare::{collections_equal, collections_equivalent, compare, contains};
+use super::operator::arithmetic;
+use super::types::is_of_type;
+use super::value::{Collection, Element, Item, Text};
+use crate::fhir::tree::Node;
+use crate::fhir::types::TypeId;
+
+/// Steps that all expressions on one resource may take together.
+pub const MAX_STEPS: u32 = 1_000_000;
+/// Items of one collection.
+pub const MAX_ITEMS: usize = 100_000;
+/// Bytes of one text that an expression makes.
+pub const MAX_TEXT: usize = 1 << 20;
+
+/// Why an expression has no answer: the rule it broke and where in the expression. Never a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub rule: &'static str,
+    pub at: u32,
+}
+
+/// What an expression may look at besides its focus.
+pub struct Context<'t, 'a> {
+    pub resource: Element<'t, 'a>,
+    /// Values of the `%constants`, in the order their names were given when compiling.
+    pub constants: &'t [Literal],
+    pub row_index: Cell<i64>,
+    steps: Cell<u32>,
+}
+
+impl<'t, 'a> Context<'t, 'a> {
+    pub fn new(root: Node<'t, 'a>, constants: &'t [Literal]) -> Self {
+        Self::of(Element::resource(root), constants)
+    }
+
+    /// The same, when the resource's type is known already.
+    pub fn of(resource: Element<'t, 'a>, constants: &'t [Literal]) -> Self {
+        Self {
+            resource,
+            constants,
+            row_index: Cell::new(0),
+            steps: Cell::new(0),
+        }
+    }
+
+    /// Counts `steps` more.
+    pub fn spend(&self, steps: usize, at: u32) -> Result<(), Fault> {
+        let spent = self.steps.get().saturating_add(u32::try_from(steps).unwrap_or(u32::MAX));
+        self.steps.set(spent);
+        if spent > MAX_STEPS {
+            return Err(Fault {
+                rule: "the expressions take more than 1000000 steps on this resource",
+                at,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// `$this`, `$index`, `$total`.
+pub struct Scope<'t, 'a> {
+    pub this: Item<'t, 'a>,
+    pub index: i64,
+    pub total: Collection<'t, 'a>,
+}
+
+pub struct Evaluator<'c, 't, 'a> {
+    pub context: &'c Context<'t, 'a>,
+    /// What `%context` is: the item the whole expression started from.
+    pub focus: Item<'t, 'a>,
+}
+
+pub type Answer<'t, 'a> = Result<Collection<'t, 'a>, Fault>;
+
+impl<'t, 'a> Evaluator<'_, 't, 'a> {
+    pub fn run(&self, expr: &'t Expr) -> Answer<'t, 'a> {
+        let scope = Scope {
+            this: self.focus.clone(),
+            index: 0,
+            total: Collection::None,
+        };
+        self.eval(expr, &scope)
+    }
+
+    pub fn eval(&self, expr: &'t Expr, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+        self.context.spend(1, 0)?;
+        match expr {
+            Expr::Literal(literal) => Ok(Collection::One(literal.into())),
+            Expr::This => Ok(Collection::One(scope.this.clone())),
+            Expr::Index => Ok(Collection::One(Item::Integer(scope.index))),
+            Expr::Total => Ok(scope.total.clone()),
+            Expr::Empty => Ok(Collection::None),
+            Expr::Variable(variable, _) => Ok(self.variable(variable)),
+            Expr::Path { head, steps } => self.path(head.as_deref(), steps, scope),
+            Expr::Chain { first, rest } => {
+                let mut left = self.eval(first, scope)?;
+                for (operator, at, right) in rest {
+                    left = self.operate(*operator, *at, left, right, scope)?;
+                }
+                Ok(left)
+            }
+            Expr::Negate(operand, at) => self.negate(operand, *at, scope),
+            Expr::TypeTest { operand, keep, type_name } => {
+                let operand = self.eval(operand, scope)?;
+                let Some(item) = single(&operand, type_name.at)? else {
+                    return Ok(Collection::None);
+                };
+                let is = is_of_type(item, type_name);
+                Ok(match (keep, is) {
+                    (false, _) => Collection::One(Item::Boolean(is)),
+                    (true, true) => operand,
+                    (true, false) => Collection::None,
+                })
+            }
+        }
+    }
+
+    fn variable(&self, variable: &'t Variable) -> Collection<'t, 'a> {
+        match variable {
+            Variable::Constant(at) => self.context.constants.get(*at).map(Item::from).into(),
+            Variable::RowIndex => Collection::One(Item::Integer(self.context.row_index.get())),
+            Variable::Context => Collection::One(self.focus.clone()),
+            Variable::Resource => Collection::One(Item::Element(self.context.resource)),
+            Variable::Text(text) => Collection::One(Item::Text(Text::Expression(text))),
+        }
+    }
+
+    fn negate(&self, operand: &'t Expr, at: u32, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+        let operand = self.eval(operand, scope)?;
+        let Some(item) = single(&operand, at)? else {
+            return Ok(Collection::None);
+        };
+        Ok(Collection::One(match item.clone().plain() {
+            Item::Integer(number) => Item::Integer(number.checked_neg().ok_or(Fault {
+                rule: "the number is out of range",
+                at,
+            })?),
+            Item::Decimal(number) => Item::Decimal(number.negated()),
+            Item::Quantity(number, unit) => Item::Quantity(number.negated(), unit),
+            _ => {
+                return Err(Fault {
+                    rule: "only a number has a sign",
+                    at,
+                });
+            }
+        }))
+    }
+
+    fn path(&self, head: Option<&'t Expr>, steps: &'t [Step], scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+        let mut current = match head {
+            Some(head) => self.eval(head, scope)?,
+            None => Collection::One(scope.this.clone()),
+        };
+        for (place, step) in steps.iter().enumerate() {
+            current = match step {
+                Step::Member(member) => {
+                    if place == 0 && head.is_none() && names_type(member, &scope.this) {
+                        continue;
+                    }
+                    self.members(member, &current)?
+                }
+                Step::Call(call) => {
+                    self.context.spend(1 + current.len(), call.at)?;
+                    self.call(call, current, scope)?
+                }
+                Step::At(index, at) => {
+                    let index = self.eval(index, scope)?;
+                    match single(&index, *at)?.map(|item| item.clone().plain()) {
+                        None => Collection::None,
+                        Some(Item::Integer(index)) => {
+                            let place = usize::try_from(index).ok();
+                            place.and_then(|place| current.as_slice().get(place)).cloned().into()
+                        }
+                        Some(_) => {
+                            return Err(Fault {
+                                rule: "an index must be an integer",
+                                at: *at,
+                            });
+                        }
+                    }
+                }
+            };
+        }
+        Ok(current)
+    }
+
+    fn members(&self, member: &'t Member, input: &Collection<'t, 'a>) -> Answer<'t, 'a> {
+        let mut out = Collection::None;
+        for item in input.as_slice() {
+            match item {
+                Item::Element(element) => element.member(member, &mut out),
+                Item::TypeInfo(namespace, name) => match member.text.as_str() {
+                    "namespace" => out.push(Item::Text(Text::Expression(namespace))),
+                    "name" => out.push(Item::Text(Text::Line(name.clone()))),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        self.context.spend(input.len() + out.len(), member.at)?;
+        room(out, member.at)
+    }
+
+    fn operate(&self, operator: Operator, at: u32, left: Collection<'t, 'a>, right: &'t Expr, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+        if matches!(operator, Operator::And | Operator::Or | Operator::Xor | Operator::Implies) {
+            let left = truth(&left, at)?;
+            // The answer may stand already; the right side is then not looked at.
+            match (operator, left) {
+                (Operator::And, Some(false)) => return Ok(boolean(Some(false))),
+                (Operator::Or, Some(true)) | (Operator::Implies, Some(false)) => return Ok(boolean(Some(true))),
+                _ => {}
+            }
+            let right = truth(&self.eval(right, scope)?, at)?;
+            return Ok(boolean(logic(operator, left, right)));
+        }
+        let right = self.eval(right, scope)?;
+        self.context.spend(left.len() + right.len(), at)?;
+        Ok(match operator {
+            Operator::Equal => boolean(self.equal(&left, &right, at)?),
+            Operator::NotEqual => boolean(self.equal(&left, &right, at)?.map(|equal| !equal)),
+            Operator::Equivalent => boolean(Some(collections_equivalent(&left, &right))),
+            Operator::NotEquivalent => boolean(Some(!collections_equivalent(&left, &right))),
+            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
+                let (Some(a), Some(b)) = (single(&left, at)?, single(&right, at)?) else {
+                    return Ok(Collection::None);
+                };
+                let order = compare(a, b).map_err(|rule| Fault { rule, at })?;
+                boolean(order.map(|order| match operator {
+                    Operator::Less => order == Ordering::Less,
+                    Operator::LessOrEqual => order != Ordering::Greater,
+                    Operator::Greater => order == Ordering::Greater,
+                    _ => order != Ordering::Less,
+                }))
+            }
+            Operator::Union => self.distinct(left, right, at)?,
+            Operator::In | Operator::Contains => {
+                let (item, all) = if operator == Operator::In {
+                    (&left, &right)
+                } else {
+                    (&right, &left)
+                };
+                match single(item, at)? {
+                    None => Collection::None,
+                    Some(item) => boolean(Some(contains(all, item))),
+                }
+            }
+            Operator::Concatenate => {
+                let part = |side: &Collection<'t, 'a>| Ok(single(side, at)?.and_then(Item::to_text));
+                let (a, b): (Option<Text<'t, 'a>>, Option<Text<'t, 'a>>) = (part(&left)?, part(&right)?);
+                text(format!("{}{}", a.as_deref().unwrap_or(""), b.as_deref().unwrap_or("")), at)?
+            }
+            _ => {
+                let (Some(a), Some(b)) = (single(&left, at)?, single(&right, at)?) else {
+                    return Ok(Collection::None);
+                };
+                let result = arithmetic(operator, a.clone().plain(), b.clone().plain());
+                result.map_err(|rule| Fault { rule, at })?.into()
+            }
+        })
+    }
+
+    fn equal(&self, left: &Collection<'t, 'a>, right: &Collection<'t, 'a>, _at: u32) -> Result<Option<bool>, Fault> {
+        Ok(collections_equal(left, right))
+    }
+
+    /// The items of both without repetition, in order.
+    pub fn distinct(&self, left: Collection<'t, 'a>, right: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
+        let mut out = Collection::None;
+        for item in left.into_iter().chain(right) {
+            self.context.spend(out.len(), at)?;
+            if !contains(&out, &item) {
+                out.push(item);
+            }
+        }
+        room(out, at)
+    }
+}
+
+/// `Patient` at the beginning of `Patient.name` asks what the focus is, not for a child.
+fn names_type(member: &Member, this: &Item<'_, '_>) -> bool {
+    let Item::Element(element) = this else { return false };
+    if !member.text.starts_with(|c: char| c.is_ascii_uppercase()) {
+        return false;
+    }
+    match element.type_text() {
+        Some(name) if name == member.text => true,
+        Some(_) => matches!(member.text.as_str(), "Resource" | "DomainResource") && element.type_id.is_some_and(TypeId::is_resource),
+        None => element.node.and_then(Node::resource_type).is_some_and(|name| name == member.text),
+    }
+}
+
+/// The only item, or none.
+/// # Errors: more than one.
+pub fn single<'c, 't, 'a>(collection: &'c Collection<'t, 'a>, at: u32) -> Result<Option<&'c Item<'t, 'a>>, Fault> {
+    match collection.as_slice() {
+        [] => Ok(None),
+        [item] => Ok(Some(item)),
+        _ => Err(Fault {
+            rule: "more than one item where one was expected",
+            at,
+        }),
+    }
+}
+
+/// A collection as a condition: one item that is no boolean counts as true.
+pub fn truth(collection: &Collection<'_, '_>, at: u32) -> Result<Option<bool>, Fault> {
+    Ok(single(collection, at)?.map(|item| match item {
+        Item::Boolean(value) => *value,
+        Item::Element(element) => !matches!(element.value(), Some(Item::Boolean(false))),
+        _ => true,
+    }))
+}
+
+pub fn boolean<'t, 'a>(value: Option<bool>) -> Collection<'t, 'a> {
+    value.map(Item::Boolean).into()
+}
+
+/// A text that an expression made, if it is not too long.
+pub fn text<'t, 'a>(text: String, at: u32) -> Answer<'t, 'a> {
+    if text.len() > MAX_TEXT {
+        return Err(Fault {
+            rule: "the expression makes a text longer than 1 MiB",
+            at,
+        });
+    }
+    Ok(Collection::One(Item::Text(text.into())))
+}
+
+/// The collection, if it is not too large.
+pub fn room<'t, 'a>(collection: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
+    if collection.len() > MAX_ITEMS {
+        return Err(Fault {
+            rule: "the expression gives more than 100000 items",
+            at,
+        });
+    }
+    Ok(collection)
+}
+
+fn logic(operator: Operator, left: Option<bool>, right: Option<bool>) -> Option<bool> {
+    match operator {
+        Operator::And => match (left, right) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        },
+        Operator::Or => match (left, right) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        },
+        Operator::Xor => Some(left? != right?),
+        _ => match (left, right) {
+            (Some(false), _) | (_, Some(true)) => Some(true),
+            (Some(true), right) => right,
+            (None, _) => None,
+        },
+    }
+}

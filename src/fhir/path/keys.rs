@@ -1,0 +1,83 @@
+//! Keys that join rows: `getResourceKey()` is `Type/id`, `getReferenceKey(Type)` the same of what a reference names.
+//! SQL on FHIR v2, "Required additional functions".
+
+use std::borrow::Cow;
+
+use super::value::Text;
+use crate::fhir::name::Name;
+use crate::fhir::tree::Node;
+
+/// `Type/id` of a resource; `None` without an id.
+pub fn resource_key<'t, 'a>(resource: Node<'_, 'a>) -> Option<Text<'t, 'a>> {
+    let id = resource.get(Name::ID)?.text();
+    Some(Text::Line(Cow::Owned(format!("{}/{id}", resource.resource_type()?))))
+}
+
+/// `Type/id` of what a Reference element (or the text of a reference) names: relative, absolute with or without a
+/// version, or `urn:uuid:`. `None` for another type than `asked`, for contained, logical and conditional references.
+pub fn reference_key<'t, 'a>(reference: Node<'_, 'a>, asked: Option<&str>) -> Option<Text<'t, 'a>> {
+    let text = match reference.get(Name::REFERENCE) {
+        Some(text) => text,
+        None if reference.kind() == crate::fhir::tree::Kind::String => reference,
+        None => return None,
+    };
+    let declared = reference.get(Name::of("type")).map(Node::text);
+    match text.text() {
+        Cow::Borrowed(text) => key_of(text, declared.as_deref(), asked).map(Text::Line),
+        Cow::Owned(text) => key_of(&text, declared.as_deref(), asked).map(|key| Text::Line(Cow::Owned(key.into_owned()))),
+    }
+}
+
+fn key_of<'r>(reference: &'r str, declared: Option<&str>, asked: Option<&str>) -> Option<Cow<'r, str>> {
+    for scheme in ["urn:uuid:", "urn:oid:"] {
+        if let Some(id) = reference.strip_prefix(scheme) {
+            let type_name = asked.or(declared)?;
+            if declared.is_some_and(|declared| declared != type_name) || id.is_empty() {
+                return None;
+            }
+            return Some(Cow::Owned(format!("{type_name}/{id}")));
+        }
+    }
+    let reference = reference.split_once("/_history/").map_or(reference, |(before, _)| before);
+    let slash = reference.rfind('/')?;
+    let start = reference[..slash].rfind('/').map_or(0, |before| before + 1);
+    let (type_name, id) = (&reference[start..slash], &reference[slash + 1..]);
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+    if !plain(id) || !type_name.starts_with(|c: char| c.is_ascii_uppercase()) || !plain(type_name) {
+        return None;
+    }
+    if asked.is_some_and(|asked| asked != type_name) {
+        return None;
+    }
+    Some(Cow::Borrowed(&reference[start..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_gives_the_key_of_its_target_however_it_is_written() {
+        for (reference, asked, key) in [
+            ("Patient/p1", None, Some("Patient/p1")),
+            ("Patient/p1", Some("Patient"), Some("Patient/p1")),
+            ("Patient/p1", Some("Group"), None),
+            ("http://ehr.example/fhir/Patient/p1", None, Some("Patient/p1")),
+            ("https://ehr.example/Patient/p1/_history/3", Some("Patient"), Some("Patient/p1")),
+            (
+                "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0",
+                Some("Patient"),
+                Some("Patient/0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0"),
+            ),
+            ("urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", None, None),
+            ("#contained", None, None),
+            ("Patient?identifier=x|y", None, None),
+            ("Patient/", None, None),
+            ("p1", None, None),
+        ] {
+            assert_eq!(key_of(reference, None, asked).as_deref(), key, "{reference}");
+        }
+        assert_eq!(key_of("urn:uuid:1", Some("Patient"), None).as_deref(), Some("Patient/1"));
+        assert_eq!(key_of("urn:uuid:1", Some("Group"), Some("Patient")), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! Whether an item is of a type: FHIR's hierarchy where a mapping may ask for it, and the System types of values.
+
+use super::ast::TypeName;
+use super::value::Item;
+use crate::fhir::types::TypeId;
+
+/// Whether a FHIR type is `name` or a specialisation of it.
+pub fn is_subtype(type_id: TypeId, name: &str) -> bool {
+    let own = type_id.as_str();
+    if own == name {
+        return true;
+    }
+    match name {
+        "Element" => !type_id.is_resource(),
+        "BackboneElement" => own.contains('.'),
+        "Resource" => type_id.is_resource(),
+        "DomainResource" => type_id.is_resource() && !matches!(own, "Bundle" | "Binary" | "Parameters"),
+        "string" => matches!(own, "code" | "id" | "markdown"),
+        "uri" => matches!(own, "url" | "canonical" | "oid" | "uuid"),
+        "integer" => matches!(own, "positiveInt" | "unsignedInt"),
+        "Quantity" => matches!(own, "Age" | "Count" | "Distance" | "Duration" | "MoneyQuantity" | "SimpleQuantity"),
+        _ => false,
+    }
+}
+
+/// `is`, `as`, `ofType`.
+pub fn is_of_type(item: &Item<'_, '_>, asked: &TypeName) -> bool {
+    let namespace = asked.namespace.as_deref();
+    match item {
+        Item::Element(element) => {
+            if namespace == Some("System") {
+                return false;
+            }
+            match element.type_id {
+                Some(type_id) => is_subtype(type_id, &asked.name),
+                None => element
+                    .value()
+                    .is_some_and(|value| value.system_type().eq_ignore_ascii_case(&asked.name) && !matches!(value, Item::Element(_))),
+            }
+        }
+        value => namespace != Some("FHIR") && value.system_type() == asked.name,
+    }
+}
+
+/// Whether a type of this name can be asked for at all.
+pub fn is_known(asked: &TypeName) -> bool {
+    const SYSTEM: [&str; 8] = ["Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time", "Quantity"];
+    const ABSTRACT: [&str; 5] = ["Element", "BackboneElement", "Resource", "DomainResource", "SimpleQuantity"];
+    let system = SYSTEM.contains(&asked.name.as_str());
+    let fhir = TypeId::of(&asked.name).is_some() || ABSTRACT.contains(&asked.name.as_str());
+    match asked.namespace.as_deref() {
+        Some("System") => system,
+        Some("FHIR") => fhir,
+        Some(_) => false,
+        None => system || fhir,
+    }
+}

@@ -1,0 +1,408 @@
+//! The offline path: a folder of NDJSON in, one file per table out, still identified. What mapping authors and benches use:
+//! the same validate and map as the nightly run, without landing, ledger or network.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::cdm::{Cell, Model, TableId};
+use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
+use crate::fhir::tree::{Limits, Node};
+use crate::map::{self, Lookups, MapStats, Mapped};
+use crate::platform::{file, secret};
+use crate::refusal::{Refusal, Step};
+use crate::validate;
+
+use super::blocks::{Block, Blocks};
+use super::ledger::{Counts, TypeCounts};
+use super::transform::{Bench, map_resource};
+use super::release::unmapped;
+use super::{Rules, Unmapped, pipeline};
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Ndjson,
+    Csv,
+}
+
+/// What to map, and where to.
+#[derive(Debug)]
+pub struct Job<'a> {
+    pub data: &'a Path,
+    pub out: &'a Path,
+    pub threads: usize,
+    pub limits: Limits,
+    pub format: Format,
+    /// The day ages are reckoned at.
+    pub today: jiff::Timestamp,
+}
+
+/// Why the offline path stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    #[error("no FHIR NDJSON in {0}: expected files named <Type>*.ndjson or <Type>*.ndjson.gz")]
+    NoInput(PathBuf),
+    #[error("{path}: {what}")]
+    Io { path: PathBuf, what: &'static str, source: std::io::Error },
+    #[error("the output folder could not be made")]
+    File(#[from] file::FileError),
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// A refused line, for the person who maps: file, line, type, path and rule; never a value.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct RefusedLine {
+    pub file: String,
+    pub line: u64,
+    pub resource_type: String,
+    pub refusal: String,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub counts: Counts,
+    /// Codes without a concept, by table and column.
+    pub unmapped: Vec<Unmapped>,
+    pub rows: BTreeMap<String, u64>,
+    /// Bytes of NDJSON read, unpacked.
+    pub bytes: u64,
+    /// The first refusals, at most [`SHOWN`].
+    pub refused: Vec<RefusedLine>,
+}
+
+/// How many refusals are kept to be shown; all are counted.
+pub const SHOWN: usize = 100;
+
+/// An input file and the resource type its name says.
+#[derive(Clone, Debug)]
+struct Input {
+    path: PathBuf,
+    resource_type: String,
+}
+
+/// What one block gave.
+#[derive(Default)]
+struct Part {
+    tables: Vec<Vec<u8>>,
+    rows: Vec<u64>,
+    types: BTreeMap<String, TypeCounts>,
+    excluded: BTreeMap<String, u64>,
+    refused: BTreeMap<String, u64>,
+    lines: Vec<RefusedLine>,
+    stats: MapStats,
+    bytes: u64,
+}
+
+/// Maps every resource of the folder, and de-identifies the rows where `keys` names the folder of a `pseudonym.key`.
+/// The same bytes come out for any number of threads.
+/// # Errors: no input, a file that cannot be read or written.
+pub fn map_folder(
+    rules: &Rules,
+    job: &Job<'_>,
+    keys: Option<&Path>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Outcome, OfflineError> {
+    let inputs = inputs(job.data)?;
+    let lookups = lookups(rules, job, &inputs)?;
+    let deidentifier = keys.map(|keys| deidentifier(rules, job, &inputs, keys)).transpose()?;
+    file::create_dir_private(job.out)?;
+    let mut writers = Vec::new();
+    for (_, table) in rules.model.tables() {
+        let ending = if job.format == Format::Csv { "csv" } else { "ndjson" };
+        let path = job.out.join(format!("{}.{ending}", table.name));
+        let file = File::create(&path).map_err(|source| OfflineError::Io { path: path.clone(), what: "cannot be written", source })?;
+        let mut writer = BufWriter::with_capacity(1 << 18, file);
+        if job.format == Format::Csv {
+            let head: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
+            writeln!(writer, "{}", head.join(",")).map_err(|source| OfflineError::Io { path: path.clone(), what: "cannot be written", source })?;
+        }
+        writers.push((path, writer));
+    }
+    let mut outcome = Outcome::default();
+    let mut files = inputs.iter();
+    let mut open: Option<(&Input, Blocks<Box<dyn Read + Send>>)> = None;
+    let next = || loop {
+        if let Some((input, blocks)) = &mut open {
+            let read = blocks.next().map_err(|source| OfflineError::Io { path: input.path.clone(), what: "cannot be read to its end", source })?;
+            if let Some(block) = read {
+                return Ok(Some((*input, block)));
+            }
+        }
+        match files.next() {
+            Some(input) => open = Some((input, Blocks::new(reader(&input.path)?, job.limits.line_bytes))),
+            None => return Ok(None),
+        }
+    };
+    let worker = || {
+        let mut bench = Bench::default();
+        let (lookups, deidentifier) = (&lookups, deidentifier.as_ref());
+        Ok::<_, OfflineError>(move |(input, block): (&Input, Block)| {
+            Ok::<_, OfflineError>(map_block(rules, job, lookups, deidentifier, &mut bench, input, &block))
+        })
+    };
+    let mut stats = MapStats::default();
+    let put = |mut part: Part| {
+        for ((path, writer), bytes) in writers.iter_mut().zip(&part.tables) {
+            writer.write_all(bytes).map_err(|source| OfflineError::Io { path: path.clone(), what: "cannot be written", source })?;
+        }
+        stats.merge(std::mem::take(&mut part.stats));
+        outcome.add(part, &rules.model);
+        progress(outcome.counts.total(|t| t.pulled), outcome.bytes);
+        Ok(())
+    };
+    pipeline::run(job.threads, next, worker, put)?;
+    for (path, mut writer) in writers {
+        writer.flush().map_err(|source| OfflineError::Io { path, what: "cannot be written", source })?;
+    }
+    outcome.unmapped = unmapped(&rules.model, &stats);
+    Ok(outcome)
+}
+
+fn map_block(
+    rules: &Rules,
+    job: &Job<'_>,
+    lookups: &Lookups,
+    deidentifier: Option<&Deidentifier>,
+    bench: &mut Bench,
+    input: &Input,
+    block: &Block,
+) -> Part {
+    let tables = rules.model.tables().count();
+    let mut part = Part { tables: vec![Vec::new(); tables], rows: vec![0; tables], bytes: block.bytes.len() as u64, ..Part::default() };
+    let mut mapped = Mapped::default();
+    let mut released = Vec::new();
+    let mut number = block.first_line;
+    for line in lines(&block.bytes) {
+        let line_number = number;
+        number += 1;
+        if line.is_empty() {
+            continue;
+        }
+        let mut resource_type = input.resource_type.as_str();
+        let done = bench.read(line, &job.limits).and_then(|root| {
+            resource_type = root.resource_type().unwrap_or(resource_type);
+            let fate = map_resource(rules, lookups, root, &mut mapped)?;
+            if let (map::Fate::Mapped, Some(deidentifier)) = (fate, deidentifier) {
+                released.clear();
+                deidentify::deidentify(deidentifier, &mapped, &mut released)?;
+            }
+            Ok(fate)
+        });
+        let known = if part.types.contains_key(resource_type) { resource_type.to_owned() } else { shown_type(resource_type) };
+        let types = part.types.entry(known.clone()).or_default();
+        types.pulled += 1;
+        match done {
+            Ok(map::Fate::Mapped) => {
+                types.mapped += 1;
+                if deidentifier.is_some() {
+                    for row in &released {
+                        if let Some(TableId(table)) = rules.model.find(row.table()) {
+                            let out = &mut part.tables[usize::from(table)];
+                            out.extend_from_slice(row.body().unwrap_or_default());
+                            out.push(b'\n');
+                            part.rows[usize::from(table)] += 1;
+                        }
+                    }
+                } else {
+                    write_rows(&rules.model, job.format, &mapped, &mut part);
+                }
+            }
+            Ok(map::Fate::Excluded(why)) => {
+                types.excluded += 1;
+                *part.excluded.entry(why.to_owned()).or_default() += 1;
+            }
+            Err(refusal) => part.refuse(input, line_number, &known, &refusal),
+        }
+    }
+    if let Some(line) = block.overlong {
+        part.types.entry(input.resource_type.clone()).or_default().pulled += 1;
+        part.refuse(input, line, &input.resource_type.clone(), &Refusal::new(Step::Read, "line", "line over the limit"));
+    }
+    part.stats = mapped.take_stats();
+    part
+}
+
+/// A resource type is a word of FHIR; anything else in its place might be a value and is not shown.
+fn shown_type(text: &str) -> String {
+    if crate::fhir::types::TypeId::of(text).is_some_and(crate::fhir::types::TypeId::is_resource) {
+        text.to_owned()
+    } else {
+        "(unknown)".to_owned()
+    }
+}
+
+fn write_rows(model: &Model, format: Format, mapped: &Mapped<'_>, part: &mut Part) {
+    for (id, cells) in mapped.rows().iter() {
+        let table = usize::from(id.0);
+        let out = &mut part.tables[table];
+        match format {
+            Format::Ndjson => model.table(id).write_json(cells, out),
+            Format::Csv => write_csv(cells, out),
+        }
+        out.push(b'\n');
+        part.rows[table] += 1;
+    }
+}
+
+/// One CSV record (RFC 4180); a text that a spreadsheet would run as a formula gets a leading apostrophe (ASVS 1.2.10).
+fn write_csv(cells: &[Cell<'_>], out: &mut Vec<u8>) {
+    for (at, cell) in cells.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        match cell {
+            Cell::Null => {}
+            Cell::Text(text) => {
+                let guard = text.starts_with(['=', '+', '-', '@', '\t', '\0']);
+                if guard || text.contains(['"', ',', '\n', '\r']) {
+                    out.push(b'"');
+                    if guard {
+                        out.push(b'\'');
+                    }
+                    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+                    out.push(b'"');
+                } else {
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+            other => other.write_json(out),
+        }
+    }
+}
+
+impl Part {
+    fn refuse(&mut self, input: &Input, line: u64, resource_type: &str, refusal: &Refusal) {
+        self.types.entry(resource_type.to_owned()).or_default().refused += 1;
+        *self.refused.entry(format!("{}: {}", refusal.step.as_str(), refusal.rule)).or_default() += 1;
+        if self.lines.len() < SHOWN {
+            self.lines.push(RefusedLine {
+                file: input.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+                line,
+                resource_type: resource_type.to_owned(),
+                refusal: refusal.to_string(),
+            });
+        }
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, part: Part, model: &Model) {
+        for (name, types) in part.types {
+            let sum = self.counts.types.entry(name).or_default();
+            sum.pulled += types.pulled;
+            sum.mapped += types.mapped;
+            sum.excluded += types.excluded;
+            sum.refused += types.refused;
+        }
+        for (from, to) in [(part.excluded, &mut self.counts.excluded), (part.refused, &mut self.counts.refused)] {
+            for (why, number) in from {
+                *to.entry(why).or_default() += number;
+            }
+        }
+        for ((_, table), number) in model.tables().zip(part.rows) {
+            *self.rows.entry(table.name.clone()).or_default() += number;
+        }
+        self.bytes += part.bytes;
+        let room = SHOWN.saturating_sub(self.refused.len());
+        self.refused.extend(part.lines.into_iter().take(room));
+    }
+}
+
+/// `<Type>*.ndjson[.gz]` of a folder, by name.
+fn inputs(folder: &Path) -> Result<Vec<Input>, OfflineError> {
+    let unreadable = |source| OfflineError::Io { path: folder.to_owned(), what: "cannot be read", source };
+    let mut inputs = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let Some(stem) = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".ndjson") else { continue };
+        let resource_type: String = stem.chars().take_while(char::is_ascii_alphabetic).collect();
+        inputs.push(Input { path, resource_type });
+    }
+    if inputs.is_empty() {
+        return Err(OfflineError::NoInput(folder.to_owned()));
+    }
+    inputs.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(inputs)
+}
+
+fn reader(path: &Path) -> Result<Box<dyn Read + Send>, OfflineError> {
+    let file = File::open(path).map_err(|source| OfflineError::Io { path: path.to_owned(), what: "cannot be opened", source })?;
+    if path.extension().is_some_and(|ending| ending == "gz") { Ok(Box::new(MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
+}
+
+/// The lines of a block, without their ends.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (line, after) = match memchr::memchr(b'\n', rest) {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => (rest, &rest[rest.len()..]),
+        };
+        rest = after;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    })
+}
+
+/// What mappings look up in other resources, gathered before the first row is mapped.
+fn lookups(rules: &Rules, job: &Job<'_>, inputs: &[Input]) -> Result<Lookups, OfflineError> {
+    let mut builder = rules.mapping.lookups();
+    let types = rules.mapping.lookup_types();
+    each_of(job, inputs, &types, &mut |root| {
+        if let Ok(conformant) = validate::validate(&rules.profiles, root) {
+            builder.add(conformant);
+        }
+    })?;
+    Ok(builder.finish())
+}
+
+/// De-identification without a site: surrogates hang on the key alone, so that the same folder gives the same rows.
+fn deidentifier(rules: &Rules, job: &Job<'_>, inputs: &[Input], keys: &Path) -> Result<Deidentifier, OfflineError> {
+    let setup = |error: &dyn std::error::Error| OfflineError::Setup(error.to_string());
+    let path = keys.join("pseudonym.key");
+    let master = file::read_secret(&path).map_err(|error| setup(&error))?;
+    let keys = Keys::from_file(&path, "offline", "offline").map_err(|error| setup(&error))?;
+    let crosswalk = secret::hkdf(&master, "headwater|offline|crosswalk");
+    let mut people = PeopleBuilder::new(&keys, usize::MAX);
+    let mut failed = None;
+    each_of(job, inputs, &["Patient"], &mut |root| {
+        let Some(patient) = patient_key(root) else { return };
+        // A patient that cannot be taken in is refused, and counted, when it is mapped.
+        if let Ok(record) = PersonRecord::of(&keys, root, secret::hmac_sha256(&crosswalk, patient.as_bytes()))
+            && let Err(error) = people.insert(record)
+        {
+            failed = Some(error.to_string());
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(OfflineError::Setup(error));
+    }
+    let today = jiff::Timestamp::UNIX_EPOCH.max(job.today).to_zoned(jiff::tz::TimeZone::UTC).date();
+    Deidentifier::new(rules.model.clone(), rules.policy.clone(), keys, people.finish(), today).map_err(|error| setup(&error))
+}
+
+/// Calls `each` with every readable resource in the files of these types.
+fn each_of(job: &Job<'_>, inputs: &[Input], types: &[&str], each: &mut dyn FnMut(Node<'_, '_>)) -> Result<(), OfflineError> {
+    let mut bench = Bench::default();
+    for input in inputs.iter().filter(|input| types.contains(&input.resource_type.as_str())) {
+        let mut blocks = Blocks::new(reader(&input.path)?, job.limits.line_bytes);
+        let unreadable = |source| OfflineError::Io { path: input.path.clone(), what: "cannot be read to its end", source };
+        while let Some(block) = blocks.next().map_err(unreadable)? {
+            for line in lines(&block.bytes) {
+                if let Ok(root) = bench.read(line, &job.limits) {
+                    each(root);
+                }
+            }
+        }
+    }
+    Ok(())
+}

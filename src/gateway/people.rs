@@ -1,0 +1,86 @@
+//! The crosswalk: what the site knows of each patient to de-identify their rows, sealed in the ledger's file.
+//! A patient's secret is drawn once and stays; names and numbers are kept as keyed hashes only.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::deidentify::{BadRecord, People, PeopleBuilder, PersonRecord};
+use crate::landing::{Kind, Segment};
+use crate::platform::{database, random, secret};
+
+use super::transform::Bench;
+use super::{GatewayError, Site};
+
+/// The crosswalk's table.
+pub const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS person (
+    id BLOB PRIMARY KEY,             -- keyed hash of Patient/id
+    sealed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+const AAD: &[u8] = b"headwater person 1";
+
+/// Why the crosswalk cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    #[error("the crosswalk (table `person` in gateway.db) could not be read or written")]
+    Database(#[from] rusqlite::Error),
+    #[error("an entry of the crosswalk was not sealed by this site's landing.key: restore state/ and its keys from the same backup")]
+    Sealed,
+    #[error("an entry of the crosswalk cannot be read")]
+    Record(#[from] BadRecord),
+    #[error(transparent)]
+    TooMany(#[from] crate::deidentify::PeopleError),
+}
+
+/// Takes in the Patient resources of these segments and gives every patient the site knows.
+/// # Errors: the database, a foreign seal, more patients than configured.
+pub(super) fn refresh(site: &Site, segments: &[Segment]) -> Result<People, GatewayError> {
+    let (mut bench, mut bytes) = (Bench::default(), Vec::new());
+    for segment in segments.iter().filter(|s| s.kind == Kind::Resources && s.resource_type == "Patient") {
+        let mut frames = site.landing.read(segment)?;
+        while frames.next_into(&mut bytes)? {
+            let mut db = database::lock(&site.db);
+            let tx = db.transaction().map_err(PeopleError::from)?;
+            for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                let Ok(root) = bench.read(line, &site.settings.limits) else { continue };
+                // What is no patient with an id is refused, and counted, when it is transformed.
+                let Ok(record) = PersonRecord::of(&site.keys, root, random::bytes()) else { continue };
+                let record = match find(site, &tx, &record)? {
+                    Some(older) => record.with_older(&older),
+                    None => record,
+                };
+                let sealed = secret::seal(&site.person_key, AAD, &record.to_bytes());
+                tx.prepare_cached("INSERT OR REPLACE INTO person (id, sealed) VALUES (?1, ?2)")
+                    .and_then(|mut insert| insert.execute(params![&record.id().0[..], sealed]))
+                    .map_err(PeopleError::from)?;
+            }
+            tx.commit().map_err(PeopleError::from)?;
+        }
+    }
+    Ok(all(site)?)
+}
+
+fn find(site: &Site, db: &Connection, record: &PersonRecord) -> Result<Option<PersonRecord>, PeopleError> {
+    let sealed: Option<Vec<u8>> = db
+        .prepare_cached("SELECT sealed FROM person WHERE id = ?1")?
+        .query_row([&record.id().0[..]], |row| row.get(0))
+        .optional()?;
+    sealed.map(|sealed| open(site, &sealed)).transpose()
+}
+
+fn open(site: &Site, sealed: &[u8]) -> Result<PersonRecord, PeopleError> {
+    let bytes = secret::open(&site.person_key, AAD, sealed).map_err(|_| PeopleError::Sealed)?;
+    Ok(PersonRecord::from_bytes(&bytes)?)
+}
+
+fn all(site: &Site) -> Result<People, PeopleError> {
+    let db = database::lock(&site.db);
+    let mut builder = PeopleBuilder::new(&site.keys, site.settings.max_patients);
+    let mut statement = db.prepare("SELECT sealed FROM person")?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        builder.insert(open(site, &row.get::<_, Vec<u8>>(0)?)?)?;
+    }
+    Ok(builder.finish())
+}

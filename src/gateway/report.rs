@@ -1,0 +1,51 @@
+//! What a run says of itself when it ends: the balanced ledger in numbers. No patient value, so it may be logged and kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ledger::Counts;
+
+/// A code that no ConceptMap knows. The code stays at the site: it may be a local one with a patient's text in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmapped {
+    pub table: String,
+    pub column: String,
+    /// Different codes.
+    pub codes: u64,
+    /// How often they were met.
+    pub count: u64,
+}
+
+/// One run in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub run: i64,
+    /// `full` or `incremental`.
+    pub kind: String,
+    /// The EHR gave everything it announced.
+    pub complete: bool,
+    pub rehearsed: bool,
+    pub counts: Counts,
+    /// Codes without a concept, by table and column.
+    pub unmapped: Vec<Unmapped>,
+    /// What the EHR did not give, in words without patient values.
+    pub problems: Vec<String>,
+    pub policy: String,
+    pub key_fingerprint: String,
+    /// The registry's names for what was sent: submission, sequence, leaf of its log.
+    pub submission: Option<String>,
+    pub sequence: u64,
+    pub leaf: Option<u64>,
+    pub chunks: usize,
+    /// Why the registry rejected rows: `table: rule`.
+    pub rejected: BTreeMap<String, u64>,
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Both sides of the ledger hold, and the EHR gave everything.
+    pub fn balanced(&self) -> bool {
+        self.counts.resources_balance() && (self.rehearsed || self.counts.rows_balance())
+    }
+}

@@ -1,0 +1,229 @@
+//! A site's state directory, opened: keys, landing, ledger, and the lock that keeps a second gateway out.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+
+use crate::cdm::Model;
+use crate::deidentify::{Keys, MASTER_KEY_BYTES, Policy};
+use crate::fhir::tree::Limits;
+use crate::landing::{self, Landing};
+use crate::map::Mapping;
+use crate::platform::backend_services::ClientKey;
+use crate::platform::clock::Clock;
+use crate::platform::file::{self, Lock};
+use crate::platform::secret::{Secret, hex, hkdf, sha256};
+use crate::platform::signing::SigningKey;
+use crate::platform::{database, random};
+use crate::pull;
+use crate::validate::Profiles;
+
+use super::{ledger, people, quarantine};
+
+/// What a network prescribes: compiled once, shared by all threads.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub model: Arc<Model>,
+    pub profiles: Arc<Profiles>,
+    pub mapping: Arc<Mapping>,
+    pub policy: Policy,
+    pub model_digest: String,
+    pub mapping_digest: String,
+}
+
+impl Rules {
+    /// The resource types the mappings read, those they look up, and patients, without whom nothing may leave.
+    pub fn resource_types(&self) -> Vec<String> {
+        let mut types: Vec<String> = self.mapping.resource_types().into_iter().chain(self.mapping.lookup_types()).map(str::to_owned).collect();
+        types.push("Patient".to_owned());
+        types.sort();
+        types.dedup();
+        types
+    }
+}
+
+/// What the site's own file says. Paths are absolute.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name the registry knows the site by.
+    pub name: String,
+    /// The network whose keys are derived: two networks never share a pseudonym.
+    pub network: String,
+    pub state: PathBuf,
+    pub threads: usize,
+    pub limits: Limits,
+    /// A run that would withdraw more than this share of all known resources is stopped, in per cent.
+    pub vanish_percent: u8,
+    /// Most patients whose crosswalk is held in memory (about 400 bytes each).
+    pub max_patients: usize,
+    pub pull: pull::Settings,
+    pub registry: RegistrySettings,
+}
+
+/// Which registry, and how it is known.
+#[derive(Clone, Debug)]
+pub struct RegistrySettings {
+    pub base: String,
+    pub client_id: String,
+    /// The verifier key of its log, pinned at enrolment.
+    pub log_vkey: String,
+}
+
+/// What the outside world gives a run.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    pub http: reqwest::Client,
+    pub clock: Clock,
+}
+
+/// The places in a state directory.
+#[derive(Clone, Debug)]
+pub struct Places(PathBuf);
+
+impl Places {
+    pub fn of(state: &Path) -> Self {
+        Self(state.to_owned())
+    }
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+    /// Every pseudonym and date shift hangs on this one: 32 random bytes.
+    pub fn pseudonym_key(&self) -> PathBuf {
+        self.keys().join("pseudonym.key")
+    }
+    /// Seals everything that lies here.
+    pub fn landing_key(&self) -> PathBuf {
+        self.keys().join("landing.key")
+    }
+    /// Signs manifests.
+    pub fn manifest_key(&self) -> PathBuf {
+        self.keys().join("manifest.key")
+    }
+    /// Signs in at the EHR.
+    pub fn ehr_key(&self) -> PathBuf {
+        self.keys().join("ehr.pem")
+    }
+    /// Signs in at the registry.
+    pub fn registry_key(&self) -> PathBuf {
+        self.keys().join("registry.pem")
+    }
+    pub fn database(&self) -> PathBuf {
+        self.0.join("gateway.db")
+    }
+    pub fn landing(&self) -> PathBuf {
+        self.0.join("landing")
+    }
+    /// Where the chunks of one run wait for their receipt.
+    pub fn outbox(&self, run: i64) -> PathBuf {
+        self.0.join("outbox").join(run.to_string())
+    }
+    fn lock(&self) -> PathBuf {
+        self.0.join("gateway.lock")
+    }
+
+    /// Makes the directory and every key that is not there yet; a key that is there is never replaced.
+    /// # Errors: a disk that cannot be written.
+    pub fn make_keys(&self) -> Result<(), SiteError> {
+        file::create_dir_private(&self.0)?;
+        file::create_dir_private(&self.keys())?;
+        if !self.pseudonym_key().exists() {
+            let master = Secret::random(MASTER_KEY_BYTES);
+            Keys::create_file(&self.pseudonym_key(), &master).map_err(|error| SiteError::Key(Box::new(error)))?;
+        }
+        if !self.landing_key().exists() {
+            file::write_secret(&self.landing_key(), &random::bytes::<32>())?;
+        }
+        if !self.manifest_key().exists() {
+            SigningKey::generate().to_seed_file(&self.manifest_key())?;
+        }
+        for path in [self.ehr_key(), self.registry_key()] {
+            if !path.exists() {
+                ClientKey::generate(crate::platform::backend_services::Algorithm::Es384)?.to_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a site cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    #[error("a second gateway is at work on this state directory; nothing was done")]
+    Busy(#[source] file::LockError),
+    #[error("a key of this site cannot be used; restore the keys folder from its backup (a new key would double every pseudonym)")]
+    Key(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("a file of the site's state directory could not be used")]
+    File(#[from] file::FileError),
+    #[error("a signing key could not be used")]
+    Signing(#[from] crate::platform::signing::SigningError),
+    #[error("a client key could not be used")]
+    ClientKey(#[from] crate::platform::backend_services::KeyError),
+    #[error("the site's database could not be opened")]
+    Database(#[from] database::DatabaseError),
+    #[error("the landing could not be opened")]
+    Landing(#[from] landing::LandingError),
+}
+
+/// An opened site. While it lives, no second gateway works on the same state.
+#[derive(Debug)]
+pub struct Site {
+    pub settings: Settings,
+    pub rules: Rules,
+    pub tools: Tools,
+    pub places: Places,
+    pub landing: Landing,
+    pub db: Arc<Mutex<Connection>>,
+    pub ehr_key: Option<ClientKey>,
+    pub registry_key: ClientKey,
+    pub manifest_key: SigningKey,
+    pub keys: Keys,
+    pub(super) source_key: Secret,
+    pub(super) person_key: Secret,
+    _lock: Lock,
+}
+
+impl Site {
+    /// Opens the state directory: lock first, then keys, database and landing.
+    /// # Errors: a second gateway, a missing or readable key, a damaged database.
+    pub fn open(settings: Settings, rules: Rules, tools: Tools) -> Result<Self, SiteError> {
+        let places = Places::of(&settings.state);
+        file::create_dir_private(&settings.state)?;
+        let lock = Lock::acquire(&places.lock()).map_err(SiteError::Busy)?;
+        let boxed = |error: file::FileError| SiteError::Key(Box::new(error));
+        let master = file::read_secret(&places.pseudonym_key()).map_err(boxed)?;
+        let landing_key = file::read_secret(&places.landing_key()).map_err(boxed)?;
+        let keys = Keys::from_file(&places.pseudonym_key(), &settings.network, &settings.name).map_err(|error| SiteError::Key(Box::new(error)))?;
+        let label = |purpose: &str| format!("headwater|{}|{}|{purpose}", settings.network, settings.name);
+        let db = database::open(
+            &places.database(),
+            &[landing::SCHEMA, pull::SCHEMA, ledger::SCHEMA, quarantine::SCHEMA, people::SCHEMA],
+        )?;
+        let db = Arc::new(Mutex::new(db));
+        let landing = Landing::open(&places.landing(), hkdf(&landing_key, "headwater|landing|segments"), db.clone())?
+            .with_line_limit(settings.limits.line_bytes);
+        let needs_key = matches!(settings.pull.source, pull::Source::Bulk(_));
+        Ok(Self {
+            ehr_key: if needs_key { Some(ClientKey::from_file(&places.ehr_key())?) } else { None },
+            registry_key: ClientKey::from_file(&places.registry_key())?,
+            manifest_key: SigningKey::from_seed_file(&places.manifest_key())?,
+            source_key: hkdf(&master, &label("ledger")),
+            person_key: hkdf(&landing_key, "headwater|landing|people"),
+            keys,
+            settings,
+            rules,
+            tools,
+            places,
+            landing,
+            db,
+            _lock: lock,
+        })
+    }
+
+    /// One digest of everything that shapes a released row: another digest means every resource is mapped again.
+    pub fn rules_digest(&self) -> String {
+        let policy = self.rules.policy.digest_hex();
+        let parts = [self.rules.model_digest.as_str(), &self.rules.mapping_digest, &policy, self.keys.fingerprint()];
+        hex(&sha256(parts.join("\n").as_bytes()))
+    }
+}

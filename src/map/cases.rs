@@ -1,0 +1,195 @@
+//! Cases beside each mapping file: what goes in and which rows come out, run through the whole mapping.
+//! Cases are synthetic, so their values may be shown.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::cdm::{Cell, Rows, Table};
+use crate::fhir::tree::{Kind, Node, Tree};
+
+use super::file::{items, member, read, text};
+use super::mapping::Mapping;
+use super::run::run;
+use super::stats::MapStats;
+
+/// A case that did not come out as it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseFailure {
+    pub file: String,
+    pub case: String,
+    /// `table`, `table.column`, or empty when the case as a whole failed.
+    pub place: String,
+    pub message: String,
+}
+
+impl fmt::Display for CaseFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: ", self.file, self.case)?;
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// What running the cases of one file gave.
+#[derive(Debug, Default)]
+pub struct CaseReport {
+    pub cases: usize,
+    pub failures: Vec<CaseFailure>,
+}
+
+/// Runs every case of one file, `<Resource>.<table>.cases.json`. Only rows of that table are compared.
+pub fn run_cases(mapping: &Mapping, file: &str, source: &str) -> CaseReport {
+    let mut report = CaseReport::default();
+    let mut fail = |case: &str, place: &str, message: String| {
+        report.failures.push(CaseFailure {
+            file: file.to_owned(),
+            case: case.to_owned(),
+            place: place.to_owned(),
+            message,
+        });
+    };
+    let mut tree = Tree::new();
+    let root = match read(&mut tree, source) {
+        Ok(root) => root,
+        Err(error) => {
+            fail("", "", format!("is not JSON: {} at byte {}", error.rule, error.offset));
+            return report;
+        }
+    };
+    let base = file.rsplit('/').next().unwrap_or(file);
+    let table = base.split('.').nth(1).unwrap_or_default();
+    let Some(id) = mapping.model().find(table) else {
+        fail(
+            "",
+            "",
+            format!("the file's name says table `{table}`, which the model does not have"),
+        );
+        return report;
+    };
+    let table = mapping.model().table(id);
+    let mut count = 0;
+    for case in items(root, "cases") {
+        count += 1;
+        let name = text(case, "name").unwrap_or_else(|| format!("case {count}"));
+        for (place, message) in check(mapping, id, table, case) {
+            fail(&name, &place, message);
+        }
+    }
+    if count == 0 {
+        fail("", "", "has no `cases`".to_owned());
+    }
+    report.cases = count;
+    report
+}
+
+fn check(mapping: &Mapping, id: crate::cdm::TableId, table: &Table, case: Node<'_, '_>) -> Vec<(String, String)> {
+    let whole = |message: String| vec![(String::new(), message)];
+    let Some(resource) = member(case, "resource") else {
+        return whole("has no `resource`".into());
+    };
+    let mut builder = mapping.lookups();
+    for landed in items(case, "landed") {
+        let mut tree = Tree::new();
+        match read(&mut tree, landed.raw()) {
+            Ok(root) => builder.add_node(root),
+            Err(error) => return whole(format!("a landed resource is no tree: {}", error.rule)),
+        }
+    }
+    let lookups = builder.finish();
+    let mut tree = Tree::new();
+    let root = match read(&mut tree, resource.raw()) {
+        Ok(root) => root,
+        Err(error) => return whole(format!("the resource is no tree: {}", error.rule)),
+    };
+    let mut rows = Rows::new();
+    let made = run(mapping, &lookups, root, &mut rows, &mut Vec::new(), &mut MapStats::default());
+    match (made, member(case, "refusal")) {
+        (Err(refusal), Some(expected)) => {
+            let (path, rule) = (
+                text(expected, "path").unwrap_or_default(),
+                text(expected, "rule").unwrap_or_default(),
+            );
+            if refusal.path == path && refusal.rule == rule {
+                return Vec::new();
+            }
+            whole(format!(
+                "was to be refused for `{rule}` at `{path}`, but was for `{}` at `{}`",
+                refusal.rule, refusal.path
+            ))
+        }
+        (Err(refusal), None) => whole(format!("was refused: {refusal}")),
+        (Ok(_), Some(_)) => whole("was to be refused, but was mapped".into()),
+        (Ok(_), None) => {
+            let found: Vec<_> = rows.iter().filter(|(own, _)| *own == id).map(|(_, cells)| cells).collect();
+            let expected: Vec<_> = member(case, "rows")
+                .map(|rows| items(rows, &table.name).collect())
+                .unwrap_or_default();
+            compare(table, &found, &expected)
+        }
+    }
+}
+
+fn compare(table: &Table, found: &[&[Cell<'_>]], expected: &[Node<'_, '_>]) -> Vec<(String, String)> {
+    let mut failures = Vec::new();
+    if found.len() != expected.len() {
+        let message = format!("{} row(s) were expected, but {} came out", expected.len(), found.len());
+        failures.push((table.name.clone(), message));
+    }
+    // Rows are matched by key where the case gives it, else by place.
+    let key_name = &table.columns[table.key].name;
+    let by_key: HashMap<&str, &[Cell<'_>]> = found
+        .iter()
+        .filter_map(|cells| Some((cells[table.key].as_text()?, *cells)))
+        .collect();
+    for (at, row) in expected.iter().enumerate() {
+        let cells = match text(*row, key_name) {
+            Some(key) => by_key.get(key.as_str()).copied().ok_or(format!("no row has the key `{key}`")),
+            None => found.get(at).copied().ok_or("is missing".to_owned()),
+        };
+        match cells {
+            Ok(cells) => failures.extend(compare_row(table, cells, *row)),
+            Err(message) => failures.push((table.name.clone(), message)),
+        }
+    }
+    failures
+}
+
+fn compare_row(table: &Table, cells: &[Cell<'_>], row: Node<'_, '_>) -> Vec<(String, String)> {
+    let mut failures = Vec::new();
+    for (column, cell) in table.columns.iter().zip(cells) {
+        let expected = member(row, &column.name);
+        let same = match expected {
+            None => cell.is_null(),
+            Some(expected) => same(cell, expected),
+        };
+        if !same {
+            let mut shown = Vec::new();
+            cell.write_json(&mut shown);
+            let wanted = expected.map_or("null".to_owned(), |node| match node.kind() {
+                Kind::String => format!("\"{}\"", node.raw()),
+                _ => node.raw().to_owned(),
+            });
+            let message = format!("{wanted} was expected, but {} came out", String::from_utf8_lossy(&shown));
+            failures.push((format!("{}.{}", table.name, column.name), message));
+        }
+    }
+    for child in row.children() {
+        if table.column(child.name_text()).is_none() {
+            failures.push((table.name.clone(), format!("has no column `{}`", child.name_text())));
+        }
+    }
+    failures
+}
+
+/// Digits count: `1.50` is not `1.5`.
+fn same(cell: &Cell<'_>, expected: Node<'_, '_>) -> bool {
+    match cell {
+        Cell::Null => false,
+        Cell::Boolean(value) => expected.kind() == Kind::Boolean && (expected.raw() == "true") == *value,
+        Cell::Integer(number) => expected.kind() == Kind::Number && expected.raw() == number.to_string(),
+        Cell::Decimal(digits) => expected.kind() == Kind::Number && expected.raw() == *digits,
+        Cell::Text(own) => expected.kind() == Kind::String && expected.text() == *own,
+    }
+}

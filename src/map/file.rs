@@ -1,0 +1,83 @@
+//! Reading a mapping file (ViewDefinition, ConceptMap, cases) as a tree, so that every fault has its line and column.
+
+use crate::fhir::path::{PathError, place};
+use crate::fhir::tree::{Kind, Limits, Node, SyntaxError, Tree};
+
+use super::fault::MappingFault;
+
+/// Limits on one mapping file.
+const LIMITS: Limits = Limits {
+    line_bytes: 64 << 20,
+    depth: 64,
+};
+
+/// Collects the faults of one file.
+pub struct Faults<'f> {
+    pub file: &'f str,
+    pub text: &'f str,
+    pub all: Vec<MappingFault>,
+}
+
+impl<'f> Faults<'f> {
+    pub fn new(file: &'f str, text: &'f str) -> Self {
+        Self {
+            file,
+            text,
+            all: Vec::new(),
+        }
+    }
+
+    pub fn at(&mut self, offset: usize, message: impl Into<String>) {
+        let (line, column) = place(self.text, offset);
+        self.all.push(MappingFault {
+            file: self.file.to_owned(),
+            line,
+            column,
+            message: message.into(),
+        });
+    }
+
+    pub fn syntax(&mut self, error: SyntaxError) {
+        self.at(error.offset, format!("is not JSON: {}", error.rule));
+    }
+
+    /// A fault inside an expression: at its own place when the JSON string has no escapes, else at the string's.
+    pub fn path(&mut self, node: Node<'_, '_>, error: &PathError) {
+        let inside = if node.is_escaped() { 0 } else { error.offset };
+        let message = format!(
+            "`{}` is not usable FHIRPath at line {} column {}: {}",
+            node.text(),
+            error.line,
+            error.column,
+            error.message
+        );
+        self.at(node.offset() + 1 + inside, message);
+    }
+}
+
+/// The file's root.
+pub fn read<'t, 'a>(tree: &'t mut Tree, text: &'a str) -> Result<Node<'t, 'a>, SyntaxError> {
+    tree.parse(text.as_bytes(), &LIMITS)
+}
+
+/// The member called `name`, whatever FHIR knows of the name.
+pub fn member<'t, 'a>(node: Node<'t, 'a>, name: &str) -> Option<Node<'t, 'a>> {
+    node.children()
+        .find(|child| child.name_text() == name)
+        .filter(|child| child.kind() != Kind::Null)
+}
+
+/// The items of the array called `name`; none when it is absent or no array.
+pub fn items<'t, 'a>(node: Node<'t, 'a>, name: &str) -> impl Iterator<Item = Node<'t, 'a>> + use<'t, 'a> {
+    member(node, name)
+        .filter(|array| array.kind() == Kind::Array)
+        .into_iter()
+        .flat_map(Node::children)
+}
+
+/// The string called `name`.
+pub fn text(node: Node<'_, '_>, name: &str) -> Option<String> {
+    member(node, name)
+        .filter(|value| value.kind() == Kind::String)
+        .map(|value| value.text().into_owned())
+}

@@ -1,0 +1,103 @@
+//! A model's mapping, loaded: views by resource type, the rule of each column, and the ConceptMaps they use.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::cdm::{Model, TableId};
+
+use super::fault::MappingFault;
+use super::load;
+use super::resolve::{LookupsBuilder, Resolve};
+use super::translate::ConceptMap;
+use super::view::View;
+
+/// All views of one model, compiled and checked against its tables.
+#[derive(Debug)]
+pub struct Mapping {
+    pub(super) model: Arc<Model>,
+    pub(super) views: Vec<TableView>,
+    /// Places in `views`, by resource type.
+    pub(super) by_type: HashMap<String, Vec<usize>>,
+    pub(super) resolves: Vec<Resolve>,
+}
+
+/// One view that fills one table.
+#[derive(Debug)]
+pub struct TableView {
+    pub file: String,
+    pub table: TableId,
+    pub view: View,
+    /// Per column of the table, the view's column that fills it.
+    pub filled_by: Vec<Option<usize>>,
+    /// Per `View::sources`.
+    pub rules: Vec<Rule>,
+}
+
+/// What is done with the value of one `column`.
+#[derive(Debug, Default)]
+pub struct Rule {
+    pub translation: Option<Translation>,
+    /// Place in `Mapping::resolves`.
+    pub resolve: Option<usize>,
+    /// Cut to the calendar date.
+    pub date: bool,
+    /// The table's columns whose texts follow the resource's key.
+    pub key: Option<Vec<usize>>,
+}
+
+#[derive(Debug)]
+pub struct Translation {
+    pub map: Arc<ConceptMap>,
+    /// The system of a code that the column's own path gives.
+    pub system: Option<String>,
+    /// The codes come from `headwater/coding`.
+    pub coding: bool,
+    pub unmapped: WhenUnmapped,
+}
+
+/// What becomes of a code that the map does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenUnmapped {
+    #[default]
+    Null,
+    Refuse,
+    /// Keep what the column's own path gave.
+    Source,
+}
+
+impl Mapping {
+    /// The mapping that the files make: `(file name, JSON)` of ViewDefinitions and of ConceptMaps.
+    /// # Errors: every fault of every file, with line and column.
+    pub fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: &[(String, String)]) -> Result<Mapping, Vec<MappingFault>> {
+        load::load(model, views, concept_maps)
+    }
+
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Types of resources that some view reads.
+    pub fn resource_types(&self) -> Vec<&str> {
+        let mut types: Vec<_> = self.by_type.keys().map(String::as_str).collect();
+        types.sort_unstable();
+        types
+    }
+
+    /// Types of resources that must be fed to `lookups` before the first `map`.
+    pub fn lookup_types(&self) -> Vec<&str> {
+        let mut types: Vec<_> = self.resolves.iter().map(|resolve| resolve.resource.as_str()).collect();
+        types.sort_unstable();
+        types.dedup();
+        types
+    }
+
+    /// Begins the pass that gathers what references lead to.
+    pub fn lookups(&self) -> LookupsBuilder<'_> {
+        LookupsBuilder::new(&self.resolves)
+    }
+
+    /// File, view and table of each mapping file, in the order they were given.
+    pub fn views(&self) -> impl Iterator<Item = (&str, &View, TableId)> {
+        self.views.iter().map(|view| (view.file.as_str(), &view.view, view.table))
+    }
+}

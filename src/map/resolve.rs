@@ -1,0 +1,145 @@
+//! What a reference leads to: the declared values of landed targets, by `Type/id`, gathered in a pass before the mapping.
+//! Holds those values only, never a resource. Read by all threads, changed by none.
+
+use std::collections::HashMap;
+
+use crate::cdm::Cell;
+use crate::fhir::name::Name;
+use crate::fhir::path::{Context, Element, Item, Path, resource_key};
+use crate::fhir::tree::{Kind, Node};
+use crate::fhir::types::TypeId;
+use crate::validate::Conformant;
+
+use super::view::Field;
+
+/// One kind of lookup that some column declares: a type of resource and what is wanted of it.
+#[derive(Debug)]
+pub struct Resolve {
+    pub resource: String,
+    pub target: String,
+    pub path: Path,
+}
+
+/// What was wanted of one target.
+#[derive(Clone)]
+pub enum Found {
+    Value(Cell<'static>),
+    /// `(system, code)` of each Coding.
+    Codings(Vec<(String, String)>),
+}
+
+/// The values of all targets. Prints nothing of them.
+#[derive(Default)]
+pub struct Lookups {
+    /// Per `Resolve`, by `Type/id`.
+    found: Vec<HashMap<String, Found>>,
+}
+
+impl Lookups {
+    pub fn get(&self, resolve: usize, key: &str) -> Option<&Found> {
+        self.found.get(resolve)?.get(key)
+    }
+
+    /// How many targets are known, over all lookups.
+    pub fn len(&self) -> usize {
+        self.found.iter().map(HashMap::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Gathers `Lookups`: feed it the resources of `Mapping::lookup_types`, in any order.
+pub struct LookupsBuilder<'m> {
+    resolves: &'m [Resolve],
+    lookups: Lookups,
+}
+
+impl<'m> LookupsBuilder<'m> {
+    pub(super) fn new(resolves: &'m [Resolve]) -> Self {
+        let found = resolves.iter().map(|_| HashMap::new()).collect();
+        Self {
+            resolves,
+            lookups: Lookups { found },
+        }
+    }
+
+    /// Takes what the mapping wants of this resource; nothing, if it wants nothing of its type.
+    pub fn add(&mut self, resource: Conformant<'_, '_>) {
+        self.add_node(resource.root());
+    }
+
+    pub(super) fn add_node(&mut self, root: Node<'_, '_>) {
+        let Some(type_name) = root.resource_type() else { return };
+        let Some(key) = resource_key(root) else { return };
+        for (at, resolve) in self
+            .resolves
+            .iter()
+            .enumerate()
+            .filter(|(_, resolve)| resolve.resource == type_name)
+        {
+            if let Some(found) = wanted(&resolve.path, root) {
+                self.lookups.found[at].insert(key.to_string(), found);
+            }
+        }
+    }
+
+    pub fn finish(self) -> Lookups {
+        self.lookups
+    }
+}
+
+/// A target whose expression has no answer is as good as absent: the column is then empty, and checked as such.
+fn wanted<'t>(path: &'t Path, root: Node<'t, '_>) -> Option<Found> {
+    let context = Context::new(root, &[]);
+    let focus = Item::Element(Element {
+        node: Some(root),
+        under: None,
+        type_id: root.resource_type().and_then(TypeId::of),
+    });
+    let items: Vec<Field<'_, '_>> = path.evaluate(&context, focus).ok()?.into_iter().map(Field::of).collect();
+    let mut all = Vec::new();
+    for field in &items {
+        match field {
+            Field::Node(node) if node.kind() == Kind::Object => codings(*node, &mut |system, code| {
+                all.push((system.to_owned(), code.to_owned()));
+                true
+            }),
+            Field::Null => {}
+            value => return value.cell().map(owned).map(Found::Value),
+        }
+    }
+    (!all.is_empty()).then_some(Found::Codings(all))
+}
+
+fn owned(cell: Cell<'_>) -> Cell<'static> {
+    match cell {
+        Cell::Null => Cell::Null,
+        Cell::Boolean(value) => Cell::Boolean(value),
+        Cell::Integer(number) => Cell::Integer(number),
+        Cell::Decimal(digits) => Cell::Decimal(digits.into_owned().into()),
+        Cell::Text(text) => Cell::Text(text.into_owned().into()),
+    }
+}
+
+/// System and code of a Coding, or of each Coding of a CodeableConcept, until `visit` says `false`.
+pub fn codings(node: Node<'_, '_>, visit: &mut dyn FnMut(&str, &str) -> bool) {
+    if let Some(all) = node.get(Name::CODING).filter(|all| all.kind() == Kind::Array) {
+        for coding in all.children() {
+            if !coding_of(coding, visit) {
+                return;
+            }
+        }
+        return;
+    }
+    coding_of(node, visit);
+}
+
+fn coding_of(coding: Node<'_, '_>, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool {
+    let Some(code) = coding.get(Name::CODE).filter(|code| code.kind() == Kind::String) else {
+        return true;
+    };
+    let system = coding.get(Name::SYSTEM).map(Node::text).unwrap_or_default();
+    visit(&system, &code.text())
+}

@@ -1,0 +1,72 @@
+//! Codes that no ConceptMap knew, counted. A local code may be free text: these stay in memory and in the site's own
+//! report and are never logged, which is why nothing here prints itself.
+
+use std::collections::HashMap;
+
+use crate::cdm::TableId;
+
+/// Different codes kept; the rest is only counted, so that free text cannot fill the memory.
+const MAX_CODES: usize = 50_000;
+
+/// Where a code was met that no map knew.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Unmapped {
+    pub table: TableId,
+    /// The column's place in its table.
+    pub column: usize,
+    pub system: String,
+    pub code: String,
+}
+
+/// One thread's counts.
+#[derive(Default)]
+pub struct MapStats {
+    unmapped: HashMap<Unmapped, u64>,
+    beyond: u64,
+}
+
+impl MapStats {
+    pub fn count(&mut self, table: TableId, column: usize, system: &str, code: &str) {
+        let key = Unmapped {
+            table,
+            column,
+            system: system.to_owned(),
+            code: code.to_owned(),
+        };
+        self.add(key, 1);
+    }
+
+    fn add(&mut self, key: Unmapped, times: u64) {
+        if self.unmapped.len() >= MAX_CODES && !self.unmapped.contains_key(&key) {
+            self.beyond += times;
+            return;
+        }
+        *self.unmapped.entry(key).or_insert(0) += times;
+    }
+
+    /// Adds another thread's counts.
+    pub fn merge(&mut self, other: MapStats) {
+        for (key, times) in other.unmapped {
+            self.add(key, times);
+        }
+        self.beyond += other.beyond;
+    }
+
+    /// The codes and how often, the most frequent first; equal counts in the order of table, column and code.
+    pub fn unmapped(&self) -> Vec<(&Unmapped, u64)> {
+        let mut all: Vec<_> = self.unmapped.iter().map(|(key, times)| (key, *times)).collect();
+        all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        all
+    }
+
+    /// Codes met after the room for different codes was used up.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
+    }
+}
+
+impl std::fmt::Debug for MapStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MapStats({} different codes)", self.unmapped.len())
+    }
+}

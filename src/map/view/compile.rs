@@ -1,0 +1,392 @@
+//! ViewDefinition file to `View`: shape, names, constants, expressions, and the rules on columns. All faults at once.
+
+use crate::fhir::path::{Literal, Names, Path, Start, Temporal, Typing};
+use crate::fhir::tree::{Kind, Node, Tree};
+use crate::fhir::types::TypeId;
+
+use super::super::fault::MappingFault;
+use super::super::file::{Faults, items, member, read, text};
+use super::{Column, Each, Part, Reading, Select, Source, Tag, View};
+use crate::fhir::decimal::Decimal;
+
+/// Columns of one view.
+const MAX_COLUMNS: usize = 1000;
+
+pub fn compile(source: &str, file: &str, reading: Reading) -> Result<View, Vec<MappingFault>> {
+    let mut faults = Faults::new(file, source);
+    let mut tree = Tree::new();
+    let root = match read(&mut tree, source) {
+        Ok(root) => root,
+        Err(error) => {
+            faults.syntax(error);
+            return Err(faults.all);
+        }
+    };
+    let view = Compiler {
+        faults: &mut faults,
+        reading,
+        constants: Vec::new(),
+        columns: Vec::new(),
+        sources: Vec::new(),
+        resource: None,
+    }
+    .view(root);
+    match view {
+        Some(view) if faults.all.is_empty() => Ok(view),
+        _ => Err(faults.all),
+    }
+}
+
+struct Compiler<'c, 'f> {
+    faults: &'c mut Faults<'f>,
+    reading: Reading,
+    constants: Vec<String>,
+    columns: Vec<Column>,
+    sources: Vec<Source>,
+    resource: Typing,
+}
+
+impl Compiler<'_, '_> {
+    fn view(mut self, root: Node<'_, '_>) -> Option<View> {
+        if root.kind() != Kind::Object {
+            self.faults.at(0, "is no ViewDefinition: an object was expected");
+            return None;
+        }
+        if let Some(other) = text(root, "resourceType").filter(|name| name.rsplit('/').next() != Some("ViewDefinition")) {
+            self.faults.at(0, format!("is no ViewDefinition but `{other}`"));
+        }
+        let resource = text(root, "resource").unwrap_or_else(|| {
+            self.faults
+                .at(root.offset(), "`resource` is missing: the type of resource the view reads");
+            String::new()
+        });
+        let type_id = TypeId::of(&resource);
+        if self.reading == Reading::Mapping && !resource.is_empty() && type_id.is_none_or(|type_id| !type_id.is_resource()) {
+            let at = member(root, "resource").map_or(0, Node::offset);
+            self.faults.at(at, format!("`{resource}` is no resource type of FHIR R4"));
+        }
+        self.resource = type_id.map(|type_id| vec![type_id]);
+        let constants = self.constants(root);
+        let focus = self.resource.clone();
+        let mut wheres = Vec::new();
+        for condition in items(root, "where") {
+            match member(condition, "path") {
+                Some(path) => wheres.extend(self.path(path, &focus, true)),
+                None => self.faults.at(condition.offset(), "`where` needs a `path`"),
+            }
+        }
+        let select = self.selects(root, &focus);
+        Some(View {
+            name: text(root, "name").unwrap_or_default(),
+            resource,
+            type_id,
+            constants,
+            wheres,
+            extended: self
+                .sources
+                .iter()
+                .any(|source| source.coding.is_some() || source.reference.is_some()),
+            columns: self.columns,
+            sources: self.sources,
+            select: select?,
+        })
+    }
+
+    fn selects(&mut self, root: Node<'_, '_>, focus: &Typing) -> Option<Select> {
+        let mut parts = Vec::new();
+        for select in items(root, "select") {
+            parts.extend(self.select(select, focus).map(Part::Select));
+        }
+        if parts.is_empty() && self.faults.all.is_empty() {
+            self.faults.at(root.offset(), "`select` is missing or empty");
+        }
+        Some(Select {
+            each: Each::Once,
+            parts,
+            columns: 0..self.columns.len(),
+        })
+    }
+
+    fn constants(&mut self, root: Node<'_, '_>) -> Vec<Literal> {
+        let mut values = Vec::new();
+        for constant in items(root, "constant") {
+            let Some(name) = text(constant, "name").filter(|name| is_name(name)) else {
+                self.faults.at(
+                    constant.offset(),
+                    "a constant needs a `name` of letters, digits and `_`, beginning with a letter",
+                );
+                continue;
+            };
+            let mut found = constant.children().filter(|child| child.name_text().starts_with("value"));
+            let (Some(value), None) = (found.next(), found.next()) else {
+                self.faults
+                    .at(constant.offset(), format!("constant `{name}` needs exactly one `value[x]`"));
+                continue;
+            };
+            let Some(literal) = literal(value) else {
+                self.faults.at(
+                    value.offset(),
+                    format!("constant `{name}` has no value of the type that `{}` says", value.name_text()),
+                );
+                continue;
+            };
+            if self.constants.contains(&name) {
+                self.faults.at(constant.offset(), format!("constant `{name}` is defined twice"));
+                continue;
+            }
+            self.constants.push(name);
+            values.push(literal);
+        }
+        values
+    }
+
+    fn path(&mut self, node: Node<'_, '_>, focus: &Typing, strict: bool) -> Option<Path> {
+        if node.kind() != Kind::String {
+            self.faults
+                .at(node.offset(), "a FHIRPath expression was expected here, as a string");
+            return None;
+        }
+        let names = Names {
+            constants: &self.constants,
+            pure: true,
+        };
+        let start = Start {
+            focus: focus.clone(),
+            resource: self.resource.clone(),
+            strict: strict && self.reading == Reading::Mapping,
+        };
+        match Path::compile(&node.text(), &names, &start) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                self.faults.path(node, &error);
+                None
+            }
+        }
+    }
+
+    fn select(&mut self, node: Node<'_, '_>, focus: &Typing) -> Option<Select> {
+        if node.kind() != Kind::Object {
+            self.faults.at(node.offset(), "a `select` must be an object");
+            return None;
+        }
+        let ways = ["forEach", "forEachOrNull", "repeat"].map(|way| member(node, way));
+        if ways.iter().flatten().count() > 1 {
+            self.faults.at(
+                node.offset(),
+                "only one of `forEach`, `forEachOrNull` and `repeat` can stand in a `select`",
+            );
+        }
+        let first = self.columns.len();
+        let (each, inner) = match ways {
+            [Some(path), ..] => {
+                let path = self.path(path, focus, true);
+                let inner = path.as_ref().and_then(|path| path.typing().clone());
+                (path.map(Each::ForEach), inner)
+            }
+            [_, Some(path), _] => {
+                let path = self.path(path, focus, true);
+                let inner = path.as_ref().and_then(|path| path.typing().clone());
+                (path.map(Each::ForEachOrNull), inner)
+            }
+            [_, _, Some(repeat)] => self.repeat(repeat, focus),
+            _ => (Some(Each::Once), focus.clone()),
+        };
+        let mut parts = Vec::new();
+        let start = self.sources.len();
+        for column in items(node, "column") {
+            self.column(column, &inner);
+        }
+        if self.sources.len() > start {
+            parts.push(Part::Columns(start..self.sources.len()));
+        }
+        for select in items(node, "select") {
+            parts.extend(self.select(select, &inner).map(Part::Select));
+        }
+        if let Some(union) = member(node, "unionAll") {
+            parts.extend(self.union(union, &inner));
+        }
+        for name in ["column", "select", "unionAll"] {
+            if let Some(wrong) = member(node, name).filter(|list| list.kind() != Kind::Array) {
+                self.faults.at(wrong.offset(), format!("`{name}` must be a list"));
+            }
+        }
+        Some(Select {
+            each: each?,
+            parts,
+            columns: first..self.columns.len(),
+        })
+    }
+
+    fn repeat(&mut self, node: Node<'_, '_>, focus: &Typing) -> (Option<Each>, Typing) {
+        if node.kind() != Kind::Array || node.children().next().is_none() {
+            self.faults.at(node.offset(), "`repeat` must be a list of FHIRPath expressions");
+            return (None, None);
+        }
+        // The paths are asked of the focus and of all they give, so no one type tells what is misspelt.
+        let paths: Vec<Path> = node.children().filter_map(|path| self.path(path, &None, false)).collect();
+        let mut known = Vec::new();
+        let mut todo = focus.clone().unwrap_or_default();
+        for _ in 0..4 {
+            let mut next = Vec::new();
+            for path in node.children() {
+                let found = self.quiet_typing(path, &Some(todo.clone()));
+                next.extend(found.unwrap_or_default().into_iter().filter(|type_id| !known.contains(type_id)));
+            }
+            if next.is_empty() {
+                let inner = (!known.is_empty()).then_some(known);
+                return (Some(Each::Repeat(paths)), inner);
+            }
+            known.extend(next.iter().copied());
+            known.dedup();
+            todo = next;
+        }
+        (Some(Each::Repeat(paths)), None)
+    }
+
+    fn quiet_typing(&self, node: Node<'_, '_>, focus: &Typing) -> Typing {
+        let names = Names {
+            constants: &self.constants,
+            pure: true,
+        };
+        let start = Start {
+            focus: focus.clone(),
+            resource: self.resource.clone(),
+            strict: false,
+        };
+        Path::compile(&node.text(), &names, &start).ok()?.typing().clone()
+    }
+
+    fn column(&mut self, node: Node<'_, '_>, focus: &Typing) {
+        let Some(name) = text(node, "name").filter(|name| is_name(name)) else {
+            self.faults.at(
+                node.offset(),
+                "a column needs a `name` of letters, digits and `_`, beginning with a letter",
+            );
+            return;
+        };
+        if self.columns.iter().any(|column| column.name == name) {
+            self.faults.at(node.offset(), format!("column `{name}` is defined twice"));
+            return;
+        }
+        if self.columns.len() >= MAX_COLUMNS {
+            self.faults.at(node.offset(), "the view has more than 1000 columns");
+            return;
+        }
+        let Some(path) = member(node, "path") else {
+            self.faults.at(node.offset(), format!("column `{name}` needs a `path`"));
+            return;
+        };
+        let collection = match member(node, "collection") {
+            None => false,
+            Some(flag) if flag.kind() == Kind::Boolean => flag.raw() == "true",
+            Some(flag) => {
+                self.faults.at(flag.offset(), "`collection` must be true or false");
+                false
+            }
+        };
+        let mut tags = Vec::new();
+        for tag in items(node, "tag").chain(items(node, "tags")) {
+            match (text(tag, "name"), text(tag, "value")) {
+                (Some(name), Some(value)) => tags.push(Tag {
+                    name,
+                    value,
+                    offset: tag.offset(),
+                }),
+                _ => self.faults.at(tag.offset(), "a tag needs `name` and `value`, both strings"),
+            }
+        }
+        let mut extra = |wanted: &str| {
+            let tag = items(node, "tag")
+                .chain(items(node, "tags"))
+                .find(|tag| text(*tag, "name").is_some_and(|name| name == wanted))?;
+            self.path(member(tag, "value")?, focus, true)
+        };
+        let (mut coding, mut reference) = (None, None);
+        if self_reads_tags(&tags) {
+            coding = extra("headwater/coding");
+            reference = extra("headwater/reference");
+        }
+        if self.reading == Reading::Standard {
+            (coding, reference) = (None, None);
+        }
+        let path = self.path(path, focus, true);
+        // Even without its path the column keeps its place, so that later faults are about what is wrong.
+        let column = self.columns.len();
+        self.columns.push(Column {
+            name,
+            description: text(node, "description").unwrap_or_default(),
+            collection,
+        });
+        if let Some(path) = path {
+            self.sources.push(Source {
+                column,
+                tags,
+                offset: node.offset(),
+                path,
+                coding,
+                reference,
+            });
+        }
+    }
+
+    /// Branches fill the same columns: equal in number, names and order.
+    fn union(&mut self, node: Node<'_, '_>, focus: &Typing) -> Option<Part> {
+        let first = self.columns.len();
+        let mut branches = Vec::new();
+        let mut agreed: Option<Vec<Column>> = None;
+        for branch in node.children() {
+            self.columns.truncate(first);
+            let select = self.select(branch, focus);
+            let own = self.columns[first..].to_vec();
+            match &agreed {
+                None => agreed = Some(own),
+                Some(columns) => {
+                    let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>().join(", ");
+                    let (expected, found) = (names(columns), names(&own));
+                    if expected != found {
+                        self.faults.at(
+                            branch.offset(),
+                            format!(
+                                "the branches of `unionAll` must have the same columns in the same order: `{expected}`, but here `{found}`"
+                            ),
+                        );
+                    }
+                }
+            }
+            branches.extend(select);
+        }
+        let agreed = agreed.unwrap_or_default();
+        self.columns.truncate(first);
+        self.columns.extend(agreed);
+        Some(Part::Union(branches))
+    }
+}
+
+fn self_reads_tags(tags: &[Tag]) -> bool {
+    tags.iter().any(|tag| tag.name.starts_with("headwater/"))
+}
+
+/// `^[A-Za-z][A-Za-z0-9_]*$`
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn literal(value: Node<'_, '_>) -> Option<Literal> {
+    let type_name = value.name_text().strip_prefix("value")?;
+    let text = value.text();
+    let temporal = |temporal: Option<Temporal>| temporal.map(Literal::Temporal);
+    match (type_name, value.kind()) {
+        ("Boolean", Kind::Boolean) => Some(Literal::Boolean(value.raw() == "true")),
+        ("Integer" | "PositiveInt" | "UnsignedInt", Kind::Number) | ("Integer64", Kind::Number | Kind::String) => {
+            text.parse().ok().map(Literal::Integer)
+        }
+        ("Decimal", Kind::Number) => Decimal::parse(&text).map(Literal::Decimal),
+        ("Date", Kind::String) => temporal(Temporal::date(&text)),
+        ("DateTime" | "Instant", Kind::String) => temporal(Temporal::date_time(&text)),
+        ("Time", Kind::String) => temporal(Temporal::time(&text)),
+        ("Base64Binary" | "Canonical" | "Code" | "Id" | "Markdown" | "Oid" | "String" | "Uri" | "Url" | "Uuid", Kind::String) => {
+            Some(Literal::Text(text.into_owned()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,351 @@
+//! Rows from one resource: nested loops, one per `select`, the innermost of which emits the row.
+
+use crate::fhir::path::{Collection, Context, Element, End, Fault, Item, Path, Text, reference_key, resource_key};
+use crate::fhir::tree::{Kind, Node};
+
+use super::{Each, Field, Part, Select, Source, View};
+
+/// A row while it is filled, column by column.
+#[derive(Debug, Default)]
+pub struct Row<'t, 'a> {
+    pub fields: Vec<Field<'t, 'a>>,
+    /// Per column, the place in `View::sources` that filled it; `NO_SOURCE` when nothing did.
+    pub by: Vec<u16>,
+    /// Per column, what `headwater/coding` and `headwater/reference` gave; empty when no source has them.
+    pub codings: Vec<Field<'t, 'a>>,
+    pub references: Vec<Field<'t, 'a>>,
+}
+
+/// No `column` filled this field: an empty `forEachOrNull`.
+pub const NO_SOURCE: u16 = u16::MAX;
+
+/// Rows of one resource: a few lists side by side multiply.
+const MAX_ROWS: usize = 100_000;
+
+/// Why a resource has no rows: the column (or `where`, `forEach`) and the rule. Never a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{rule} at `{place}`")]
+pub struct RowFault {
+    pub place: String,
+    pub rule: &'static str,
+}
+
+/// What a `select` looks at, and its place among its siblings.
+#[derive(Clone)]
+struct Focus<'t, 'a> {
+    item: Item<'t, 'a>,
+    index: i64,
+}
+
+type Done = Result<(), RowFault>;
+type Then<'r, 't, 'a> = &'r mut dyn FnMut(&mut Row<'t, 'a>) -> Done;
+
+impl View {
+    /// Calls `emit` with each row of `root`; not at all when the resource is of another type or a `where` says no.
+    /// # Errors: an expression without an answer, more than one value for a column that is no collection.
+    pub fn rows<'t, 'a>(&'t self, root: Node<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
+        self.rows_into(root, &mut Row::default(), emit)
+    }
+
+    /// The same, with room for a row that the caller keeps from resource to resource.
+    pub fn rows_into<'t, 'a>(&'t self, root: Node<'t, 'a>, row: &mut Row<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
+        if root.resource_type() != Some(self.resource.as_str()) {
+            return Ok(());
+        }
+        let resource = Element {
+            node: Some(root),
+            under: None,
+            type_id: self.type_id,
+        };
+        let context = Context::of(resource, &self.constants);
+        let item = Item::Element(resource);
+        let run = Run {
+            view: self,
+            context: &context,
+        };
+        for (at, condition) in self.wheres.iter().enumerate() {
+            if !run
+                .holds(condition, item.clone())
+                .map_err(|fault| fault_at(format!("where[{at}]"), fault))?
+            {
+                return Ok(());
+            }
+        }
+        let width = self.columns.len();
+        row.fields.resize(width, Field::Null);
+        row.by.resize(width, NO_SOURCE);
+        if self.extended {
+            row.codings.resize(width, Field::Null);
+            row.references.resize(width, Field::Null);
+        }
+        let mut left = MAX_ROWS;
+        run.select(&self.select, &Focus { item, index: 0 }, row, &mut |row| {
+            if left == 0 {
+                return Err(RowFault {
+                    place: "select".to_owned(),
+                    rule: "more than 100000 rows",
+                });
+            }
+            left -= 1;
+            emit(row)
+        })
+    }
+}
+
+struct Run<'c, 't, 'a> {
+    view: &'t View,
+    context: &'c Context<'t, 'a>,
+}
+
+fn fault_at(place: String, fault: Fault) -> RowFault {
+    RowFault { place, rule: fault.rule }
+}
+
+impl<'t, 'a> Run<'_, 't, 'a> {
+    fn holds(&self, condition: &'t Path, item: Item<'t, 'a>) -> Result<bool, Fault> {
+        let answer = condition.evaluate(self.context, item)?;
+        match answer.as_slice() {
+            [] => Ok(false),
+            [one] => match one.clone().plain() {
+                Item::Boolean(value) => Ok(value),
+                _ => Err(Fault {
+                    rule: "a condition must be true or false",
+                    at: 0,
+                }),
+            },
+            _ => Err(Fault {
+                rule: "a condition must be one value",
+                at: 0,
+            }),
+        }
+    }
+
+    fn select(&self, select: &'t Select, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
+        let (path, word) = match &select.each {
+            Each::Once => return self.parts(&select.parts, focus, row, then),
+            Each::ForEach(path) => (path, "forEach"),
+            Each::ForEachOrNull(path) => (path, "forEachOrNull"),
+            Each::Repeat(paths) => return self.repeat(select, paths, focus, row, then),
+        };
+        self.context.row_index.set(focus.index);
+        if let Some(done) = self.fast_each(path, select, focus, row, then) {
+            return match done? {
+                0 if word == "forEachOrNull" => self.nothing(select, row, then),
+                _ => Ok(()),
+            };
+        }
+        let found = path
+            .evaluate(self.context, focus.item.clone())
+            .map_err(|fault| fault_at(self.word(select, word), fault))?;
+        if found.is_empty() && word == "forEachOrNull" {
+            return self.nothing(select, row, then);
+        }
+        for (item, index) in found.into_iter().zip(0..) {
+            self.parts(&select.parts, &Focus { item, index }, row, then)?;
+        }
+        Ok(())
+    }
+
+    /// The straight way over complex elements: how many there were; `None` when the path has no straight way.
+    fn fast_each(
+        &self,
+        path: &'t Path,
+        select: &'t Select,
+        focus: &Focus<'t, 'a>,
+        row: &mut Row<'t, 'a>,
+        then: Then<'_, 't, 'a>,
+    ) -> Option<Result<i64, RowFault>> {
+        let fast = path.fast().filter(|fast| fast.end == End::Value)?;
+        let [type_id] = *path.typing().as_deref()? else { return None };
+        let Item::Element(Element { node: Some(node), .. }) = &focus.item else {
+            return None;
+        };
+        if type_id.primitive().is_some() {
+            return None;
+        }
+        let mut index = 0;
+        let mut done = Ok(());
+        fast.walk(*node, &mut |node| {
+            let item = Item::Element(Element {
+                node: Some(node),
+                under: None,
+                type_id: Some(type_id),
+            });
+            done = self.parts(&select.parts, &Focus { item, index }, row, then);
+            index += 1;
+            done.is_ok()
+        });
+        Some(done.map(|()| index))
+    }
+
+    /// One row of nothing, for `forEachOrNull`. `%rowIndex` is 0 there, the rest null.
+    fn nothing(&self, select: &'t Select, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
+        for column in select.columns.clone() {
+            row.fields[column] = Field::Null;
+            row.by[column] = NO_SOURCE;
+            if self.view.extended {
+                row.codings[column] = Field::Null;
+                row.references[column] = Field::Null;
+            }
+        }
+        self.row_indexes(select, row)?;
+        then(row)
+    }
+
+    /// Columns that ask for `%rowIndex` alone have an answer even without an element.
+    fn row_indexes(&self, select: &'t Select, row: &mut Row<'t, 'a>) -> Done {
+        self.context.row_index.set(0);
+        for part in &select.parts {
+            let Part::Columns(sources) = part else { continue };
+            for (place, source) in self.view.sources.iter().enumerate().take(sources.end).skip(sources.start) {
+                if source.path.is_row_index() {
+                    self.column(
+                        place,
+                        source,
+                        &Focus {
+                            item: Item::Boolean(false),
+                            index: 0,
+                        },
+                        row,
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat(&self, select: &'t Select, paths: &'t [Path], focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
+        // Pre-order, the focus itself left out. A stack of our own: how deep a resource nests is its author's choice.
+        let mut stack = self.below(select, paths, &focus.item)?;
+        let mut index = 0;
+        while let Some(item) = stack.pop() {
+            let below = self.below(select, paths, &item)?;
+            self.parts(&select.parts, &Focus { item, index }, row, then)?;
+            stack.extend(below);
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// What the paths give from `item`, last first.
+    fn below(&self, select: &'t Select, paths: &'t [Path], item: &Item<'t, 'a>) -> Result<Vec<Item<'t, 'a>>, RowFault> {
+        let mut all = Collection::None;
+        for path in paths {
+            let found = path
+                .evaluate(self.context, item.clone())
+                .map_err(|fault| fault_at(self.word(select, "repeat"), fault))?;
+            all.append(found);
+        }
+        let mut items: Vec<_> = all.into_iter().collect();
+        items.reverse();
+        Ok(items)
+    }
+
+    fn word(&self, select: &Select, word: &str) -> String {
+        match self.view.columns.get(select.columns.start) {
+            Some(column) => format!("{word} of {}", column.name),
+            None => word.to_owned(),
+        }
+    }
+
+    fn parts(&self, parts: &'t [Part], focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
+        let Some((part, rest)) = parts.split_first() else {
+            return then(row);
+        };
+        match part {
+            Part::Columns(sources) => {
+                self.context.row_index.set(focus.index);
+                for (place, source) in self.view.sources.iter().enumerate().take(sources.end).skip(sources.start) {
+                    self.column(place, source, focus, row)?;
+                }
+                self.parts(rest, focus, row, then)
+            }
+            Part::Select(select) if rest.is_empty() => self.select(select, focus, row, then),
+            Part::Select(select) => self.select(select, focus, row, &mut |row| self.parts(rest, focus, row, then)),
+            Part::Union(branches) => {
+                for branch in branches {
+                    self.select(branch, focus, row, &mut |row| self.parts(rest, focus, row, then))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn column(&self, place: usize, source: &'t Source, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
+        let column = &self.view.columns[source.column];
+        let field = if column.collection {
+            self.list(&source.path, &focus.item)
+        } else {
+            self.one(&source.path, &focus.item)
+        };
+        row.fields[source.column] = field.map_err(|fault| fault_at(column.name.clone(), fault))?;
+        row.by[source.column] = u16::try_from(place).unwrap_or(NO_SOURCE);
+        if self.view.extended {
+            let extra = |path: &'t Option<Path>| match path {
+                Some(path) => self.list(path, &focus.item).map_err(|fault| fault_at(column.name.clone(), fault)),
+                None => Ok(Field::Null),
+            };
+            row.codings[source.column] = extra(&source.coding)?;
+            row.references[source.column] = extra(&source.reference)?;
+        }
+        Ok(())
+    }
+
+    fn one(&self, path: &'t Path, focus: &Item<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
+        const MANY: Fault = Fault {
+            rule: "more than one value for a column that is no collection",
+            at: 0,
+        };
+        if let (Some(fast), Item::Element(Element { node: Some(node), .. })) = (path.fast(), focus) {
+            if fast.end == End::ResourceKey {
+                return Ok(resource_key(*node).map_or(Field::Null, text_field));
+            }
+            let mut found = Field::Null;
+            let (mut count, mut asked) = (0, None);
+            if let End::ReferenceKey(type_name) = &fast.end {
+                asked = Some(type_name.as_deref());
+            }
+            fast.walk(*node, &mut |node| {
+                found = match asked {
+                    None if node.kind() == Kind::Null => Field::Null,
+                    None => Field::Node(node),
+                    Some(type_name) => match reference_key(node, type_name) {
+                        Some(key) => text_field(key),
+                        None => return true,
+                    },
+                };
+                count += 1;
+                count < 2
+            });
+            return if count < 2 { Ok(found) } else { Err(MANY) };
+        }
+        let found = path.evaluate(self.context, focus.clone())?;
+        if found.len() > 1 {
+            return Err(MANY);
+        }
+        Ok(found.into_iter().next().map_or(Field::Null, Field::of))
+    }
+
+    fn list(&self, path: &'t Path, focus: &Item<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
+        if let (Some(fast), Item::Element(Element { node: Some(node), .. })) = (path.fast(), focus)
+            && fast.end == End::Value
+        {
+            let mut all = Vec::new();
+            fast.walk(*node, &mut |node| {
+                if node.kind() != Kind::Null {
+                    all.push(Field::Node(node));
+                }
+                true
+            });
+            return Ok(Field::List(all));
+        }
+        let found = path.evaluate(self.context, focus.clone())?;
+        Ok(Field::List(
+            found.into_iter().map(Field::of).filter(|field| !field.is_null()).collect(),
+        ))
+    }
+}
+
+fn text_field<'t, 'a>(text: Text<'t, 'a>) -> Field<'t, 'a> {
+    Field::Cell(crate::cdm::Cell::Text(text.into_line()))
+}

@@ -1,0 +1,137 @@
+//! Faults on order: each has a name, happens a counted number of times, and says how often it happened.
+
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The token endpoint answers 401 `invalid_client` to a good assertion.
+    Token401,
+    /// A good access token is refused with 401, as if it had run out, at a poll or a file.
+    Bearer401,
+    /// A kick-off answers 429 with Retry-After.
+    Kickoff429,
+    /// A poll answers 503 with a transient OperationOutcome and Retry-After.
+    Poll503,
+    /// A file ends in the middle of a line; the HTTP answer ends as if all were well.
+    TruncateFile,
+    /// The manifest counts one resource too many in its first file.
+    WrongCount,
+    /// A file's address has run out (410); the manifest, read again, has new ones.
+    ExpireFileUrl,
+    /// A file's answer stops in the middle and says nothing more.
+    Stall,
+}
+
+impl Fault {
+    pub const ALL: [Self; 8] = [
+        Self::Token401,
+        Self::Bearer401,
+        Self::Kickoff429,
+        Self::Poll503,
+        Self::TruncateFile,
+        Self::WrongCount,
+        Self::ExpireFileUrl,
+        Self::Stall,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token401 => "token-401",
+            Self::Bearer401 => "bearer-401",
+            Self::Kickoff429 => "kickoff-429",
+            Self::Poll503 => "poll-503",
+            Self::TruncateFile => "truncate-file",
+            Self::WrongCount => "wrong-count",
+            Self::ExpireFileUrl => "expire-file-url",
+            Self::Stall => "stall",
+        }
+    }
+}
+
+/// A fault and how often it shall happen: `poll-503=3`; once, if no number is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultOrder {
+    pub fault: Fault,
+    pub times: u32,
+}
+
+impl From<Fault> for FaultOrder {
+    fn from(fault: Fault) -> Self {
+        Self { fault, times: 1 }
+    }
+}
+
+impl FromStr for FaultOrder {
+    type Err = String;
+
+    fn from_str(order: &str) -> Result<Self, Self::Err> {
+        let (name, times) = order.split_once('=').unwrap_or((order, "1"));
+        let Some(fault) = Fault::ALL.into_iter().find(|fault| fault.name() == name) else {
+            let names: Vec<_> = Fault::ALL.into_iter().map(Fault::name).collect();
+            return Err(format!("there is no fault `{name}`; there are: {}", names.join(", ")));
+        };
+        let times = times
+            .parse()
+            .map_err(|_| format!("fault `{name}`: `{times}` is no number of times"))?;
+        Ok(Self { fault, times })
+    }
+}
+
+/// The faults still to happen and those that did.
+#[derive(Default)]
+pub(super) struct Faults([(AtomicU32, AtomicU32); Fault::ALL.len()]);
+
+impl Faults {
+    pub(super) fn new(orders: &[FaultOrder]) -> Self {
+        let faults = Self::default();
+        for order in orders {
+            faults.order(*order);
+        }
+        faults
+    }
+
+    pub(super) fn order(&self, order: FaultOrder) {
+        self.0[order.fault as usize].0.fetch_add(order.times, Ordering::SeqCst);
+    }
+
+    /// True if the fault shall happen now; it then counts as having happened.
+    pub(super) fn fires(&self, fault: Fault) -> bool {
+        let (left, fired) = &self.0[fault as usize];
+        let fires = left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok();
+        fired.fetch_add(u32::from(fires), Ordering::SeqCst);
+        fires
+    }
+
+    pub(super) fn fired(&self, fault: Fault) -> u32 {
+        self.0[fault as usize].1.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_happens_as_often_as_ordered_and_is_counted() {
+        let faults = Faults::new(&["poll-503=2".parse().unwrap(), Fault::Stall.into()]);
+        let fired = |fault| (0..5).filter(|_| faults.fires(fault)).count();
+        assert_eq!((fired(Fault::Poll503), fired(Fault::Stall), fired(Fault::WrongCount)), (2, 1, 0));
+        assert_eq!((faults.fired(Fault::Poll503), faults.fired(Fault::WrongCount)), (2, 0));
+    }
+
+    #[test]
+    fn every_fault_is_found_by_its_name_and_an_unknown_one_lists_them() {
+        for (at, fault) in Fault::ALL.into_iter().enumerate() {
+            assert_eq!(fault as usize, at);
+            assert_eq!(fault.name().parse(), Ok(FaultOrder { fault, times: 1 }));
+        }
+        let refused = "poll-500".parse::<FaultOrder>().unwrap_err();
+        assert!(refused.contains("`poll-500`") && refused.contains("poll-503, truncate-file"));
+        assert!("stall=often".parse::<FaultOrder>().is_err());
+    }
+}

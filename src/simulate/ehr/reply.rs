@@ -1,0 +1,101 @@
+//! How the EHR says no: OperationOutcome on FHIR endpoints, OAuth errors on the token endpoint.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// A refusal on a FHIR endpoint.
+pub(super) struct Refused {
+    status: StatusCode,
+    /// FHIR IssueType.
+    code: &'static str,
+    text: String,
+    retry_after_s: Option<u64>,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            text: text.into(),
+            retry_after_s: None,
+        }
+    }
+
+    pub(super) fn invalid(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", text)
+    }
+
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let outcome = json!({
+            "resourceType": "OperationOutcome",
+            "issue": [{ "severity": "error", "code": self.code, "diagnostics": self.text }],
+        });
+        let mut response = fhir_json(self.status, &outcome);
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// A refusal of the token endpoint: RFC 6749, section 5.2.
+pub(super) struct OAuthRefused {
+    pub(super) status: StatusCode,
+    pub(super) error: &'static str,
+    pub(super) text: &'static str,
+}
+
+impl OAuthRefused {
+    pub(super) fn client(text: &'static str) -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            error: "invalid_client",
+            text,
+        }
+    }
+
+    pub(super) fn request(error: &'static str, text: &'static str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error,
+            text,
+        }
+    }
+}
+
+impl IntoResponse for OAuthRefused {
+    fn into_response(self) -> Response {
+        json_as(
+            "application/json",
+            self.status,
+            &json!({ "error": self.error, "error_description": self.text }),
+        )
+    }
+}
+
+pub(super) fn fhir_json(status: StatusCode, body: &Value) -> Response {
+    json_as("application/fhir+json", status, body)
+}
+
+pub(super) fn json_as(content_type: &'static str, status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,147 @@
+//! The whole house on loopback for tests: a simulated EHR, a registry, and sites run by the real binary.
+//! On drop nothing is left over; what a test wants checked at the end of every house is in `close`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use headwater::gateway::Places;
+use headwater::network::Package;
+use headwater::platform::backend_services::ClientKey;
+use headwater::platform::clock::Clock;
+use headwater::receive::{Accept, Settings};
+use headwater::registry::{self, RegistryConfig};
+use headwater::simulate::ehr::{self, Ehr, EhrSettings};
+use headwater::simulate::{self, GeneratorSettings};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// The binary under test.
+pub const HEADWATER: &str = env!("CARGO_BIN_EXE_headwater");
+
+/// Every row of the registry, in order: table, site, key, body.
+pub type Rows = Vec<(String, String, String, String)>;
+
+pub struct House {
+    pub runtime: Runtime,
+    pub ehr: Option<Ehr>,
+    pub registry: Option<registry::Handle>,
+    pub dir: TempDir,
+}
+
+impl House {
+    /// A house whose EHR serves `data`.
+    pub fn over(data: &Path) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let ehr = runtime.block_on(async {
+            let mut settings = EhrSettings::new(data);
+            settings.retry_after_s = 0;
+            ehr::serve(settings).await.expect("the EHR serves")
+        });
+        let mut house = Self { runtime, ehr: Some(ehr), registry: None, dir };
+        house.open_registry();
+        house
+    }
+
+    /// Starts the registry, or starts it again on the same folder.
+    pub fn open_registry(&mut self) {
+        let home = self.dir.path().join("registry");
+        let models = home.join("profiles");
+        std::fs::create_dir_all(models.join("ibd-registry")).expect("a folder");
+        for (name, text) in Package::BuiltIn.schemas("ibd-registry").expect("the built-in model") {
+            std::fs::write(models.join("ibd-registry").join(name), text).expect("a file");
+        }
+        let accept =
+            Accept { model: "ibd-registry".into(), policies: vec!["safe-harbor".into(), "limited-data-set".into()], ..Accept::default() };
+        let settings = Settings::in_dir(&home, &models, "test.example/log", vec![accept]);
+        let handle = self.runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+            registry::serve(RegistryConfig { settings, clock: Clock::system() }, listener).await.expect("the registry serves")
+        });
+        self.registry = Some(handle);
+    }
+
+    pub fn ehr(&self) -> &Ehr {
+        self.ehr.as_ref().expect("the EHR is running")
+    }
+
+    pub fn registry(&self) -> &registry::Handle {
+        self.registry.as_ref().expect("the registry is running")
+    }
+
+    /// Makes the site `north` with `headwater init`; `keys` of another house's site are taken over. The path of its site.toml.
+    pub fn site(&self, policy: &str, keys: Option<&Path>) -> PathBuf {
+        let dir = self.dir.path().join("north");
+        let places = Places::of(&dir.join("state"));
+        if let Some(keys) = keys {
+            std::fs::create_dir_all(places.keys()).expect("a folder");
+            for entry in std::fs::read_dir(keys).expect("the other site's keys") {
+                let path = entry.expect("a key").path();
+                std::fs::copy(&path, places.keys().join(path.file_name().expect("a name"))).expect("a copy");
+            }
+        }
+        std::fs::create_dir_all(&dir).expect("a folder");
+        places.make_keys().expect("keys can be made");
+        let jwk = ClientKey::from_file(&places.ehr_key()).expect("the key just made").public_jwk();
+        let client_id = self.ehr().register(jwk).expect("the EHR takes the key");
+        let code = self.registry().registry().records().add_site("north").expect("the registry takes a site");
+        let made = Command::new(HEADWATER)
+            .args(["init", dir.to_str().expect("a path of ours"), "--ehr", self.ehr().base_url(), "--client-id", &client_id])
+            .args(["--group", "all", "--registry", self.registry().base_url(), "--enrol", &code, "--policy", policy])
+            .output()
+            .expect("the binary runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        dir.join("site.toml")
+    }
+
+    /// Every row the registry holds.
+    pub fn rows(&self) -> Rows {
+        let db = rusqlite::Connection::open(self.dir.path().join("registry/data/registry.db")).expect("the registry's database");
+        let mut statement =
+            db.prepare("SELECT table_name, site, row_key, body FROM cdm_row ORDER BY 1, 2, 3").expect("the registry's table");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).expect("a query");
+        rows.collect::<Result<_, _>>().expect("rows")
+    }
+
+    pub fn close(mut self) {
+        let (ehr, registry) = (self.ehr.take(), self.registry.take());
+        self.runtime.block_on(async {
+            if let Some(ehr) = ehr {
+                ehr.shutdown().await;
+            }
+            if let Some(registry) = registry {
+                registry.stop().await.expect("the registry ends well");
+            }
+        });
+    }
+}
+
+/// Synthetic patients in a folder of their own.
+pub fn patients(number: u64, seed: u64) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    simulate::generate(&GeneratorSettings::new(number, seed), dir.path()).expect("patients are made");
+    dir
+}
+
+/// `headwater sync`, not yet waited for.
+pub fn start_sync(site: &Path, more: &[&str]) -> Child {
+    Command::new(HEADWATER)
+        .args(["sync", "--json", "--site", site.to_str().expect("a path of ours")])
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs")
+}
+
+/// `headwater sync` to its end.
+pub fn sync(site: &Path, more: &[&str]) -> Output {
+    start_sync(site, more).wait_with_output().expect("the run ends")
+}
+
+/// The report of a run that ended with 0.
+pub fn report(output: &Output) -> serde_json::Value {
+    assert!(output.status.success(), "exit {:?}\n{}", output.status.code(), String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("a report in JSON")
+}
