@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -76,6 +76,15 @@ pub fn suspend_site(tx: &Transaction<'_>, log: &audit::Log, now: Timestamp, name
     event::append(tx, log, now, event, name, &[])
 }
 
+pub(super) const CODE_REFUSED: Fault =
+    Fault::Forbidden("the enrolment code is not known, was used or is older than 15 minutes; ask for a new one");
+
+/// Whether there is such a code that is not too old.
+pub(super) fn may_be_good(connection: &Connection, now: Timestamp, code: &str) -> Result<bool, rusqlite::Error> {
+    let known = "SELECT EXISTS (SELECT 1 FROM enrolment_code WHERE code_sha256 = ?1 AND expires_at > ?2)";
+    connection.query_row(known, params![sha256_hex(code.trim().as_bytes()), stamp(now)], |row| row.get(0))
+}
+
 /// Takes an enrolment: the code is used up, the keys are the site's from now on. The site's name.
 /// # Errors: `Forbidden` for a code that is not known, used or too old; `Malformed` for keys that cannot be used.
 pub(super) fn enrol(tx: &Transaction<'_>, log: &audit::Log, now: Timestamp, enrolment: &Enrolment) -> Result<Site, Fault> {
@@ -89,12 +98,11 @@ pub(super) fn enrol(tx: &Transaction<'_>, log: &audit::Log, now: Timestamp, enro
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .optional()?;
-    let refused = Fault::Forbidden("the enrolment code is not known, was used or is older than 15 minutes; ask for a new one");
     let Some((name, expires_at, used_at)) = code else {
-        return Err(refused);
+        return Err(CODE_REFUSED);
     };
     if expires_at <= stamp(now) || enrolment.site_name.as_ref().is_some_and(|given| *given != name) {
-        return Err(refused);
+        return Err(CODE_REFUSED);
     }
     let site = store::site(tx, &name)?.ok_or(Fault::NotFound("the code's site is not there any more"))?;
     if site.suspended {
@@ -102,7 +110,7 @@ pub(super) fn enrol(tx: &Transaction<'_>, log: &audit::Log, now: Timestamp, enro
     }
     if used_at.is_some() {
         let same = site.jwk.as_deref() == Some(&jwk) && site.manifest_key.as_deref() == Some(&manifest_key);
-        return if same { Ok(site) } else { Err(refused) };
+        return if same { Ok(site) } else { Err(CODE_REFUSED) };
     }
     tx.execute(
         "UPDATE enrolment_code SET used_at = ?2 WHERE code_sha256 = ?1",

@@ -1,6 +1,7 @@
 //! The registry as a whole: its store, drop, log and models, and the one worker that applies what was received.
 //! Everything here blocks; `routes` calls it from a thread where that is allowed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -197,6 +198,14 @@ impl Registry {
 
     pub(super) fn enrol(&self, enrolment: &Enrolment) -> Result<Enrolled, Fault> {
         let log = &self.records.log;
+        // Anyone may send a code: only one that may be good comes near the writer.
+        let now = self.now();
+        if !self
+            .store()
+            .read(|connection| enrol::may_be_good(connection, now, &enrolment.code))?
+        {
+            return Err(enrol::CODE_REFUSED);
+        }
         let site = self.store().write(|tx| enrol::enrol(tx, log, self.now(), enrolment))?;
         self.wake();
         let models: Vec<String> = self.models.iter().map(|accepted| accepted.accept.model.clone()).collect();
@@ -229,17 +238,30 @@ impl Registry {
         (working.as_deref() == Some(id)).then(|| self.progress.load(Ordering::Relaxed))
     }
 
-    /// Applies all that was received, oldest first, then publishes the log.
-    /// # Errors: ours only; the submission stays received and is tried again.
+    /// Applies all that was received, oldest first, then publishes the log. One that fails by a fault of ours keeps no
+    /// other site waiting.
+    /// # Errors: the first fault of ours; its submission stays received and is tried again.
     pub fn apply_received(&self) -> Result<(), Fault> {
-        while let Some(id) = self.store().read(store::all_waiting)?.into_iter().next() {
+        let mut failed: Vec<String> = Vec::new();
+        let mut first = None;
+        while let Some(id) = self.store().read(store::all_waiting)?.into_iter().find(|id| !failed.contains(id)) {
             *self.working.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.clone());
             self.progress.store(0, Ordering::Relaxed);
-            let applied = self.apply(&id);
+            // A panic rolls its transaction back; what it leaves behind is as after any other fault.
+            let applied = catch_unwind(AssertUnwindSafe(|| self.apply(&id))).unwrap_or(Err(Fault::BrokeOff));
             *self.working.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            applied?;
+            match applied {
+                Ok(()) => {}
+                Err(Fault::Stopping) => return Err(Fault::Stopping),
+                Err(fault) => {
+                    tracing::error!(submission = id, "could not apply submission `{id}`: {}", chain(&fault));
+                    failed.push(id);
+                    first.get_or_insert(fault);
+                }
+            }
         }
-        self.publish()
+        self.publish()?;
+        first.map_or(Ok(()), Err)
     }
 
     /// Applies one received submission, or writes down why it is refused.
@@ -304,12 +326,11 @@ impl Registry {
                 }
                 Err(Fault::Stopping) => return,
                 Err(fault) => {
-                    tracing::error!(
-                        "could not apply what was received, trying again in {} s: {}",
-                        wait.as_secs(),
-                        chain(&fault)
-                    );
-                    self.records.clock.sleep(wait).await;
+                    tracing::warn!("trying again in {} s: {}", wait.as_secs(), chain(&fault));
+                    tokio::select! {
+                        () = self.records.clock.sleep(wait) => {}
+                        () = self.wake.notified() => {}
+                    }
                     wait = (wait * 2).min(Duration::from_secs(60));
                 }
             }

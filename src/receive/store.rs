@@ -60,6 +60,8 @@ CREATE TABLE IF NOT EXISTS session (
 /// Long enough for the largest submission's transaction of another process.
 const BUSY: Duration = Duration::from_secs(120);
 const IDLE_READERS: usize = 8;
+/// What the write-ahead log keeps of the disk after a large submission.
+const JOURNAL_BYTES: i64 = 64 << 20;
 
 /// The store: what is written is on disk when the call returns.
 pub struct Store {
@@ -87,7 +89,9 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Self, DatabaseError> {
         let path = dir.join("registry.db");
         let writer = database::open(&path, &[SCHEMA, audit::SCHEMA])?;
-        writer.busy_timeout(BUSY).map_err(|error| database::explain(&path, error))?;
+        let explain = |error| database::explain(&path, error);
+        writer.busy_timeout(BUSY).map_err(explain)?;
+        writer.pragma_update(None, "journal_size_limit", JOURNAL_BYTES).map_err(explain)?;
         Ok(Self {
             path,
             writer: Mutex::new(writer),

@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod command;
 mod serve;
 mod tamper;
 

@@ -308,6 +308,35 @@ async fn what_is_missing_is_asked_for_and_nothing_is_refused_for_ever() {
 }
 
 #[tokio::test]
+async fn a_fault_of_the_disk_at_one_site_keeps_no_other_site_waiting() {
+    let house = House::new();
+    let lake = house.join("lake").await;
+    let river = house.join("river").await;
+    for kit in [&lake, &river] {
+        let parcel = kit.parcel(&[("person", &[("a", Some(&row("a", "1")))])]);
+        house.put_all(kit, &parcel).await;
+        assert_eq!(house.submit(kit, &parcel).await.status, StatusCode::OK);
+    }
+    let parcel = lake.parcel(&[("person", &[("a", Some(&row("a", "1")))])]);
+    let (sha256, bytes) = &parcel.chunks[0];
+    let file = house.chunk_file(&parcel, sha256);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let fault = house.registry.apply_received().unwrap_err();
+    assert!(fault.is_ours(), "{fault}");
+    assert_eq!(
+        house.status(&lake, &parcel).await.status,
+        StatusCode::ACCEPTED,
+        "it waits, it is not refused"
+    );
+    assert_eq!(house.rows().keys().collect::<Vec<_>>(), ["person river a"]);
+    std::fs::remove_dir(&file).unwrap();
+    assert_eq!(house.put(&lake, &parcel.chunk_path(sha256), bytes).await, StatusCode::OK);
+    house.registry.apply_received().unwrap();
+    assert_eq!(house.rows().len(), 2);
+}
+
+#[tokio::test]
 async fn one_submission_of_a_site_at_a_time() {
     let house = House::new();
     let mut kit = house.join("lake").await;
