@@ -1,1 +1,95 @@
-//! (being built)
+//! Pulls what a source knows into the landing store: from a FHIR server by Bulk Data Access, or from a folder of files.
+//! Knows what was promised and what came; a pull that cannot prove it has everything says so. Calling again resumes.
+
+use std::collections::BTreeMap;
+
+pub use self::error::PullError;
+use self::job::{Jobs, State};
+pub use self::job::{SCHEMA, unfinished};
+pub use self::origin_rule::Breach;
+pub use self::settings::{BulkSettings, Level, Limits, Listener, Progress, Pulled, Request, Settings, Source};
+use crate::landing::{Kind, Landing, Segment};
+use crate::platform::backend_services::ClientKey;
+use crate::platform::clock::Clock;
+use crate::platform::http::Client;
+
+mod body;
+mod bulk;
+mod by_type;
+mod dial;
+mod download;
+mod error;
+mod files;
+mod job;
+mod kick_off;
+mod manifest;
+mod origin_rule;
+mod outcome;
+mod settings;
+
+/// At most so many problems of files are told one by one.
+const PROBLEMS: usize = 20;
+
+/// Pulls run `request.run`, or goes on with it, or gives its result again.
+///
+/// `landing`'s database has `SCHEMA` applied. Without `key` no token is asked for. Give up the future at any point: what is
+/// landed stays, nothing is landed twice.
+/// # Errors: nothing more can be done now; `PullError::is_transient` says whether the same call may go on later.
+pub async fn pull(
+    settings: &Settings,
+    request: Request,
+    landing: &Landing,
+    http: &Client,
+    clock: &Clock,
+    key: Option<&ClientKey>,
+    listener: Listener<'_>,
+) -> Result<Pulled, PullError> {
+    let jobs = Jobs {
+        database: landing.database(),
+        run: request.run,
+    };
+    let mut notes = Vec::new();
+    if jobs.open(clock.now())?.state != State::Done {
+        match &settings.source {
+            Source::Bulk(bulk) => {
+                let ready = bulk::Bulk::new(bulk, &settings.limits, request, landing, (http, clock), key, listener).await?;
+                ready.run().await?;
+            }
+            Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
+        }
+    }
+    summary(jobs, landing, clock, notes)
+}
+
+fn summary(jobs: Jobs<'_>, landing: &Landing, clock: &Clock, mut problems: Vec<String>) -> Result<Pulled, PullError> {
+    let job = jobs.open(clock.now())?;
+    let mut of_files = jobs.problems()?;
+    if of_files.len() > PROBLEMS {
+        let more = of_files.len() - PROBLEMS;
+        of_files.truncate(PROBLEMS);
+        of_files.push(format!("and {more} files more with problems"));
+    }
+    problems.append(&mut of_files);
+    let segments = landing.segments(jobs.run)?;
+    problems.extend(outcome::problem(landing, &segments)?);
+    let transaction_time = job.transaction_time.unwrap_or(job.begun_at);
+    // A source whose clock runs ahead would make the next `since` skip what changes until then.
+    if transaction_time > crate::platform::clock::later(clock.now(), std::time::Duration::from_secs(300)) {
+        problems.push("the source's `transactionTime` lies in the future: its clock or ours is wrong".to_owned());
+    }
+    Ok(Pulled {
+        transaction_time,
+        complete: job.state == State::Done && problems.is_empty(),
+        problems,
+        counts: counts(&segments),
+        segments,
+    })
+}
+
+fn counts(segments: &[Segment]) -> Vec<(String, u64)> {
+    let mut counts = BTreeMap::new();
+    for segment in segments.iter().filter(|segment| segment.kind == Kind::Resources) {
+        *counts.entry(segment.resource_type.clone()).or_insert(0) += segment.lines;
+    }
+    counts.into_iter().collect()
+}

@@ -1,0 +1,53 @@
+//! Why a pull stopped. What was landed until then stays; the same run resumes there.
+
+use jiff::Timestamp;
+
+use super::origin_rule::Breach;
+use crate::landing::LandingError;
+use crate::platform::backend_services::TokenError;
+use crate::platform::database::DatabaseError;
+use crate::platform::http::HttpError;
+
+/// A pull stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    #[error("no access to the EHR")]
+    Token(#[from] TokenError),
+    #[error("the EHR was not reached")]
+    Http(#[from] HttpError),
+    #[error(transparent)]
+    Landing(#[from] LandingError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Breach(#[from] Breach),
+    #[error("EHR refused the export: it answered {status}{codes}; {hint}")]
+    Refused { status: u16, codes: String, hint: &'static str },
+    #[error("EHR gave the export up: it answered {status}{codes}; the next run asks anew")]
+    JobFailed { status: u16, codes: String },
+    #[error("EHR is not ready yet: run again after {next}; the job is kept and resumed")]
+    NotReady { next: Timestamp },
+    #[error("EHR answers {what} with {status} again and again: run again later; what was landed is kept")]
+    Unavailable { what: &'static str, status: u16 },
+    #[error("EHR's answer to {what} is not what Bulk Data Access says: {why}")]
+    Unexpected { what: &'static str, why: &'static str },
+    #[error("EHR lost the export {0} times: ask its owner why jobs do not stay")]
+    LostAgain(u32),
+    #[error("could not read the folder `{0}`: check the path and the rights of this user")]
+    Folder(String),
+    #[error("a part of this program stopped unexpectedly while landing; what was landed before is kept")]
+    Interrupted,
+}
+
+impl PullError {
+    /// Whether the same run may go on later by itself: the other side's fault, not the configuration's and not ours.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NotReady { .. } | Self::Unavailable { .. } | Self::JobFailed { .. } => true,
+            Self::Http(HttpError::Failed { .. }) => true,
+            Self::Token(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What the site's database knows of a pull, so that a crash between any two lines loses nothing and repeats nothing.
+//! Order: the poll address before the first poll, the list before the first file, a segment together with its file's state.
+
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction, params};
+
+use super::manifest::Listed;
+use crate::landing::Kind;
+use crate::origin::SegmentId;
+use crate::platform::database::{self, DatabaseError};
+use crate::platform::http::Url;
+
+/// The tables of the pull: the job of each run, the files it listed, the local files landed by content.
+pub const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS export_job (
+    run              INTEGER PRIMARY KEY,
+    state            TEXT NOT NULL CHECK (state IN ('kicking', 'polling', 'listed', 'done')),
+    poll_url         TEXT,
+    begun_at         TEXT NOT NULL,
+    next_at          TEXT NOT NULL,
+    transaction_time TEXT,
+    needs_token      INTEGER NOT NULL DEFAULT 1,
+    restarts         INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS export_file (
+    run           INTEGER NOT NULL,
+    seq           INTEGER NOT NULL,
+    kind          TEXT NOT NULL,
+    resource_type TEXT NOT NULL,
+    url           TEXT NOT NULL,
+    expected      INTEGER,
+    state         TEXT NOT NULL CHECK (state IN ('listed', 'landed', 'failed')),
+    segment       INTEGER,
+    problem       TEXT,
+    PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS landed_file (
+    digest TEXT NOT NULL,
+    run    INTEGER NOT NULL,
+    PRIMARY KEY (digest, run)
+) STRICT, WITHOUT ROWID;
+";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The server was not asked yet, or was too busy.
+    Kicking,
+    Polling,
+    /// The files are known.
+    Listed,
+    /// Every file is landed or given up.
+    Done,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) state: State,
+    pub(super) poll_url: Option<Url>,
+    pub(super) begun_at: Timestamp,
+    /// The server is not asked before.
+    pub(super) next_at: Timestamp,
+    pub(super) transaction_time: Option<Timestamp>,
+    pub(super) needs_token: bool,
+    /// How often the server lost the job.
+    pub(super) restarts: u32,
+}
+
+/// A file still to be landed.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    pub(super) seq: i64,
+    pub(super) listed: Listed,
+}
+
+/// The rows of one run.
+#[derive(Clone, Copy)]
+pub(super) struct Jobs<'a> {
+    pub(super) database: &'a Mutex<Connection>,
+    pub(super) run: i64,
+}
+
+impl Jobs<'_> {
+    /// The run's job; a new one when there is none.
+    pub(super) fn open(self, now: Timestamp) -> Result<Job, DatabaseError> {
+        database::transaction(self.database, |tx| {
+            tx.execute(
+                "INSERT INTO export_job (run, state, begun_at, next_at) VALUES (?1, 'kicking', ?2, ?2) ON CONFLICT DO NOTHING",
+                params![self.run, now.to_string()],
+            )?;
+            tx.query_row(
+                "SELECT state, poll_url, begun_at, next_at, transaction_time, needs_token, restarts FROM export_job WHERE run = ?1",
+                [self.run],
+                job_of,
+            )
+        })
+    }
+
+    pub(super) fn wait_until(self, next_at: Timestamp) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE export_job SET next_at = ?2 WHERE run = ?1",
+            params![self.run, next_at.to_string()],
+        )
+    }
+
+    pub(super) fn kicked_off(self, poll_url: &Url, next_at: Timestamp) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE export_job SET state = 'polling', poll_url = ?2, next_at = ?3 WHERE run = ?1",
+            params![self.run, poll_url.as_str(), next_at.to_string()],
+        )
+    }
+
+    pub(super) fn listed(self, transaction_time: Timestamp, needs_token: bool, files: &[Listed]) -> Result<(), DatabaseError> {
+        database::transaction(self.database, |tx| {
+            tx.execute(
+                "UPDATE export_job SET state = 'listed', transaction_time = ?2, needs_token = ?3 WHERE run = ?1",
+                params![self.run, transaction_time.to_string(), needs_token],
+            )?;
+            let mut insert = tx.prepare(
+                "INSERT INTO export_file (run, seq, kind, resource_type, url, expected, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'listed')",
+            )?;
+            for (seq, file) in (0i64..).zip(files) {
+                let expected = file.expected.and_then(|count| i64::try_from(count).ok());
+                insert.execute(params![
+                    self.run,
+                    seq,
+                    file.kind.as_str(),
+                    file.resource_type,
+                    file.url.as_str(),
+                    expected
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Fresh addresses for the same files; `false`, and nothing changed, when they are not the same files.
+    pub(super) fn renewed(self, needs_token: bool, files: &[Listed]) -> Result<bool, DatabaseError> {
+        database::transaction(self.database, |tx| {
+            let mut select = tx.prepare("SELECT kind, resource_type FROM export_file WHERE run = ?1 ORDER BY seq")?;
+            let rows = select.query_map([self.run], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let known: Vec<(String, String)> = rows.collect::<Result<_, _>>()?;
+            let same = known.len() == files.len()
+                && known
+                    .iter()
+                    .zip(files)
+                    .all(|((kind, name), file)| kind == file.kind.as_str() && *name == file.resource_type);
+            if same {
+                tx.execute(
+                    "UPDATE export_job SET needs_token = ?2 WHERE run = ?1",
+                    params![self.run, needs_token],
+                )?;
+                let mut update = tx.prepare("UPDATE export_file SET url = ?3 WHERE run = ?1 AND seq = ?2 AND state = 'listed'")?;
+                for (seq, file) in (0i64..).zip(files) {
+                    update.execute(params![self.run, seq, file.url.as_str()])?;
+                }
+            }
+            Ok(same)
+        })
+    }
+
+    /// Files neither landed nor given up.
+    pub(super) fn open_files(self) -> Result<Vec<File>, DatabaseError> {
+        database::read(self.database, |db| {
+            let mut select = db.prepare(
+                "SELECT seq, kind, resource_type, url, expected FROM export_file WHERE run = ?1 AND state = 'listed' ORDER BY seq",
+            )?;
+            let rows = select.query_map([self.run], file_of)?;
+            rows.collect()
+        })
+    }
+
+    /// All files of the run, and those landed or given up.
+    pub(super) fn file_counts(self) -> Result<(usize, usize), DatabaseError> {
+        database::read(self.database, |db| {
+            db.query_row(
+                "SELECT count(*), count(*) FILTER (WHERE state <> 'listed') FROM export_file WHERE run = ?1",
+                [self.run],
+                |row| Ok((size(row.get(0)?), size(row.get(1)?))),
+            )
+        })
+    }
+
+    pub(super) fn is_landed(self, seq: i64) -> Result<bool, DatabaseError> {
+        database::read(self.database, |db| {
+            let state = db.query_row(
+                "SELECT state FROM export_file WHERE run = ?1 AND seq = ?2",
+                params![self.run, seq],
+                |row| row.get::<_, String>(0),
+            );
+            Ok(state.optional()?.is_some_and(|state| state == "landed"))
+        })
+    }
+
+    /// The file cannot be had, ever.
+    pub(super) fn failed(self, seq: i64, problem: &str) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE export_file SET state = 'failed', problem = ?3 WHERE run = ?1 AND seq = ?2 AND state = 'listed'",
+            params![self.run, seq, problem],
+        )
+    }
+
+    /// The file cannot be had now.
+    pub(super) fn postponed(self, seq: i64, problem: &str) -> Result<(), DatabaseError> {
+        self.execute(
+            "UPDATE export_file SET problem = ?3 WHERE run = ?1 AND seq = ?2 AND state = 'listed'",
+            params![self.run, seq, problem],
+        )
+    }
+
+    pub(super) fn done(self) -> Result<(), DatabaseError> {
+        self.execute("UPDATE export_job SET state = 'done' WHERE run = ?1", params![self.run])
+    }
+
+    /// What is noted against files of the run, each with its place in the manifest and its type.
+    pub(super) fn problems(self) -> Result<Vec<String>, DatabaseError> {
+        database::read(self.database, |db| {
+            let mut select = db
+                .prepare("SELECT seq, kind, resource_type, problem FROM export_file WHERE run = ?1 AND problem IS NOT NULL ORDER BY seq")?;
+            let rows = select.query_map([self.run], |row| {
+                let (seq, kind, name, problem): (i64, String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+                let name = if name.is_empty() { "no type named" } else { &name };
+                Ok(format!("file {} of the export ({kind}, {name}): {problem}", seq + 1))
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn execute(self, statement: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), DatabaseError> {
+        database::transaction(self.database, |tx| tx.execute(statement, values).map(drop))
+    }
+}
+
+/// Marks a file as landed, within the transaction that enters its segment.
+/// # Errors: also when it is landed already: then the segment must not be entered a second time.
+pub(super) fn landed(tx: &Transaction<'_>, run: i64, seq: i64, segment: SegmentId, problem: Option<&str>) -> Result<(), Error> {
+    // An address may be signed, and so a key to the file: it is not kept longer than needed.
+    let changed = tx.execute(
+        "UPDATE export_file SET state = 'landed', url = '', segment = ?3, problem = ?4 WHERE run = ?1 AND seq = ?2 AND state = 'listed'",
+        params![run, seq, segment.0, problem],
+    )?;
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(Error::StatementChangedRows(changed))
+    }
+}
+
+/// Back to the start, within the transaction that removes the run's segments.
+pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<(), Error> {
+    tx.execute("DELETE FROM export_file WHERE run = ?1", [run])?;
+    tx.execute(
+        "UPDATE export_job SET state = 'kicking', poll_url = NULL, transaction_time = NULL, begun_at = ?2, next_at = ?2,
+         restarts = restarts + 1 WHERE run = ?1",
+        params![run, now.to_string()],
+    )
+    .map(drop)
+}
+
+/// The latest run whose pull is not done, with the moment it began: the one to resume before a new one is begun.
+/// # Errors: the database.
+pub fn unfinished(database: &Mutex<Connection>) -> Result<Option<(i64, Timestamp)>, DatabaseError> {
+    database::read(database, |db| {
+        db.query_row(
+            "SELECT run, begun_at FROM export_job WHERE state <> 'done' ORDER BY run DESC LIMIT 1",
+            [],
+            |row| Ok((row.get(0)?, parsed(row, 1)?)),
+        )
+        .optional()
+    })
+}
+
+fn job_of(row: &Row<'_>) -> Result<Job, Error> {
+    let state: String = row.get(0)?;
+    Ok(Job {
+        state: match state.as_str() {
+            "kicking" => State::Kicking,
+            "polling" => State::Polling,
+            "listed" => State::Listed,
+            _ => State::Done,
+        },
+        poll_url: row.get::<_, Option<String>>(1)?.map(|_| parsed(row, 1)).transpose()?,
+        begun_at: parsed(row, 2)?,
+        next_at: parsed(row, 3)?,
+        transaction_time: row.get::<_, Option<String>>(4)?.map(|_| parsed(row, 4)).transpose()?,
+        needs_token: row.get(5)?,
+        restarts: row.get(6)?,
+    })
+}
+
+fn file_of(row: &Row<'_>) -> Result<File, Error> {
+    let kind: String = row.get(1)?;
+    Ok(File {
+        seq: row.get(0)?,
+        listed: Listed {
+            kind: Kind::parse(&kind).ok_or(Error::InvalidQuery)?,
+            resource_type: row.get(2)?,
+            url: parsed(row, 3)?,
+            expected: row.get::<_, Option<i64>>(4)?.and_then(|count| u64::try_from(count).ok()),
+        },
+    })
+}
+
+/// A value we wrote as text ourselves.
+fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<T, Error> {
+    row.get::<_, String>(column)?.parse().map_err(|_| Error::InvalidQuery)
+}
+
+fn size(count: i64) -> usize {
+    usize::try_from(count).unwrap_or(0)
+}
