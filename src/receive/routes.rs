@@ -14,7 +14,6 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rusqlite::OptionalExtension;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::access::TokenForm;
 use super::drop::ChunkWriter;
@@ -25,7 +24,7 @@ use super::store::{self, Site};
 use super::submit::own_id;
 use super::{outcome, reply};
 use crate::platform::clock::later;
-use crate::submission::{BulkSubmit, MANIFEST_MAX_BYTES, Manifest, SCOPE, StatusManifest, StatusRequest, SubmissionId};
+use crate::submission::{BulkSubmit, CHUNK_MAX_BYTES, MANIFEST_MAX_BYTES, Manifest, SCOPE, StatusManifest, StatusRequest, SubmissionId};
 
 const PARAMETERS_MAX_BYTES: usize = 64 << 10;
 type Shared = State<Arc<Registry>>;
@@ -187,51 +186,43 @@ async fn put_chunk(
     .await?;
     match writer {
         Some(writer) => receive_chunk(writer, body).await?,
-        None => drop(whole(body, PUT_MAX_BYTES).await?),
+        // Read and forgotten: an answer before the body's end looks like a broken line to some clients.
+        None => drop(whole(body, usize::try_from(CHUNK_MAX_BYTES).unwrap_or(usize::MAX)).await?),
     }
     Ok(StatusCode::OK.into_response())
 }
 
-/// One more than a chunk's most bytes is enough to tell.
-const PUT_MAX_BYTES: usize = 8 << 20;
-
-/// Streams the body to the disk: a few pieces in memory, however many sites send.
+/// Streams the body to the disk, a batch at a time: no thread waits for a slow line, and no upload needs more than a batch.
 async fn receive_chunk(mut writer: ChunkWriter, body: Body) -> Result<(), Fault> {
-    let (pieces, mut arriving) = mpsc::channel::<Bytes>(4);
-    let (whole, is_whole) = tokio::sync::oneshot::channel::<()>();
-    let writing = tokio::task::spawn_blocking(move || {
-        while let Some(piece) = arriving.blocking_recv() {
-            writer.write(&piece)?;
-        }
-        // The pieces ended; only the reader knows whether the body did.
-        match is_whole.blocking_recv() {
-            Ok(()) => writer.finish(),
-            Err(_) => Err(Fault::Malformed("the body broke off; send it again".into())),
-        }
-    });
-    let mut body = body.into_data_stream();
+    let mut pieces = body.into_data_stream();
+    let mut batch: Vec<Bytes> = Vec::new();
+    let mut batch_bytes = 0;
     loop {
-        match body.next().await {
-            Some(Ok(piece)) => {
-                if pieces.send(piece).await.is_err() {
-                    // The writer gave up and its fault says why.
-                    break;
+        let piece = pieces.next().await.transpose();
+        // Dropped here, the writer leaves nothing: a body that broke off is no body.
+        let piece = piece.map_err(|_| Fault::Malformed("the body broke off; send it again".into()))?;
+        let ended = piece.is_none();
+        batch_bytes += piece.as_ref().map_or(0, Bytes::len);
+        batch.extend(piece);
+        if ended || batch_bytes >= BATCH_BYTES {
+            let ready = std::mem::take(&mut batch);
+            batch_bytes = 0;
+            let written = tokio::task::spawn_blocking(move || {
+                for piece in ready {
+                    writer.write(&piece)?;
                 }
-            }
-            Some(Err(_)) => {
-                drop(whole);
-                drop(pieces);
-                return writing.await.map_err(|_| Fault::BrokeOff)?;
-            }
-            None => {
-                let _ = whole.send(());
-                break;
+                if ended { writer.finish().map(|()| None) } else { Ok(Some(writer)) }
+            });
+            match written.await.map_err(|_| Fault::BrokeOff)?? {
+                Some(again) => writer = again,
+                None => return Ok(()),
             }
         }
     }
-    drop(pieces);
-    writing.await.map_err(|_| Fault::BrokeOff)?
 }
+
+/// What is gathered before it is written.
+const BATCH_BYTES: usize = 256 << 10;
 
 async fn put_manifest(State(registry): Shared, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Result<Response, Fault> {
     // Who asks before what is sent: a stranger's megabytes are not read.
@@ -302,7 +293,12 @@ async fn submit_status(State(registry): Shared, Path(id): Path<String>, headers:
                 let numbers = connection
                     .prepare("SELECT released, transaction_time, rejected, received_at FROM submission WHERE id = ?1")?
                     .query_row([&id], |row| {
-                        Ok((store::count(row, 0)?, row.get::<_, String>(1)?, store::count(row, 2)?, row.get::<_, String>(3)?))
+                        Ok((
+                            store::count(row, 0)?,
+                            row.get::<_, String>(1)?,
+                            store::count(row, 2)?,
+                            row.get::<_, String>(3)?,
+                        ))
                     })
                     .optional()?;
                 Ok(state
@@ -325,7 +321,9 @@ async fn submit_status(State(registry): Shared, Path(id): Path<String>, headers:
             };
             let mut response = StatusCode::ACCEPTED.into_response();
             // Most submissions are applied within a moment; a second's wait would be most of a small night.
-            let young = received.parse().is_ok_and(|received: jiff::Timestamp| now < later(received, Duration::from_secs(3)));
+            let young = received
+                .parse()
+                .is_ok_and(|received: jiff::Timestamp| now < later(received, Duration::from_secs(3)));
             let wait = HeaderValue::from_static(if young { "0" } else { "1" });
             response.headers_mut().insert(header::RETRY_AFTER, wait);
             if let Ok(progress) = HeaderValue::from_str(&progress) {
