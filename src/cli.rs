@@ -14,6 +14,7 @@ mod registry;
 mod report;
 mod show;
 mod sync;
+mod validate;
 mod view;
 
 use std::io::IsTerminal;
@@ -44,7 +45,10 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self {
+            exit,
+            message: message.into(),
+        }
     }
 
     /// Wrong use or wrong configuration.
@@ -107,6 +111,8 @@ enum Verb {
     View(view::Args),
     /// Evaluate a FHIRPath expression on one resource
     Fhirpath(fhirpath::Args),
+    /// Validate JSON or NDJSON resources
+    Validate(validate::Args),
     /// Validate and map a folder of NDJSON into one file per table
     Map(map::Args),
     /// Make and run a registry
@@ -129,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(args),
         Verb::View(args) => view::run(args),
         Verb::Fhirpath(args) => fhirpath::run(args),
+        Verb::Validate(args) => validate::run(args),
         Verb::Map(args) => map::run(args),
         Verb::Registry(args) => registry::run(args),
         Verb::Audit(args) => audit::run(args),
@@ -154,5 +161,8 @@ fn log_to_stderr(json: bool) {
 
 /// The runtime a verb that talks to the network runs on.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::ours(&error))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::ours(&error))
 }

@@ -24,8 +24,17 @@ pub struct SiteConfig {
 /// Where the patients' data come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EhrConfig {
-    Bulk { base: String, client_id: String, level: Level, types: Option<Vec<String>>, extra_origins: Vec<String>, parallel: usize },
-    Files { folder: PathBuf },
+    Bulk {
+        base: String,
+        client_id: String,
+        level: Level,
+        types: Option<Vec<String>>,
+        extra_origins: Vec<String>,
+        parallel: usize,
+    },
+    Files {
+        folder: PathBuf,
+    },
 }
 
 /// At which level `$export` is asked for.
@@ -58,7 +67,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { line_mib: 16, depth: 64, vanish_percent: 20 }
+        Self {
+            line_mib: 16,
+            depth: 64,
+            vanish_percent: 20,
+        }
     }
 }
 
@@ -73,11 +86,21 @@ pub struct ConfigError {
 /// The site described by `file`; relative paths are relative to its folder.
 /// # Errors: every fault at once, each with the key's path.
 pub fn load(file: &Path) -> Result<SiteConfig, ConfigError> {
-    let fail = |faults| ConfigError { file: file.display().to_string(), faults };
+    let fail = |faults| ConfigError {
+        file: file.display().to_string(),
+        faults,
+    };
     let text = std::fs::read_to_string(file).map_err(|error| {
-        fail(vec![format!("cannot be read ({}); run `headwater init DIR` to make one, or name it with --site", error.kind())])
+        fail(vec![format!(
+            "cannot be read ({}); run `headwater init DIR` to make one, or name it with --site",
+            error.kind()
+        )])
     })?;
-    let base = file.parent().unwrap_or(Path::new(".")).canonicalize().unwrap_or_else(|_| PathBuf::from("."));
+    let base = file
+        .parent()
+        .unwrap_or(Path::new("."))
+        .canonicalize()
+        .unwrap_or_else(|_| PathBuf::from("."));
     parse(&text, &base).map_err(fail)
 }
 
@@ -87,7 +110,10 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         vec![format!("line {line}: is not TOML: {}", error.message())]
     })?;
     let mut reader = Reader { faults: Vec::new() };
-    let root = Section { path: String::new(), table: &table };
+    let root = Section {
+        path: String::new(),
+        table: &table,
+    };
     reader.only(&root, &["site", "ehr", "registry", "limits"]);
     let site = reader.section(&root, "site");
     let ehr = reader.section(&root, "ehr");
@@ -140,7 +166,10 @@ impl Reader {
                 &EMPTY
             }
         };
-        Section { path: format!("{}{key}.", parent.path), table }
+        Section {
+            path: format!("{}{key}.", parent.path),
+            table,
+        }
     }
 
     fn only(&mut self, section: &Section<'_>, known: &[&str]) {
@@ -190,7 +219,11 @@ impl Reader {
                 usize::try_from(*number).unwrap_or(default)
             }
             Some(_) => {
-                self.fault(section, key, format!("must be a whole number from {} to {}", range.start(), range.end()));
+                self.fault(
+                    section,
+                    key,
+                    format!("must be a whole number from {} to {}", range.start(), range.end()),
+                );
                 default
             }
         }
@@ -198,8 +231,9 @@ impl Reader {
 
     fn list(&mut self, section: &Section<'_>, key: &str) -> Option<Vec<String>> {
         let value = section.table.get(key)?;
-        let list: Option<Vec<String>> =
-            value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+        let list: Option<Vec<String>> = value
+            .as_array()
+            .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
         match list {
             Some(list) if !list.is_empty() => Some(list),
             // An empty allow-list allows nothing; it is never read as "everything".
@@ -214,10 +248,15 @@ impl Reader {
         match self.one_of(ehr, "kind", &["bulk", "files"]).as_str() {
             "files" => {
                 self.only(ehr, &["kind", "folder"]);
-                EhrConfig::Files { folder: base.join(self.text(ehr, "folder")) }
+                EhrConfig::Files {
+                    folder: base.join(self.text(ehr, "folder")),
+                }
             }
             _ => {
-                self.only(ehr, &["kind", "base", "client_id", "level", "group", "types", "extra_origins", "parallel"]);
+                self.only(
+                    ehr,
+                    &["kind", "base", "client_id", "level", "group", "types", "extra_origins", "parallel"],
+                );
                 let level = match ehr.table.get("level").and_then(Value::as_str) {
                     Some("system") => Level::System,
                     Some("patient") => Level::Patient,
@@ -279,7 +318,10 @@ log_vkey = "registry+00000000+AAAA"
     fn a_good_file_is_read_with_its_defaults() {
         let config = parse(GOOD, Path::new("/site")).expect("the file is good");
         assert_eq!(config.state, Path::new("/site/state"));
-        assert_eq!((config.model.as_str(), config.threads, &config.limits), ("ibd-registry", 2, &Limits::default()));
+        assert_eq!(
+            (config.model.as_str(), config.threads, &config.limits),
+            ("ibd-registry", 2, &Limits::default())
+        );
         assert!(matches!(config.ehr, EhrConfig::Bulk { level: Level::Group(ref group), types: None, .. } if group == "all"));
     }
 
@@ -292,7 +334,15 @@ log_vkey = "registry+00000000+AAAA"
             .replace("https://registry.example.org", "registry")
             + "[limits]\ndepth = 1\n";
         let faults = parse(&bad, Path::new("/site")).expect_err("the file has faults");
-        for key in ["site.name:", "site.colour:", "site.policy:", "ehr.level:", "ehr.types:", "registry.base:", "limits.depth:"] {
+        for key in [
+            "site.name:",
+            "site.colour:",
+            "site.policy:",
+            "ehr.level:",
+            "ehr.types:",
+            "registry.base:",
+            "limits.depth:",
+        ] {
             assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key} is missing in {faults:?}");
         }
         assert_eq!(faults.len(), 7, "{faults:?}");

@@ -3,7 +3,9 @@
 //! only; the one thing it writes is who signed in.
 
 mod access;
+mod attempts;
 mod chart;
+mod desk;
 mod log;
 mod overview;
 mod page;
@@ -17,42 +19,28 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use rusqlite::Connection;
 use serde::Deserialize;
 
-use crate::receive::{Records, Registry};
+use crate::receive::Registry;
 
-use access::{Access, Attempts};
+use access::Access;
+use desk::{Console, Shared, broken};
 use page::{Operator, Place};
 use submission::LogName;
 
-struct Console {
-    registry: Arc<Registry>,
-    attempts: Attempts,
-}
-
-impl Console {
-    fn records(&self) -> &Records {
-        self.registry.records()
-    }
-}
-
-type Shared = Arc<Console>;
-
-/// The console's routes: `/sign-in`, `/sign-out`, `/console` and what is below it.
+/// The console's routes: `/` which leads to it, `/sign-in`, `/sign-out`, `/console` and what is below it.
 ///
 /// The registry's base address is taken for the one browsers see; when it is https, the session's cookie is `Secure`.
 pub fn router(registry: Arc<Registry>) -> Router {
-    let console = Arc::new(Console {
-        registry,
-        attempts: Attempts::default(),
-    });
+    let console = Arc::new(Console::over(registry));
     Router::new()
         .route("/sign-in", get(access::form).post(access::sign_in))
         .route("/sign-out", post(access::sign_out))
+        .route("/", get(|| async { Redirect::to("/console") }))
         .route("/console", get(overview_page))
         .route("/console/sites/{site}", get(site_page))
         .route("/console/submissions/{id}", get(submission_page))
@@ -157,15 +145,6 @@ fn nothing_here() -> Markup {
         h1 { "There is nothing at this address" }
         p { "A site or submission of this name is not known here. " a href="/console" { "All sites" } }
     }
-}
-
-fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Response {
-    tracing::error!(error, "the console could not read the registry's store");
-    let body = html! {
-        h1 { "The registry's store could not be read" }
-        p { "What is wrong stands in the registry's own log. Nothing that was submitted is lost." }
-    };
-    (StatusCode::INTERNAL_SERVER_ERROR, page::outside("Not readable", &body)).into_response()
 }
 
 async fn overview_page(State(console): State<Shared>, headers: HeaderMap) -> Response {

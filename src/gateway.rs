@@ -103,7 +103,10 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) 
     let started = site.tools.clock.now();
     let mut run = run::begin(&mut database::lock(&site.db), options, started)?;
     if run.resumed {
-        progress(Event::Resumed { run: run.id, phase: run.phase.as_str() });
+        progress(Event::Resumed {
+            run: run.id,
+            phase: run.phase.as_str(),
+        });
     }
     if run.phase == Phase::Pulling {
         let pulled = pull(site, &run, progress).await?;
@@ -113,7 +116,13 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) 
         if unfinished && !run.resumed {
             return Err(GatewayError::NotAll { problems: pulled.problems });
         }
-        run::landed(&database::lock(&site.db), &mut run, pulled.transaction_time, pulled.complete, pulled.problems)?;
+        run::landed(
+            &database::lock(&site.db),
+            &mut run,
+            pulled.transaction_time,
+            pulled.complete,
+            pulled.problems,
+        )?;
     }
     if run.phase == Phase::Landed {
         let prepared = blocking(site, &run, options, progress).await?;
@@ -128,14 +137,31 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) 
 }
 
 async fn pull(site: &Arc<Site>, run: &Run, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Pulled, GatewayError> {
-    let request = pull::Request { run: run.id, since: run.since };
+    let request = pull::Request {
+        run: run.id,
+        since: run.since,
+    };
     let show = |step| progress(Event::Pull(step));
     let (tools, settings) = (&site.tools, &site.settings.pull);
-    Ok(pull::pull(settings, request, &site.landing, &tools.http, &tools.clock, site.ehr_key.as_ref(), &show).await?)
+    Ok(pull::pull(
+        settings,
+        request,
+        &site.landing,
+        &tools.http,
+        &tools.clock,
+        site.ehr_key.as_ref(),
+        &show,
+    )
+    .await?)
 }
 
 /// The transform on threads of its own, its progress brought back here.
-async fn blocking(site: &Arc<Site>, run: &Run, options: &Options, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Report, GatewayError> {
+async fn blocking(
+    site: &Arc<Site>,
+    run: &Run,
+    options: &Options,
+    progress: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Report, GatewayError> {
     let (site, run, options) = (site.clone(), run.clone(), options.clone());
     let (events, mut inbox) = tokio::sync::mpsc::unbounded_channel();
     let work = tokio::task::spawn_blocking(move || {

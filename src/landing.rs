@@ -120,7 +120,9 @@ impl Landing {
     /// # Errors: the database.
     pub fn all_segments(&self) -> Result<Vec<Segment>, LandingError> {
         let select = format!("{} ORDER BY id", row::SELECT);
-        Ok(database::read(&self.database, |db| db.prepare(&select)?.query_map([], row::segment_of)?.collect())?)
+        Ok(database::read(&self.database, |db| {
+            db.prepare(&select)?.query_map([], row::segment_of)?.collect()
+        })?)
     }
 
     /// The segments of one run, in the order they were landed.

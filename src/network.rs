@@ -57,7 +57,10 @@ impl Package {
     /// The models this package has mappings for.
     pub fn models(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {
-            Package::BuiltIn => MAPPINGS.dirs().filter_map(|dir| Some(dir.path().file_name()?.to_str()?.to_owned())).collect(),
+            Package::BuiltIn => MAPPINGS
+                .dirs()
+                .filter_map(|dir| Some(dir.path().file_name()?.to_str()?.to_owned()))
+                .collect(),
             Package::Folder(folder) => fs::read_dir(folder.join("mappings"))
                 .into_iter()
                 .flatten()
@@ -78,7 +81,9 @@ impl Package {
             Package::BuiltIn => {
                 let (root, rest) = path.split_once('/').unwrap_or((path, ""));
                 let root = if root == "profiles" { &PROFILES } else { &MAPPINGS };
-                let dir = root.get_dir(rest).ok_or_else(|| format!("{path}: the built-in package has no such folder"))?;
+                let dir = root
+                    .get_dir(rest)
+                    .ok_or_else(|| format!("{path}: the built-in package has no such folder"))?;
                 for file in dir.files() {
                     if let (Some(name), Some(text)) = (file.path().file_name().and_then(|n| n.to_str()), file.contents_utf8())
                         && name.ends_with(ending)
@@ -113,13 +118,17 @@ impl Package {
     pub fn load(&self, model: &str) -> Result<Network, NetworkError> {
         let known = self.models();
         if !known.iter().any(|name| name == model) {
-            return Err(NetworkError { faults: vec![format!("no model `{model}`; this package has: {}", known.join(", "))] });
+            return Err(NetworkError {
+                faults: vec![format!("no model `{model}`; this package has: {}", known.join(", "))],
+            });
         }
         let mut faults = Vec::new();
-        let mut take = |files: Result<Vec<File>, String>| files.unwrap_or_else(|fault| {
-            faults.push(fault);
-            Vec::new()
-        });
+        let mut take = |files: Result<Vec<File>, String>| {
+            files.unwrap_or_else(|fault| {
+                faults.push(fault);
+                Vec::new()
+            })
+        };
         let folder = format!("mappings/{model}");
         let profile_files = take(self.files("profiles/fhir", ".json"));
         let schema_files = take(self.schemas(model));
@@ -127,8 +136,13 @@ impl Package {
         let concept_maps = take(self.files(&format!("{folder}/concepts"), ".json"));
         let policies = take(self.files(&folder, "deidentification.toml"));
         let (cases, views): (Vec<_>, Vec<_>) = all_mappings.into_iter().partition(|(name, _)| name.ends_with(".cases.json"));
-        let profiles = Profiles::load(&profile_files).map_err(|found| faults.extend(found.iter().map(ToString::to_string))).ok();
-        let model = Model::from_schemas(model, &schema_files).map_err(|fault| faults.push(fault.to_string())).ok().map(Arc::new);
+        let profiles = Profiles::load(&profile_files)
+            .map_err(|found| faults.extend(found.iter().map(ToString::to_string)))
+            .ok();
+        let model = Model::from_schemas(model, &schema_files)
+            .map_err(|fault| faults.push(fault.to_string()))
+            .ok()
+            .map(Arc::new);
         let mapping = model.as_ref().and_then(|model| {
             Mapping::load(model.clone(), &views, &concept_maps)
                 .map_err(|found| faults.extend(found.iter().map(ToString::to_string)))
@@ -136,7 +150,9 @@ impl Package {
         });
         let policy_text = policies.into_iter().next().map(|(_, text)| text);
         if policy_text.is_none() {
-            faults.push(format!("{folder}/deidentification.toml: is missing; without a rule for every column nothing may leave"));
+            faults.push(format!(
+                "{folder}/deidentification.toml: is missing; without a rule for every column nothing may leave"
+            ));
         }
         let (Some(profiles), Some(model), Some(mapping), Some(policy_text)) = (profiles, model, mapping, policy_text) else {
             return Err(NetworkError { faults });
@@ -145,7 +161,14 @@ impl Package {
             return Err(NetworkError { faults });
         }
         let digests = (digest(&[&schema_files]), digest(&[&profile_files, &views, &concept_maps]));
-        Ok(Network { model, profiles: Arc::new(profiles), mapping: Arc::new(mapping), cases, policy_text, digests })
+        Ok(Network {
+            model,
+            profiles: Arc::new(profiles),
+            mapping: Arc::new(mapping),
+            cases,
+            policy_text,
+            digests,
+        })
     }
 }
 
@@ -153,8 +176,9 @@ impl Network {
     /// The rules of a run: this package under the policy `name`.
     /// # Errors: a column without a rule, a rule that cannot be; all at once.
     pub fn under(&self, name: &str) -> Result<Rules, NetworkError> {
-        let policy = Policy::compile(name, &self.policy_text, &self.model)
-            .map_err(|faults| NetworkError { faults: faults.iter().map(|fault| format!("deidentification.toml: {fault}")).collect() })?;
+        let policy = Policy::compile(name, &self.policy_text, &self.model).map_err(|faults| NetworkError {
+            faults: faults.iter().map(|fault| format!("deidentification.toml: {fault}")).collect(),
+        })?;
         Ok(Rules {
             model: self.model.clone(),
             profiles: self.profiles.clone(),

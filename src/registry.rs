@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderValue, StatusCode, header};
 use tokio::net::TcpListener;
@@ -107,11 +107,8 @@ pub fn router(registry: Arc<Registry>) -> Router {
         .route("/log/{*path}", get(log_file))
         .route("/health", get(|| async { "ok\n" }))
         .with_state(Arc::clone(&registry));
-    let front = Router::new().route("/", get(|| async { Redirect::to("/console") }));
-    receive::router(Arc::clone(&registry))
-        .merge(log)
-        .merge(front)
-        .merge(console::router(registry))
+    let console = console::router(Arc::clone(&registry));
+    receive::router(registry).merge(console).merge(log)
 }
 
 /// One of the log's files, as `audit` published it.

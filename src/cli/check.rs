@@ -24,7 +24,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let package = Package::at(args.dir);
     let models = args.model.map_or_else(|| package.models(), |model| vec![model]);
     if models.is_empty() {
-        return Err(Failure::usage("no models found: the folder needs mappings/<model>/ and profiles/<model>/"));
+        return Err(Failure::usage(
+            "no models found: the folder needs mappings/<model>/ and profiles/<model>/",
+        ));
     }
     let mut faults = Vec::new();
     let mut results = Vec::new();
@@ -53,7 +55,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
         results.push(serde_json::json!({ "model": name, "tables": tables, "columns": columns, "cases": cases, "failures": failed }));
         if !args.json {
-            show::answer(&format!("{name}: {tables} tables, {columns} columns, {cases} cases, {failed} failures"));
+            show::answer(&format!(
+                "{name}: {tables} tables, {columns} columns, {cases} cases, {failed} failures"
+            ));
         }
     }
     if args.json {
@@ -62,5 +66,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Exit::Usage, format!("{} fault(s):\n{}", faults.len(), faults.join("\n"))))
+    Err(Failure::new(
+        Exit::Usage,
+        format!("{} fault(s):\n{}", faults.len(), faults.join("\n")),
+    ))
 }

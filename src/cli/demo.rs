@@ -41,12 +41,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    #[expect(clippy::disallowed_methods, reason = "the demo's patients are synthetic; a real site never writes outside its state directory")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the demo's patients are synthetic; a real site never writes outside its state directory"
+    )]
     let dir = std::env::temp_dir().join(format!("headwater-demo-{}", random::hex(6)));
     file::create_dir_private(&dir).map_err(|error| Failure::ours(&error))?;
     let done = runtime()?.block_on(stage(&args, &dir));
     if let Err(error) = std::fs::remove_dir_all(&dir) {
-        show::note(&format!("the demo's folder {} could not be removed ({})", dir.display(), error.kind()));
+        show::note(&format!(
+            "the demo's folder {} could not be removed ({})",
+            dir.display(),
+            error.kind()
+        ));
     }
     done
 }
@@ -59,15 +66,34 @@ async fn stage(args: &Args, dir: &Path) -> Result<(), Failure> {
     show::note(&format!("registry     {}", registry.base_url()));
 
     let client = http::client(&http::HttpSettings::default()).map_err(|error| Failure::ours(&error))?;
-    let code = registry.registry().records().add_site("demo").map_err(|error| Failure::ours(&error))?;
+    let code = registry
+        .registry()
+        .records()
+        .add_site("demo")
+        .map_err(|error| Failure::ours(&error))?;
     let site_dir = dir.join("site");
     file::create_dir_private(&site_dir).map_err(|error| Failure::ours(&error))?;
     let places = Places::of(&site_dir.join("state"));
     places.make_keys().map_err(|error| Failure::ours(&error))?;
-    let jwk = ClientKey::from_file(&places.ehr_key()).map_err(|error| Failure::ours(&error))?.public_jwk();
+    let jwk = ClientKey::from_file(&places.ehr_key())
+        .map_err(|error| Failure::ours(&error))?
+        .public_jwk();
     let client_id = ehr.register(jwk).map_err(|error| Failure::ours(&error))?;
-    let source = init::Ehr::Bulk { base: ehr.base_url(), client_id: &client_id, group: Some("all") };
-    init::make(&client, &site_dir, &source, registry.base_url(), &code, "demo-network", &args.policy).await?;
+    let source = init::Ehr::Bulk {
+        base: ehr.base_url(),
+        client_id: &client_id,
+        group: Some("all"),
+    };
+    init::make(
+        &client,
+        &site_dir,
+        &source,
+        registry.base_url(),
+        &code,
+        "demo-network",
+        &args.policy,
+    )
+    .await?;
     let config = config::load(&site_dir.join("site.toml")).map_err(|error| Failure::ours(&error))?;
     let site = Arc::new(sync::open(&config, Tools { http: client, clock })?);
     show::note("site         demo, enrolled at the registry, registered at the EHR\n");
@@ -77,7 +103,10 @@ async fn stage(args: &Args, dir: &Path) -> Result<(), Failure> {
     show::answer(&report::text(&first));
 
     let day = ehr.advance_day().await.map_err(|error| Failure::ours(&error))?;
-    let merged = day.merged.as_ref().map_or(String::new(), |_| ", two patients found to be one".to_owned());
+    let merged = day
+        .merged
+        .as_ref()
+        .map_or(String::new(), |_| ", two patients found to be one".to_owned());
     show::answer(&format!(
         "\n── A day passes at the EHR: {} resources edited, {} new, {} deleted{merged} ──",
         thousands(day.edited.len() as u64),
@@ -92,9 +121,17 @@ async fn stage(args: &Args, dir: &Path) -> Result<(), Failure> {
     show::answer(&verdict(&first, &second));
 
     if !args.exit {
-        let credentials = registry.registry().records().add_operator("demo").map_err(|error| Failure::ours(&error))?;
+        let credentials = registry
+            .registry()
+            .records()
+            .add_operator("demo")
+            .map_err(|error| Failure::ours(&error))?;
         show::answer(&format!("\nconsole      {}/console", registry.base_url()));
-        show::answer(&format!("sign in      {}/sign-in?code={}   (once, within 15 minutes)", registry.base_url(), credentials.code));
+        show::answer(&format!(
+            "sign in      {}/sign-in?code={}   (once, within 15 minutes)",
+            registry.base_url(),
+            credentials.code
+        ));
         show::note("\nserving until Ctrl-C");
         tokio::signal::ctrl_c().await.map_err(|error| Failure::ours(&error))?;
     }
@@ -126,7 +163,9 @@ async fn start_ehr(args: &Args, dir: &Path, clock: &Clock) -> Result<Ehr, Failur
                 file::create_dir_private(&out)?;
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(simulate::generate(&settings, &out)?)
             });
-            made.await.map_err(|error| Failure::ours(&error))?.map_err(|error| Failure::ours(&*error))?;
+            made.await
+                .map_err(|error| Failure::ours(&error))?
+                .map_err(|error| Failure::ours(&*error))?;
             stage.end(&format!("{} synthetic patients", thousands(args.patients)));
             data
         }
@@ -154,6 +193,16 @@ async fn start_registry(args: &Args, dir: &Path, clock: &Clock) -> Result<regist
         ..Accept::default()
     };
     let settings = RegistrySettings::in_dir(&home, &models, "demo.headwater.example/log", vec![accept]);
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| Failure::ours(&error))?;
-    registry::serve(RegistryConfig { settings, clock: clock.clone() }, listener).await.map_err(|error| Failure::ours(&error))
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .map_err(|error| Failure::ours(&error))?;
+    registry::serve(
+        RegistryConfig {
+            settings,
+            clock: clock.clone(),
+        },
+        listener,
+    )
+    .await
+    .map_err(|error| Failure::ours(&error))
 }

@@ -10,8 +10,10 @@ use crate::platform::{file, http};
 use crate::submit::{self, Enrolled};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: headwater init ./north --ehr https://ehr.example.org/fhir --client-id headwater \\\n         \
-                        --group ibd --registry https://registry.example.org --enrol CODE")]
+#[command(
+    after_help = "Example: headwater init ./north --ehr https://ehr.example.org/fhir --client-id headwater \\\n         \
+                        --group ibd --registry https://registry.example.org --enrol CODE"
+)]
 pub(super) struct Args {
     /// The site's folder: site.toml and state/ are made in it
     dir: PathBuf,
@@ -44,18 +46,35 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let file = args.dir.join("site.toml");
     if file.exists() {
-        return Err(Failure::usage(format!("{} is there already; a site is made once. Remove it only if no run has been made with its keys", file.display())));
+        return Err(Failure::usage(format!(
+            "{} is there already; a site is made once. Remove it only if no run has been made with its keys",
+            file.display()
+        )));
     }
     let ehr = match (&args.ehr, &args.files) {
-        (Some(base), _) => Ehr::Bulk { base, client_id: &args.client_id, group: args.group.as_deref() },
+        (Some(base), _) => Ehr::Bulk {
+            base,
+            client_id: &args.client_id,
+            group: args.group.as_deref(),
+        },
         (None, Some(folder)) => {
-            let folder = folder.canonicalize().map_err(|error| Failure::usage(format!("--files {}: cannot be read ({})", folder.display(), error.kind())))?;
+            let folder = folder
+                .canonicalize()
+                .map_err(|error| Failure::usage(format!("--files {}: cannot be read ({})", folder.display(), error.kind())))?;
             Ehr::Files(folder)
         }
         (None, None) => return Err(Failure::usage("name the EHR with --ehr URL, or a folder with --files DIR")),
     };
     let client = http::client(&http::HttpSettings::default()).map_err(|error| Failure::ours(&error))?;
-    let made = runtime()?.block_on(make(&client, &args.dir, &ehr, &args.registry, &args.enrol, &args.network, &args.policy))?;
+    let made = runtime()?.block_on(make(
+        &client,
+        &args.dir,
+        &ehr,
+        &args.registry,
+        &args.enrol,
+        &args.network,
+        &args.policy,
+    ))?;
     show::answer(&file.display().to_string());
     show::note(&format!(
         "site `{}` is enrolled; its keys are in {} (back them up, they cannot be made again)",
@@ -81,7 +100,11 @@ pub(super) fn registration_text(client_id: &str, jwk: &serde_json::Value) -> Str
 
 /// Where the new site's data come from.
 pub(super) enum Ehr<'a> {
-    Bulk { base: &'a str, client_id: &'a str, group: Option<&'a str> },
+    Bulk {
+        base: &'a str,
+        client_id: &'a str,
+        group: Option<&'a str>,
+    },
     Files(PathBuf),
 }
 
@@ -105,10 +128,14 @@ pub(super) async fn make(
     file::create_dir_private(dir).map_err(|error| Failure::ours(&error))?;
     let places = Places::of(&dir.join("state"));
     places.make_keys().map_err(|error| Failure::ours(&error))?;
-    let ehr_jwk = ClientKey::from_file(&places.ehr_key()).map_err(|error| Failure::ours(&error))?.public_jwk();
+    let ehr_jwk = ClientKey::from_file(&places.ehr_key())
+        .map_err(|error| Failure::ours(&error))?
+        .public_jwk();
     let registry_key = ClientKey::from_file(&places.registry_key()).map_err(|error| Failure::ours(&error))?;
     let manifest_key = SigningKey::from_seed_file(&places.manifest_key()).map_err(|error| Failure::ours(&error))?;
-    let enrolled = submit::enrol(client, registry, code, &registry_key, &manifest_key).await.map_err(|error| Failure::usage(chain(&error)))?;
+    let enrolled = submit::enrol(client, registry, code, &registry_key, &manifest_key)
+        .await
+        .map_err(|error| Failure::usage(chain(&error)))?;
     let toml = site_toml(&enrolled, ehr, registry, network, policy);
     file::write_durable(&dir.join("site.toml"), toml.as_bytes()).map_err(|error| Failure::ours(&error))?;
     Ok(Made { enrolled, places, ehr_jwk })
@@ -119,9 +146,10 @@ fn site_toml(enrolled: &Enrolled, ehr: &Ehr<'_>, registry: &str, network: &str, 
     let source = match ehr {
         Ehr::Files(folder) => format!("kind = \"files\"\nfolder = {}\n", text(&folder.display().to_string())),
         Ehr::Bulk { base, client_id, group } => {
-            let level = group.map_or("level = \"patient\"        # or \"system\", or \"group\" with group = \"id\"\n".to_owned(), |group| {
-                format!("level = \"group\"\ngroup = {}\n", text(group))
-            });
+            let level = group.map_or(
+                "level = \"patient\"        # or \"system\", or \"group\" with group = \"id\"\n".to_owned(),
+                |group| format!("level = \"group\"\ngroup = {}\n", text(group)),
+            );
             format!("kind = \"bulk\"\nbase = {}\nclient_id = {}\n{level}", text(base), text(client_id))
         }
     };

@@ -55,15 +55,22 @@ enum Ending {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let network = Package::at(args.package.clone()).load(&args.model).map_err(|error| Failure::usage(error.to_string()))?;
-    let rules = network.under(args.deidentify.as_deref().unwrap_or("safe-harbor")).map_err(|error| Failure::usage(error.to_string()))?;
+    let network = Package::at(args.package.clone())
+        .load(&args.model)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let rules = network
+        .under(args.deidentify.as_deref().unwrap_or("safe-harbor"))
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let clock = Clock::system();
     let started = clock.now();
     let job = Job {
         data: &args.data,
         out: &args.out,
         threads: args.threads,
-        limits: Limits { line_bytes: args.line_mib << 20, depth: args.depth },
+        limits: Limits {
+            line_bytes: args.line_mib << 20,
+            depth: args.depth,
+        },
         format: match args.format {
             Ending::Ndjson => Format::Ndjson,
             Ending::Csv => Format::Csv,
@@ -79,7 +86,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let seconds = clock.now().duration_since(started).as_secs_f64();
     stage.end(&format!("{} resources", thousands(outcome.counts.total(|t| t.pulled))));
     for refused in &outcome.refused {
-        show::note(&format!("refused: {} line {} ({}): {}", refused.file, refused.line, refused.resource_type, refused.refusal));
+        show::note(&format!(
+            "refused: {} line {} ({}): {}",
+            refused.file, refused.line, refused.resource_type, refused.refusal
+        ));
     }
     if outcome.refused.len() == offline::SHOWN {
         show::note(&format!("… the first {} refusals are shown; all are counted below", offline::SHOWN));
@@ -90,7 +100,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         file::write_durable(path, &json).map_err(|error| Failure::ours(&error))?;
     }
     if !outcome.counts.resources_balance() {
-        return Err(Failure::new(Exit::Ours, "the counts do not balance; please report this with the table above"));
+        return Err(Failure::new(
+            Exit::Ours,
+            "the counts do not balance; please report this with the table above",
+        ));
     }
     Ok(())
 }
@@ -100,12 +113,32 @@ fn text(outcome: &Outcome, seconds: f64) -> String {
     let mut rows: Vec<Vec<String>> = counts
         .types
         .iter()
-        .map(|(name, t)| vec![name.clone(), thousands(t.pulled), thousands(t.mapped), thousands(t.excluded), thousands(t.refused)])
+        .map(|(name, t)| {
+            vec![
+                name.clone(),
+                thousands(t.pulled),
+                thousands(t.mapped),
+                thousands(t.excluded),
+                thousands(t.refused),
+            ]
+        })
         .collect();
-    let all = [counts.total(|t| t.pulled), counts.total(|t| t.mapped), counts.total(|t| t.excluded), counts.total(|t| t.refused)];
+    let all = [
+        counts.total(|t| t.pulled),
+        counts.total(|t| t.mapped),
+        counts.total(|t| t.excluded),
+        counts.total(|t| t.refused),
+    ];
     rows.push(std::iter::once("all".to_owned()).chain(all.map(thousands)).collect());
-    let mut out = vec![show::table(&["resources", "read", "mapped", "excluded", "refused"], &rows), String::new()];
-    let tables: Vec<Vec<String>> = outcome.rows.iter().map(|(name, number)| vec![name.clone(), thousands(*number)]).collect();
+    let mut out = vec![
+        show::table(&["resources", "read", "mapped", "excluded", "refused"], &rows),
+        String::new(),
+    ];
+    let tables: Vec<Vec<String>> = outcome
+        .rows
+        .iter()
+        .map(|(name, number)| vec![name.clone(), thousands(*number)])
+        .collect();
     out.push(show::table(&["table", "rows"], &tables));
     for (head, reasons) in [("Excluded", &counts.excluded), ("Refused", &counts.refused)] {
         if !reasons.is_empty() {
@@ -115,12 +148,15 @@ fn text(outcome: &Outcome, seconds: f64) -> String {
     }
     if !outcome.unmapped.is_empty() {
         out.push("\nCodes without a concept (distinct codes, occurrences):".to_owned());
-        out.extend(
-            outcome
-                .unmapped
-                .iter()
-                .map(|one| format!("  {:>10}  {:>10}  {}.{}", thousands(one.codes), thousands(one.count), one.table, one.column)),
-        );
+        out.extend(outcome.unmapped.iter().map(|one| {
+            format!(
+                "  {:>10}  {:>10}  {}.{}",
+                thousands(one.codes),
+                thousands(one.count),
+                one.table,
+                one.column
+            )
+        }));
     }
     out.push(format!(
         "\nread {} = mapped {} + excluded {} + refused {}",
@@ -155,7 +191,11 @@ fn json(outcome: &Outcome, seconds: f64) -> serde_json::Value {
     })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate that does not fit is no rate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate that does not fit is no rate"
+)]
 fn rate(number: u64, seconds: f64) -> u64 {
     (number as f64 / seconds.max(1e-9)) as u64
 }
@@ -164,5 +204,9 @@ fn rate(number: u64, seconds: f64) -> u64 {
 fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() / 1024
+    line.split_whitespace()
+        .next()
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or_default()
+        / 1024
 }

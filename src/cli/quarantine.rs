@@ -51,7 +51,15 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     let rows: Vec<Vec<String>> = refused
         .into_iter()
-        .map(|one| vec![one.resource_type, format!("{}:{}", one.segment, one.line), one.step, one.path, one.rule])
+        .map(|one| {
+            vec![
+                one.resource_type,
+                format!("{}:{}", one.segment, one.line),
+                one.step,
+                one.path,
+                one.rule,
+            ]
+        })
         .collect();
     show::answer(&show::table(&["type", "segment:line", "step", "path", "rule"], &rows));
     Ok(())

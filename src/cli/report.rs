@@ -17,7 +17,11 @@ pub(super) fn text(report: &Report) -> String {
     out.push(resources(counts));
     out.push(String::new());
     out.push(rows(report));
-    for (head, reasons) in [("Excluded", &counts.excluded), ("Refused", &counts.refused), ("Rejected by the registry", &report.rejected)] {
+    for (head, reasons) in [
+        ("Excluded", &counts.excluded),
+        ("Refused", &counts.refused),
+        ("Rejected by the registry", &report.rejected),
+    ] {
         if !reasons.is_empty() {
             out.push(String::new());
             out.push(format!("{head}:"));
@@ -27,7 +31,12 @@ pub(super) fn text(report: &Report) -> String {
     if !report.unmapped.is_empty() {
         out.push(String::new());
         out.push("Codes without a concept:".to_owned());
-        out.extend(report.unmapped.iter().map(|code| format!("  {:>10}  {}.{}", thousands(code.count), code.table, code.column)));
+        out.extend(
+            report
+                .unmapped
+                .iter()
+                .map(|code| format!("  {:>10}  {}.{}", thousands(code.count), code.table, code.column)),
+        );
     }
     if !report.problems.is_empty() {
         out.push(String::new());
@@ -68,9 +77,15 @@ fn rows(report: &Report) -> String {
     names.sort();
     names.dedup();
     let number = |map: &std::collections::BTreeMap<String, u64>, name: &String| thousands(map.get(name).copied().unwrap_or_default());
-    let mut rows: Vec<Vec<String>> =
-        names.iter().map(|name| vec![(*name).clone(), number(&counts.upserts, name), number(&counts.tombstones, name)]).collect();
-    rows.push(vec!["all".into(), thousands(counts.upserts.values().sum()), thousands(counts.tombstones.values().sum())]);
+    let mut rows: Vec<Vec<String>> = names
+        .iter()
+        .map(|name| vec![(*name).clone(), number(&counts.upserts, name), number(&counts.tombstones, name)])
+        .collect();
+    rows.push(vec![
+        "all".into(),
+        thousands(counts.upserts.values().sum()),
+        thousands(counts.tombstones.values().sum()),
+    ]);
     show::table(&["rows released", "upserts", "tombstones"], &rows)
 }
 

@@ -34,7 +34,10 @@ impl Stage {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, name: name.to_owned() }
+        Self {
+            bar,
+            name: name.to_owned(),
+        }
     }
 
     /// What is going on right now; shown on a terminal only.
@@ -104,7 +107,10 @@ mod tests {
 
     #[test]
     fn a_table_lines_up_its_columns() {
-        let text = table(&["type", "n"], &[vec!["Patient".into(), "10".into()], vec!["X".into(), "1,000".into()]]);
+        let text = table(
+            &["type", "n"],
+            &[vec!["Patient".into(), "10".into()], vec!["X".into(), "1,000".into()]],
+        );
         assert_eq!(text, "  type         n\n  ──────────────\n  Patient     10\n  X        1,000");
     }
 }

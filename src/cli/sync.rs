@@ -38,34 +38,65 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let config = config::load(&args.site).map_err(|error| Failure::usage(error.to_string()))?;
-    let options = Options { full: args.full, since: args.since, rehearse: args.rehearse, accept_deletions: args.accept_deletions };
+    let options = Options {
+        full: args.full,
+        since: args.since,
+        rehearse: args.rehearse,
+        accept_deletions: args.accept_deletions,
+    };
     let clock = Clock::system();
-    let tools = Tools { http: http::client(&http::HttpSettings::default()).map_err(|error| Failure::ours(&error))?, clock };
+    let tools = Tools {
+        http: http::client(&http::HttpSettings::default()).map_err(|error| Failure::ours(&error))?,
+        clock,
+    };
     let site = Arc::new(open(&config, tools)?);
     let report = runtime()?.block_on(one_run(&site, &options))?;
-    show::answer(&if args.json { serde_json::to_string(&report).unwrap_or_default() } else { report::text(&report) });
+    show::answer(&if args.json {
+        serde_json::to_string(&report).unwrap_or_default()
+    } else {
+        report::text(&report)
+    });
     verdict(&report)
 }
 
 /// Opens the site that `config` describes, under its network's rules.
 pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
-    let network = Package::at(config.package.clone()).load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
+    let network = Package::at(config.package.clone())
+        .load(&config.model)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let rules = network.under(&config.policy).map_err(|error| Failure::usage(error.to_string()))?;
     let source = match &config.ehr {
         EhrConfig::Files { folder } => pull::Source::Files(folder.clone()),
-        EhrConfig::Bulk { base, client_id, level, types, extra_origins, .. } => pull::Source::Bulk(pull::BulkSettings {
+        EhrConfig::Bulk {
+            base,
+            client_id,
+            level,
+            types,
+            extra_origins,
+            ..
+        } => pull::Source::Bulk(pull::BulkSettings {
             level: match level {
                 Level::System => pull::Level::System,
                 Level::Patient => pull::Level::Patient,
                 Level::Group(id) => pull::Level::Group(id.clone()),
             },
             types: types.clone().unwrap_or_else(|| rules.resource_types()),
-            token_origins: extra_origins.iter().map(|origin| url("ehr.extra_origins", origin).map(|url| WebOrigin::of(&url))).collect::<Result<_, _>>()?,
+            token_origins: extra_origins
+                .iter()
+                .map(|origin| url("ehr.extra_origins", origin).map(|url| WebOrigin::of(&url)))
+                .collect::<Result<_, _>>()?,
             ..pull::BulkSettings::new(url("ehr.base", base)?, client_id)
         }),
     };
-    let concurrency = if let EhrConfig::Bulk { parallel, .. } = &config.ehr { *parallel } else { 1 };
-    let limits = Limits { line_bytes: config.limits.line_mib << 20, depth: config.limits.depth };
+    let concurrency = if let EhrConfig::Bulk { parallel, .. } = &config.ehr {
+        *parallel
+    } else {
+        1
+    };
+    let limits = Limits {
+        line_bytes: config.limits.line_mib << 20,
+        depth: config.limits.depth,
+    };
     let settings = Settings {
         name: config.name.clone(),
         network: config.network.clone(),
@@ -74,7 +105,13 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
         limits,
         vanish_percent: config.limits.vanish_percent,
         max_patients: 500_000,
-        pull: pull::Settings { source, limits: pull::Limits { concurrency, ..pull::Limits::default() } },
+        pull: pull::Settings {
+            source,
+            limits: pull::Limits {
+                concurrency,
+                ..pull::Limits::default()
+            },
+        },
         registry: RegistrySettings {
             base: config.registry.base.clone(),
             client_id: config.registry.client_id.clone(),
@@ -123,7 +160,10 @@ fn words(event: &Event) -> (&'static str, String) {
     match event {
         Event::Resumed { run, phase } => ("resume", format!("run {run} goes on where it stopped: {phase}")),
         Event::Pull(progress) => ("pull", pulling(progress)),
-        Event::Transform { resources } => ("transform", format!("{} resources validated, mapped, de-identified", thousands(*resources))),
+        Event::Transform { resources } => (
+            "transform",
+            format!("{} resources validated, mapped, de-identified", thousands(*resources)),
+        ),
         Event::Package { rows } => ("package", format!("{} rows to release", thousands(*rows))),
         Event::Submit { chunks } => ("submit", format!("{} chunk(s) to the registry", thousands(*chunks as u64))),
     }
@@ -133,8 +173,14 @@ fn pulling(progress: &pull::Progress) -> String {
     use pull::Progress;
     match progress {
         Progress::KickedOff => "the EHR took the export job".into(),
-        Progress::JobWaiting { x_progress: Some(words), next_poll } => format!("the EHR is exporting ({words}); asked again at {next_poll:.0}"),
-        Progress::JobWaiting { x_progress: None, next_poll } => format!("the EHR is exporting; asked again at {next_poll:.0}"),
+        Progress::JobWaiting {
+            x_progress: Some(words),
+            next_poll,
+        } => format!("the EHR is exporting ({words}); asked again at {next_poll:.0}"),
+        Progress::JobWaiting {
+            x_progress: None,
+            next_poll,
+        } => format!("the EHR is exporting; asked again at {next_poll:.0}"),
         Progress::Retrying { what, next } => format!("{what}; tried again at {next:.0}"),
         Progress::Listed { files } => format!("{files} file(s) to fetch"),
         Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
@@ -145,7 +191,10 @@ fn pulling(progress: &pull::Progress) -> String {
 /// The exit code a report deserves.
 pub(super) fn verdict(report: &Report) -> Result<(), Failure> {
     if !report.balanced() {
-        return Err(Failure::new(Exit::Ours, "the ledger does not balance; please report this with the table above"));
+        return Err(Failure::new(
+            Exit::Ours,
+            "the ledger does not balance; please report this with the table above",
+        ));
     }
     if !report.complete {
         return Err(Failure::new(

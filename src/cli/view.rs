@@ -3,10 +3,11 @@
 #![allow(clippy::print_stderr, reason = "what goes wrong with a line stands on stderr")]
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Exit, Failure};
+use crate::fhir::ndjson::Lines;
 use crate::fhir::tree::{Limits, Tree};
 use crate::map::view::{Field, Reading, Row, RowFault, View, write_csv_field};
 
@@ -127,31 +128,29 @@ impl<W: Write> Printer<'_, W> {
 
     fn file(&mut self, name: &str, reader: &mut dyn BufRead) -> Result<(), Stop> {
         let limits = Limits::default();
-        let (mut line, mut number) = (Vec::new(), 0u64);
         let mut tree = Tree::new();
         if self.left == 0 {
             return Err(Stop::Enough);
         }
+        let mut lines = Lines::new(reader, limits.line_bytes);
+        let mut read = 0;
         loop {
-            number += 1;
-            match read_line(reader, &mut line, limits.line_bytes) {
-                Ok(Line::End) => return Ok(()),
-                Ok(Line::TooLong) => {
-                    self.complain(name, number, "line too long");
-                    continue;
+            match lines.next_line() {
+                Ok(None) => return Ok(()),
+                Ok(Some(line)) => {
+                    read = line.number;
+                    match line.bytes {
+                        Ok(bytes) => self.line(name, line.number, bytes, &limits, &mut tree)?,
+                        Err(error) => self.complain(name, line.number, &error.to_string()),
+                    }
                 }
-                Ok(Line::Whole) => {}
                 Err(error) => {
                     return Err(Stop::Failed(Failure::new(
                         Exit::Partial,
-                        format!("cannot read `{name}` after line {}: {error}", number - 1),
+                        format!("cannot read `{name}` after line {read}: {error}"),
                     )));
                 }
             }
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            self.line(name, number, &line, &limits, &mut tree)?;
         }
     }
 
@@ -236,39 +235,6 @@ fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     })
 }
 
-enum Line {
-    Whole,
-    /// Longer than the limit; read over to its end.
-    TooLong,
-    End,
-}
-
-/// One line without its newline, never more than `limit` bytes of it in memory.
-fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>, limit: usize) -> io::Result<Line> {
-    line.clear();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    if reader.take(most).read_until(b'\n', line)? == 0 {
-        return Ok(Line::End);
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if line.len() > limit {
-        loop {
-            let rest = reader.fill_buf()?;
-            if rest.is_empty() {
-                return Ok(Line::TooLong);
-            }
-            let end = memchr::memchr(b'\n', rest);
-            let length = rest.len();
-            reader.consume(end.map_or(length, |end| end + 1));
-            if end.is_some() {
-                return Ok(Line::TooLong);
-            }
-        }
-    }
-    Ok(Line::Whole)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,15 +297,5 @@ mod tests {
     fn the_limit_is_kept_exactly() {
         assert_eq!(check(Format::Ndjson, 1, TWO).0.lines().count(), 1);
         assert_eq!(check(Format::Ndjson, 3, TWO).0.lines().count(), 3);
-    }
-
-    #[test]
-    fn a_line_over_the_limit_is_passed_over_and_not_held() {
-        let mut reader: &[u8] = b"aaaaaaaaaaaa\nbb\n";
-        let mut line = Vec::new();
-        assert!(matches!(read_line(&mut reader, &mut line, 4), Ok(Line::TooLong)));
-        assert!(matches!(read_line(&mut reader, &mut line, 4), Ok(Line::Whole)));
-        assert_eq!(line, b"bb");
-        assert!(matches!(read_line(&mut reader, &mut line, 4), Ok(Line::End)));
     }
 }

@@ -1,8 +1,6 @@
-//! Who may look: sign-in by operator key or one-time link, the session's cookie, the forms' token, and a brake on guessing.
+//! Who may look: sign-in by operator key or one-time link, the session's cookie, the forms' token.
 //! Keys, codes and sessions themselves are `receive::sign_in`'s; here is what a browser sees of them.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Form, Query, State};
@@ -13,20 +11,13 @@ use maud::{Markup, html};
 use rusqlite::Connection;
 use serde::Deserialize;
 
+use super::attempts::{ATTEMPTS, LINK_ATTEMPTS};
+use super::desk::{Console, Shared, broken};
 use super::page::{self, Operator};
-use super::{Console, Shared};
-use crate::platform::clock::later;
 use crate::platform::secret;
 use crate::receive::{Fault, sign_in as operators};
 
-/// How many attempts one name has within `WINDOW`; a good one counts too. Links have one count together, with more room:
-/// they cannot be guessed, and a name that others locked must still have them.
-const ATTEMPTS: usize = 10;
-const LINK_ATTEMPTS: usize = 100;
-const WINDOW: Duration = Duration::from_secs(300);
 const WRONG: &str = "Name and key do not belong together, or the link was used or is too old.";
-/// Names remembered at most; beyond that all strangers share one count.
-const NAMES: usize = 1000;
 
 /// A session as its cookie names it.
 pub(super) struct Access {
@@ -55,32 +46,6 @@ impl Access {
     /// What this session's forms must carry: bound to the session, and telling nothing about it.
     fn form_token(&self) -> String {
         secret::hex(&secret::sha256(format!("headwater form\n{}", self.session).as_bytes()))
-    }
-}
-
-/// Recent attempts by name.
-#[derive(Default)]
-pub(super) struct Attempts(Mutex<BTreeMap<String, VecDeque<Timestamp>>>);
-
-impl Attempts {
-    /// Notes one attempt; `false` when there were too many.
-    fn may(&self, name: &str, now: Timestamp, most: usize) -> bool {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.retain(|_, times| {
-            times.retain(|time| later(*time, WINDOW) > now);
-            !times.is_empty()
-        });
-        let name = if names.len() < NAMES || names.contains_key(name) {
-            name
-        } else {
-            ""
-        };
-        let times = names.entry(name.to_owned()).or_default();
-        if times.len() >= most {
-            return false;
-        }
-        times.push_back(now);
-        true
     }
 }
 
@@ -203,8 +168,8 @@ pub(super) async fn sign_in(State(console): State<Shared>, headers: HeaderMap, F
         }
         Ok(Ok(None)) => refuse(StatusCode::FORBIDDEN, WRONG),
         Ok(Err(Fault::Forbidden(_))) => refuse(StatusCode::FORBIDDEN, WRONG),
-        Ok(Err(error)) => super::broken(&error),
-        Err(error) => super::broken(&error),
+        Ok(Err(error)) => broken(&error),
+        Err(error) => broken(&error),
     }
 }
 
@@ -233,8 +198,8 @@ pub(super) async fn sign_out(State(console): State<Shared>, headers: HeaderMap, 
             Redirect::to("/sign-in"),
         )
             .into_response(),
-        Ok(Err(error)) => super::broken(&error),
-        Err(error) => super::broken(&error),
+        Ok(Err(error)) => broken(&error),
+        Err(error) => broken(&error),
     }
 }
 
@@ -251,26 +216,6 @@ fn is_from_here(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ten_attempts_within_five_minutes_are_the_end_of_guessing_one_name() {
-        let attempts = Attempts::default();
-        let now: Timestamp = "2026-03-10T12:00:00Z".parse().unwrap();
-        assert!((0..ATTEMPTS).all(|_| attempts.may("ann", now, ATTEMPTS)));
-        assert!(!attempts.may("ann", now, ATTEMPTS));
-        assert!(attempts.may("bob", now, ATTEMPTS));
-        assert!(!attempts.may("ann", later(now, WINDOW - Duration::from_secs(1)), ATTEMPTS));
-        assert!(attempts.may("ann", later(now, WINDOW), ATTEMPTS));
-    }
-
-    #[test]
-    fn a_thousand_made_up_names_do_not_fill_the_memory() {
-        let attempts = Attempts::default();
-        let now: Timestamp = "2026-03-10T12:00:00Z".parse().unwrap();
-        let let_in = (0..3 * NAMES).filter(|n| attempts.may(&format!("n{n}"), now, ATTEMPTS)).count();
-        assert!(let_in <= NAMES + ATTEMPTS);
-        assert!(attempts.0.lock().unwrap().len() <= NAMES + 1);
-    }
 
     #[test]
     fn a_form_from_another_site_is_told_by_what_the_browser_says() {

@@ -110,7 +110,7 @@ impl Decimal {
         Some((self.rescale(scale)?.digits, other.rescale(scale)?.digits, scale))
     }
 
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn plus(self, other: Self) -> Option<Self> {
         let (a, b, scale) = self.aligned(other)?;
         Some(Self {
             digits: a.checked_add(b)?,
@@ -118,11 +118,11 @@ impl Decimal {
         })
     }
 
-    pub fn sub(self, other: Self) -> Option<Self> {
-        self.add(other.negated())
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.plus(other.negated())
     }
 
-    pub fn mul(self, other: Self) -> Option<Self> {
+    pub fn times(self, other: Self) -> Option<Self> {
         let (a, b) = (self.trimmed(), other.trimmed());
         Some(Self {
             digits: a.digits.checked_mul(b.digits)?,
@@ -132,7 +132,7 @@ impl Decimal {
     }
 
     /// The quotient to 16 places at most, half away from zero; `None` for a zero divisor.
-    pub fn div(self, other: Self) -> Option<Self> {
+    pub fn divided_by(self, other: Self) -> Option<Self> {
         if other.is_zero() {
             return None;
         }
@@ -160,7 +160,7 @@ impl Decimal {
         a.checked_div(b)
     }
 
-    pub fn rem(self, other: Self) -> Option<Self> {
+    pub fn remainder(self, other: Self) -> Option<Self> {
         let (a, b, scale) = self.aligned(other)?;
         Some(
             Self {
@@ -300,16 +300,16 @@ mod tests {
 
     #[test]
     fn arithmetic_is_decimal_not_binary() {
-        assert_eq!(number("0.1").add(number("0.2")), Some(number("0.3")));
-        assert_eq!(number("1.0").sub(number("0.9")), Some(number("0.1")));
-        assert_eq!(number("0.1").mul(number("0.1")), Some(number("0.01")));
-        assert_eq!(number("3").div(number("2")), Some(number("1.5")));
+        assert_eq!(number("0.1").plus(number("0.2")), Some(number("0.3")));
+        assert_eq!(number("1.0").minus(number("0.9")), Some(number("0.1")));
+        assert_eq!(number("0.1").times(number("0.1")), Some(number("0.01")));
+        assert_eq!(number("3").divided_by(number("2")), Some(number("1.5")));
         assert_eq!(
-            number("2").div(number("3")).map(|n| n.to_string()),
+            number("2").divided_by(number("3")).map(|n| n.to_string()),
             Some("0.6666666666666667".into())
         );
-        assert_eq!(number("1").div(Decimal::ZERO), None);
-        assert_eq!(number("-7").rem(number("2")), Some(number("-1")));
+        assert_eq!(number("1").divided_by(Decimal::ZERO), None);
+        assert_eq!(number("-7").remainder(number("2")), Some(number("-1")));
         assert_eq!(number("5.5").div_whole(number("0.7")), Some(7));
     }
 

@@ -28,7 +28,14 @@ pub(super) struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(reader: R, line_limit: usize) -> Self {
-        Self { reader, rest: Vec::new(), line: 1, limit: line_limit, skipping: false, ended: false }
+        Self {
+            reader,
+            rest: Vec::new(),
+            line: 1,
+            limit: line_limit,
+            skipping: false,
+            ended: false,
+        }
     }
 
     /// The next block, or `None` at the end.
@@ -47,7 +54,11 @@ impl<R: Read> Blocks<R> {
             }
             let full = bytes.len() >= BLOCK_BYTES || (self.ended && !bytes.is_empty());
             if full && !self.skipping {
-                let end = if self.ended { Some(bytes.len()) } else { memchr::memrchr(b'\n', &bytes).map(|at| at + 1) };
+                let end = if self.ended {
+                    Some(bytes.len())
+                } else {
+                    memchr::memrchr(b'\n', &bytes).map(|at| at + 1)
+                };
                 if let Some(end) = end {
                     self.rest = bytes.split_off(end);
                     return Ok(Some(self.block(bytes, None)));
@@ -56,7 +67,11 @@ impl<R: Read> Blocks<R> {
                     self.skipping = true;
                     let overlong = self.line;
                     self.line += 1;
-                    return Ok(Some(Block { bytes: Vec::new(), first_line: overlong, overlong: Some(overlong) }));
+                    return Ok(Some(Block {
+                        bytes: Vec::new(),
+                        first_line: overlong,
+                        overlong: Some(overlong),
+                    }));
                 }
             }
             if self.ended {
@@ -79,7 +94,11 @@ impl<R: Read> Blocks<R> {
         let first_line = self.line;
         let ends = memchr::memchr_iter(b'\n', &bytes).count() as u64;
         self.line += ends + u64::from(!bytes.ends_with(b"\n"));
-        Block { bytes, first_line, overlong }
+        Block {
+            bytes,
+            first_line,
+            overlong,
+        }
     }
 }
 

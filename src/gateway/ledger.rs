@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::quarantine;
-use crate::deidentify::{Deidentified, DeidentifyError, Deidentifier, Stored};
+use crate::deidentify::{Deidentified, Deidentifier, DeidentifyError, Stored};
 use crate::origin::Origin;
 use crate::refusal::{Refusal, Step};
 use crate::submission;
@@ -190,7 +190,9 @@ impl Counts {
 
     /// pulled (and re-mapped) = mapped + excluded + refused, type by type.
     pub fn resources_balance(&self) -> bool {
-        self.types.values().all(|t| t.pulled + t.remapped == t.mapped + t.excluded + t.refused)
+        self.types
+            .values()
+            .all(|t| t.pulled + t.remapped == t.mapped + t.excluded + t.refused)
     }
 
     /// released = accepted + rejected.
@@ -221,15 +223,19 @@ pub struct Watermark {
 /// # Errors: the database.
 pub fn watermark(db: &Connection) -> Result<Option<Watermark>, LedgerError> {
     Ok(db
-        .query_row("SELECT since, rules, lookups, sequence, manifest_sha256 FROM watermark", [], |row| {
-            Ok(Watermark {
-                since: row.get(0)?,
-                rules: row.get(1)?,
-                lookups: row.get(2)?,
-                sequence: row.get::<_, i64>(3)?.unsigned_abs(),
-                manifest_sha256: row.get(4)?,
-            })
-        })
+        .query_row(
+            "SELECT since, rules, lookups, sequence, manifest_sha256 FROM watermark",
+            [],
+            |row| {
+                Ok(Watermark {
+                    since: row.get(0)?,
+                    rules: row.get(1)?,
+                    lookups: row.get(2)?,
+                    sequence: row.get::<_, i64>(3)?.unsigned_abs(),
+                    manifest_sha256: row.get(4)?,
+                })
+            },
+        )
         .optional()?)
 }
 
@@ -281,7 +287,8 @@ pub fn enter(tx: &Transaction<'_>, by: &Deidentifier, run: i64, entry: &Entry, c
             return Ok(());
         }
         count(&mut counts.excluded, "replaced by a newer version in the same export".to_owned());
-        tx.prepare_cached("DELETE FROM pending_row WHERE source = ?1")?.execute([&key[..]])?;
+        tx.prepare_cached("DELETE FROM pending_row WHERE source = ?1")?
+            .execute([&key[..]])?;
     }
     let (fate, why) = match &entry.outcome {
         Outcome::Unchanged(fate) => (*fate, Some(UNCHANGED.to_owned())),
@@ -303,7 +310,14 @@ pub fn enter(tx: &Transaction<'_>, by: &Deidentifier, run: i64, entry: &Entry, c
         }
     };
     tx.prepare_cached("INSERT OR REPLACE INTO pending_source (key, type, content, version, fate, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![&key[..], entry.resource_type, &entry.content[..], entry.version, fate as u8, why])?;
+        .execute(params![
+            &key[..],
+            entry.resource_type,
+            &entry.content[..],
+            entry.version,
+            fate as u8,
+            why
+        ])?;
     Ok(())
 }
 
@@ -359,7 +373,12 @@ pub fn each_pending_row<E: From<LedgerError>>(
 fn restore(row: &rusqlite::Row<'_>, by: &Deidentifier) -> Result<Deidentified, LedgerError> {
     let (table, key): (String, String) = (row.get(0)?, row.get(1)?);
     let (mac, body): (Vec<u8>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?);
-    Ok(by.restore(Stored { table: &table, key: &key, body: body.as_deref(), mac: &mac })?)
+    Ok(by.restore(Stored {
+        table: &table,
+        key: &key,
+        body: body.as_deref(),
+        mac: &mac,
+    })?)
 }
 
 /// The registry has answered: what it accepted is now what it holds, what it rejected is noted, the watermark moves.
@@ -372,7 +391,8 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outco
              SELECT table_name, row_key, source, ?3, ?4, ?5 FROM pending_row WHERE table_name = ?1 AND row_key = ?2",
         )?
         .execute(params![row.table, row.key, row.rule, row.path, run])?;
-        tx.prepare_cached("DELETE FROM pending_row WHERE table_name = ?1 AND row_key = ?2")?.execute([&row.table, &row.key])?;
+        tx.prepare_cached("DELETE FROM pending_row WHERE table_name = ?1 AND row_key = ?2")?
+            .execute([&row.table, &row.key])?;
     }
     tx.execute_batch(
         "DELETE FROM rejected WHERE EXISTS (SELECT 1 FROM pending_row p WHERE p.table_name = rejected.table_name AND p.row_key = rejected.row_key);
@@ -387,7 +407,13 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outco
     )?;
     tx.execute(
         "INSERT OR REPLACE INTO watermark (only, since, rules, lookups, sequence, manifest_sha256) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
-        params![mark.since, mark.rules, mark.lookups, mark.sequence.cast_signed(), mark.manifest_sha256],
+        params![
+            mark.since,
+            mark.rules,
+            mark.lookups,
+            mark.sequence.cast_signed(),
+            mark.manifest_sha256
+        ],
     )?;
     Ok(())
 }
@@ -402,7 +428,11 @@ pub fn enter_vanished(tx: &Transaction<'_>, by: &Deidentifier, types: &[String],
             .prepare_cached("SELECT key FROM source WHERE type = ?1 AND key NOT IN (SELECT key FROM pending_source)")?
             .query_map([resource_type], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        known += tx.query_row("SELECT count(*) FROM source WHERE type = ?1", [resource_type], |row| row.get::<_, i64>(0))?.unsigned_abs();
+        known += tx
+            .query_row("SELECT count(*) FROM source WHERE type = ?1", [resource_type], |row| {
+                row.get::<_, i64>(0)
+            })?
+            .unsigned_abs();
         for key in &keys {
             enter_deleted(tx, by, resource_type, key, counts)?;
             gone += 1;
@@ -423,8 +453,10 @@ pub fn enter_deleted(
     counts.types.entry(resource_type.to_owned()).or_default().deleted += 1;
     if pending_version(tx, key)?.is_none() {
         enter_rows(tx, by, key, &[])?.ok();
-        tx.prepare_cached("INSERT OR REPLACE INTO pending_source (key, type, content, version, fate) VALUES (?1, ?2, zeroblob(16), '', 0)")?
-            .execute(params![&key[..], resource_type])?;
+        tx.prepare_cached(
+            "INSERT OR REPLACE INTO pending_source (key, type, content, version, fate) VALUES (?1, ?2, zeroblob(16), '', 0)",
+        )?
+        .execute(params![&key[..], resource_type])?;
     }
     Ok(())
 }
@@ -465,13 +497,18 @@ fn enter_rows(tx: &Transaction<'_>, by: &Deidentifier, key: &SourceKey, rows: &[
 }
 
 fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, mac }: &Sealed) -> Result<(), LedgerError> {
-    tx.prepare_cached("INSERT OR REPLACE INTO pending_row (table_name, row_key, source, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![row.table(), row.key(), &key[..], &row.digest()[..], &mac[..], row.body()])?;
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO pending_row (table_name, row_key, source, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![row.table(), row.key(), &key[..], &row.digest()[..], &mac[..], row.body()])?;
     Ok(())
 }
 
 fn pending_version(tx: &Transaction<'_>, key: &SourceKey) -> Result<Option<String>, LedgerError> {
-    Ok(tx.prepare_cached("SELECT version FROM pending_source WHERE key = ?1")?.query_row([&key[..]], |row| row.get(0)).optional()?)
+    Ok(tx
+        .prepare_cached("SELECT version FROM pending_source WHERE key = ?1")?
+        .query_row([&key[..]], |row| row.get(0))
+        .optional()?)
 }
 
 fn count(map: &mut BTreeMap<String, u64>, key: String) {

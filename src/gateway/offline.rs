@@ -18,8 +18,8 @@ use crate::validate;
 
 use super::blocks::{Block, Blocks};
 use super::ledger::{Counts, TypeCounts};
-use super::transform::{Bench, map_resource};
 use super::release::unmapped;
+use super::transform::{Bench, map_resource};
 use super::{Rules, Unmapped, pipeline};
 
 /// How rows are written.
@@ -47,7 +47,11 @@ pub enum OfflineError {
     #[error("no FHIR NDJSON in {0}: expected files named <Type>*.ndjson or <Type>*.ndjson.gz")]
     NoInput(PathBuf),
     #[error("{path}: {what}")]
-    Io { path: PathBuf, what: &'static str, source: std::io::Error },
+    Io {
+        path: PathBuf,
+        what: &'static str,
+        source: std::io::Error,
+    },
     #[error("the output folder could not be made")]
     File(#[from] file::FileError),
     #[error("{0}")]
@@ -116,11 +120,19 @@ pub fn map_folder(
     for (_, table) in rules.model.tables() {
         let ending = if job.format == Format::Csv { "csv" } else { "ndjson" };
         let path = job.out.join(format!("{}.{ending}", table.name));
-        let file = File::create(&path).map_err(|source| OfflineError::Io { path: path.clone(), what: "cannot be written", source })?;
+        let file = File::create(&path).map_err(|source| OfflineError::Io {
+            path: path.clone(),
+            what: "cannot be written",
+            source,
+        })?;
         let mut writer = BufWriter::with_capacity(1 << 18, file);
         if job.format == Format::Csv {
             let head: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
-            writeln!(writer, "{}", head.join(",")).map_err(|source| OfflineError::Io { path: path.clone(), what: "cannot be written", source })?;
+            writeln!(writer, "{}", head.join(",")).map_err(|source| OfflineError::Io {
+                path: path.clone(),
+                what: "cannot be written",
+                source,
+            })?;
         }
         writers.push((path, writer));
     }
@@ -129,7 +141,11 @@ pub fn map_folder(
     let mut open: Option<(&Input, Blocks<Box<dyn Read + Send>>)> = None;
     let next = || loop {
         if let Some((input, blocks)) = &mut open {
-            let read = blocks.next().map_err(|source| OfflineError::Io { path: input.path.clone(), what: "cannot be read to its end", source })?;
+            let read = blocks.next().map_err(|source| OfflineError::Io {
+                path: input.path.clone(),
+                what: "cannot be read to its end",
+                source,
+            })?;
             if let Some(block) = read {
                 return Ok(Some((*input, block)));
             }
@@ -149,7 +165,11 @@ pub fn map_folder(
     let mut stats = MapStats::default();
     let put = |mut part: Part| {
         for ((path, writer), bytes) in writers.iter_mut().zip(&part.tables) {
-            writer.write_all(bytes).map_err(|source| OfflineError::Io { path: path.clone(), what: "cannot be written", source })?;
+            writer.write_all(bytes).map_err(|source| OfflineError::Io {
+                path: path.clone(),
+                what: "cannot be written",
+                source,
+            })?;
         }
         stats.merge(std::mem::take(&mut part.stats));
         outcome.add(part, &rules.model);
@@ -158,7 +178,11 @@ pub fn map_folder(
     };
     pipeline::run(job.threads, next, worker, put)?;
     for (path, mut writer) in writers {
-        writer.flush().map_err(|source| OfflineError::Io { path, what: "cannot be written", source })?;
+        writer.flush().map_err(|source| OfflineError::Io {
+            path,
+            what: "cannot be written",
+            source,
+        })?;
     }
     outcome.unmapped = unmapped(&rules.model, &stats);
     Ok(outcome)
@@ -174,7 +198,12 @@ fn map_block(
     block: &Block,
 ) -> Part {
     let tables = rules.model.tables().count();
-    let mut part = Part { tables: vec![Vec::new(); tables], rows: vec![0; tables], bytes: block.bytes.len() as u64, ..Part::default() };
+    let mut part = Part {
+        tables: vec![Vec::new(); tables],
+        rows: vec![0; tables],
+        bytes: block.bytes.len() as u64,
+        ..Part::default()
+    };
     let mut mapped = Mapped::default();
     let mut released = Vec::new();
     let mut number = block.first_line;
@@ -194,7 +223,11 @@ fn map_block(
             }
             Ok(fate)
         });
-        let known = if part.types.contains_key(resource_type) { resource_type.to_owned() } else { shown_type(resource_type) };
+        let known = if part.types.contains_key(resource_type) {
+            resource_type.to_owned()
+        } else {
+            shown_type(resource_type)
+        };
         let types = part.types.entry(known.clone()).or_default();
         types.pulled += 1;
         match done {
@@ -222,7 +255,12 @@ fn map_block(
     }
     if let Some(line) = block.overlong {
         part.types.entry(input.resource_type.clone()).or_default().pulled += 1;
-        part.refuse(input, line, &input.resource_type.clone(), &Refusal::new(Step::Read, "line", "line over the limit"));
+        part.refuse(
+            input,
+            line,
+            &input.resource_type.clone(),
+            &Refusal::new(Step::Read, "line", "line over the limit"),
+        );
     }
     part.stats = mapped.take_stats();
     part
@@ -279,10 +317,17 @@ fn write_csv(cells: &[Cell<'_>], out: &mut Vec<u8>) {
 impl Part {
     fn refuse(&mut self, input: &Input, line: u64, resource_type: &str, refusal: &Refusal) {
         self.types.entry(resource_type.to_owned()).or_default().refused += 1;
-        *self.refused.entry(format!("{}: {}", refusal.step.as_str(), refusal.rule)).or_default() += 1;
+        *self
+            .refused
+            .entry(format!("{}: {}", refusal.step.as_str(), refusal.rule))
+            .or_default() += 1;
         if self.lines.len() < SHOWN {
             self.lines.push(RefusedLine {
-                file: input.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+                file: input
+                    .path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
                 line,
                 resource_type: resource_type.to_owned(),
                 refusal: refusal.to_string(),
@@ -316,12 +361,20 @@ impl Outcome {
 
 /// `<Type>*.ndjson[.gz]` of a folder, by name.
 fn inputs(folder: &Path) -> Result<Vec<Input>, OfflineError> {
-    let unreadable = |source| OfflineError::Io { path: folder.to_owned(), what: "cannot be read", source };
+    let unreadable = |source| OfflineError::Io {
+        path: folder.to_owned(),
+        what: "cannot be read",
+        source,
+    };
     let mut inputs = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let Some(stem) = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".ndjson") else { continue };
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let Some(stem) = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".ndjson") else {
+            continue;
+        };
         let resource_type: String = stem.chars().take_while(char::is_ascii_alphabetic).collect();
         inputs.push(Input { path, resource_type });
     }
@@ -333,8 +386,16 @@ fn inputs(folder: &Path) -> Result<Vec<Input>, OfflineError> {
 }
 
 fn reader(path: &Path) -> Result<Box<dyn Read + Send>, OfflineError> {
-    let file = File::open(path).map_err(|source| OfflineError::Io { path: path.to_owned(), what: "cannot be opened", source })?;
-    if path.extension().is_some_and(|ending| ending == "gz") { Ok(Box::new(MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
+    let file = File::open(path).map_err(|source| OfflineError::Io {
+        path: path.to_owned(),
+        what: "cannot be opened",
+        source,
+    })?;
+    if path.extension().is_some_and(|ending| ending == "gz") {
+        Ok(Box::new(MultiGzDecoder::new(file)))
+    } else {
+        Ok(Box::new(file))
+    }
 }
 
 /// The lines of a block, without their ends.
@@ -395,7 +456,11 @@ fn each_of(job: &Job<'_>, inputs: &[Input], types: &[&str], each: &mut dyn FnMut
     let mut bench = Bench::default();
     for input in inputs.iter().filter(|input| types.contains(&input.resource_type.as_str())) {
         let mut blocks = Blocks::new(reader(&input.path)?, job.limits.line_bytes);
-        let unreadable = |source| OfflineError::Io { path: input.path.clone(), what: "cannot be read to its end", source };
+        let unreadable = |source| OfflineError::Io {
+            path: input.path.clone(),
+            what: "cannot be read to its end",
+            source,
+        };
         while let Some(block) = blocks.next().map_err(unreadable)? {
             for line in lines(&block.bytes) {
                 if let Ok(root) = bench.read(line, &job.limits) {

@@ -37,15 +37,22 @@ pub enum PeopleError {
 /// # Errors: the database, a foreign seal, more patients than configured.
 pub(super) fn refresh(site: &Site, segments: &[Segment]) -> Result<People, GatewayError> {
     let (mut bench, mut bytes) = (Bench::default(), Vec::new());
-    for segment in segments.iter().filter(|s| s.kind == Kind::Resources && s.resource_type == "Patient") {
+    for segment in segments
+        .iter()
+        .filter(|s| s.kind == Kind::Resources && s.resource_type == "Patient")
+    {
         let mut frames = site.landing.read(segment)?;
         while frames.next_into(&mut bytes)? {
             let mut db = database::lock(&site.db);
             let tx = db.transaction().map_err(PeopleError::from)?;
             for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                let Ok(root) = bench.read(line, &site.settings.limits) else { continue };
+                let Ok(root) = bench.read(line, &site.settings.limits) else {
+                    continue;
+                };
                 // What is no patient with an id is refused, and counted, when it is transformed.
-                let Ok(record) = PersonRecord::of(&site.keys, root, random::bytes()) else { continue };
+                let Ok(record) = PersonRecord::of(&site.keys, root, random::bytes()) else {
+                    continue;
+                };
                 let record = match find(site, &tx, &record)? {
                     Some(older) => record.with_older(&older),
                     None => record,

@@ -37,8 +37,18 @@ where
     W: FnMut(B) -> Result<R, E>,
 {
     let threads = threads.max(1);
-    let source = Mutex::new(Source { next, sequence: 0, ended: false });
-    let sink = Mutex::new(Sink { put, waiting: BTreeMap::new(), next: 0, failed: false, error: None });
+    let source = Mutex::new(Source {
+        next,
+        sequence: 0,
+        ended: false,
+    });
+    let sink = Mutex::new(Sink {
+        put,
+        waiting: BTreeMap::new(),
+        next: 0,
+        failed: false,
+        error: None,
+    });
     let turn = Condvar::new();
     let window = AHEAD * threads as u64;
     let work = || {
@@ -146,7 +156,11 @@ mod tests {
             },
             || {
                 Ok(|block: u64| {
-                    if block == 77 { Err("block 77".to_owned()) } else { Ok(block * block) }
+                    if block == 77 {
+                        Err("block 77".to_owned())
+                    } else {
+                        Ok(block * block)
+                    }
                 })
             },
             |result| {

@@ -59,11 +59,19 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     let segments = site.landing.segments(run.id)?;
     let people = people::refresh(site, &segments)?;
     let (lookups, lookups_digest) = lookups(site)?;
-    let remap = mark.as_ref().is_some_and(|mark| mark.rules != rules || mark.lookups != lookups_digest);
+    let remap = mark
+        .as_ref()
+        .is_some_and(|mark| mark.rules != rules || mark.lookups != lookups_digest);
     let plan = Plan {
         site,
         lookups,
-        deidentifier: Deidentifier::new(site.rules.model.clone(), site.rules.policy.clone(), site.keys.clone(), people, run.day())?,
+        deidentifier: Deidentifier::new(
+            site.rules.model.clone(),
+            site.rules.policy.clone(),
+            site.keys.clone(),
+            people,
+            run.day(),
+        )?,
         skip_unchanged: mark.is_some() && !remap,
     };
     let mut writer = database::open(&site.places.database(), &[])?;
@@ -74,7 +82,12 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     transform(&plan, run, &mut writer, &segments, false, &mut counts, &mut stats, progress)?;
     deleted(&plan, &mut writer, &segments, &mut counts)?;
     if remap {
-        let earlier: Vec<Segment> = site.landing.all_segments()?.into_iter().filter(|segment| segment.run < run.id).collect();
+        let earlier: Vec<Segment> = site
+            .landing
+            .all_segments()?
+            .into_iter()
+            .filter(|segment| segment.run < run.id)
+            .collect();
         transform(&plan, run, &mut writer, &earlier, true, &mut counts, &mut stats, progress)?;
     }
     withdraw_vanished(&plan, run, options, &mut writer, &segments, &mut counts)?;
@@ -131,7 +144,13 @@ fn transform(
             let mut bytes = Vec::new();
             if frames.next_into(&mut bytes)? {
                 let first_line = frames.first_line();
-                return Ok(Some(Frame { segment: segment.id, resource_type: segment.resource_type.clone(), first_line, bytes, remapped }));
+                return Ok(Some(Frame {
+                    segment: segment.id,
+                    resource_type: segment.resource_type.clone(),
+                    first_line,
+                    bytes,
+                    remapped,
+                }));
             }
         }
         match files.next() {
@@ -156,7 +175,9 @@ fn transform(
         Ok::<_, GatewayError>(())
     };
     let done = pipeline::run(site.settings.threads, next, worker, put);
-    progress(Event::Transform { resources: entered.load(Ordering::Relaxed) });
+    progress(Event::Transform {
+        resources: entered.load(Ordering::Relaxed),
+    });
     done
 }
 
@@ -176,7 +197,10 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             version: String::new(),
             outcome: Outcome::Excluded("not looked at"),
             remapped: frame.remapped,
-            origin: Origin { segment: frame.segment, line: frame.first_line + at },
+            origin: Origin {
+                segment: frame.segment,
+                line: frame.first_line + at,
+            },
         };
         let read = bench.read(line, &site.settings.limits).and_then(|root| Ok((root, Head::of(root)?)));
         let (root, head) = match read {
@@ -242,9 +266,12 @@ fn deleted(plan: &Plan<'_>, writer: &mut Connection, segments: &[Segment], count
         let mut frames = site.landing.read(segment)?;
         while frames.next_into(&mut bytes)? {
             for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                let Ok(root) = bench.read(line, &site.settings.limits) else { continue };
+                let Ok(root) = bench.read(line, &site.settings.limits) else {
+                    continue;
+                };
                 for url in transform::deleted_urls(root) {
-                    if let Some((resource_type, id)) = url.rsplit_once('/').map(|(path, id)| (path.rsplit('/').next().unwrap_or(path), id)) {
+                    if let Some((resource_type, id)) = url.rsplit_once('/').map(|(path, id)| (path.rsplit('/').next().unwrap_or(path), id))
+                    {
                         ledger::enter_deleted(&tx, &plan.deidentifier, resource_type, &source_key(site, resource_type, id), counts)?;
                     }
                 }
@@ -272,8 +299,10 @@ fn withdraw_vanished(
         ledger::enter_vanished(&tx, &plan.deidentifier, &types, counts)?;
     }
     let gone = counts.total(|types| types.deleted);
-    let known: u64 =
-        tx.query_row("SELECT count(*) FROM source", [], |row| row.get::<_, i64>(0)).map_err(LedgerError::from)?.unsigned_abs();
+    let known: u64 = tx
+        .query_row("SELECT count(*) FROM source", [], |row| row.get::<_, i64>(0))
+        .map_err(LedgerError::from)?
+        .unsigned_abs();
     let percent = plan.site.settings.vanish_percent;
     if known >= BRAKE_FROM && gone * 100 > known * u64::from(percent) && !options.accept_deletions {
         return Err(GatewayError::Brake { gone, known, percent });
@@ -290,12 +319,19 @@ fn lookups(site: &Site) -> Result<(Lookups, Vec<u8>), GatewayError> {
     let mut newest: BTreeMap<SourceKey, [u8; 16]> = BTreeMap::new();
     let (mut bench, mut bytes) = (Bench::default(), Vec::new());
     let segments = site.landing.all_segments()?;
-    for segment in segments.iter().filter(|s| s.kind == Kind::Resources && types.contains(&s.resource_type.as_str())) {
+    for segment in segments
+        .iter()
+        .filter(|s| s.kind == Kind::Resources && types.contains(&s.resource_type.as_str()))
+    {
         let mut frames = site.landing.read(segment)?;
         while frames.next_into(&mut bytes)? {
             for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                let Ok(root) = bench.read(line, &site.settings.limits) else { continue };
-                let (Ok(head), Ok(conformant)) = (Head::of(root), validate::validate(&rules.profiles, root)) else { continue };
+                let Ok(root) = bench.read(line, &site.settings.limits) else {
+                    continue;
+                };
+                let (Ok(head), Ok(conformant)) = (Head::of(root), validate::validate(&rules.profiles, root)) else {
+                    continue;
+                };
                 newest.insert(source_key(site, head.resource_type, &head.id), first16(&sha256(line)));
                 builder.add(conformant);
             }
@@ -318,7 +354,12 @@ pub(super) fn unmapped(model: &Model, stats: &MapStats) -> Vec<Unmapped> {
     }
     let named = |((table, column), (codes, count)): ((TableId, usize), (u64, u64))| {
         let table = model.table(table);
-        Unmapped { table: table.name.clone(), column: table.columns[column].name.clone(), codes, count }
+        Unmapped {
+            table: table.name.clone(),
+            column: table.columns[column].name.clone(),
+            codes,
+            count,
+        }
     };
     sums.into_iter().map(named).collect()
 }
@@ -337,7 +378,9 @@ fn package(
     let outbox = site.places.outbox(run.id);
     clear(&outbox)?;
     let mut packer = submit::Packer::new(&outbox)?;
-    ledger::each_pending_row(writer, &plan.deidentifier, |row: Deidentified| Ok::<_, GatewayError>(packer.push(&row)?))?;
+    ledger::each_pending_row(writer, &plan.deidentifier, |row: Deidentified| {
+        Ok::<_, GatewayError>(packer.push(&row)?)
+    })?;
     let packed = packer.finish()?;
     if packed.released != report.counts.released() {
         return Err(GatewayError::Unbalanced("packaged rows are not the rows released"));
@@ -345,7 +388,12 @@ fn package(
     progress(Event::Package { rows: packed.released });
     let resources = report.counts.types.iter().map(|(name, t)| {
         // What was read again from the landing was pulled in an earlier run.
-        let tally = Tally { pulled: t.pulled + t.remapped, mapped: t.mapped, excluded: t.excluded, refused: t.refused };
+        let tally = Tally {
+            pulled: t.pulled + t.remapped,
+            mapped: t.mapped,
+            excluded: t.excluded,
+            refused: t.refused,
+        };
         (name.clone(), tally)
     });
     let policy = &site.rules.policy;
@@ -362,7 +410,10 @@ fn package(
         policy: policy.name().to_owned(),
         policy_digest: policy.digest_hex(),
         key_fingerprint: site.keys.fingerprint().to_owned(),
-        ledger: WireLedger { resources: resources.collect(), released: packed.released },
+        ledger: WireLedger {
+            resources: resources.collect(),
+            released: packed.released,
+        },
         output: packed.output,
     };
     let package = Package::seal(&outbox, manifest, &site.manifest_key)?;
@@ -410,10 +461,16 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
         (run::report(&db, run.id)?, next)
     };
     let next: Watermark = serde_json::from_str(&next).map_err(|_| GatewayError::Package)?;
-    let package = Package::open(&outbox)?.filter(|package| Some(package.sha256()) == next.manifest_sha256).ok_or(GatewayError::Package)?;
+    let package = Package::open(&outbox)?
+        .filter(|package| Some(package.sha256()) == next.manifest_sha256)
+        .ok_or(GatewayError::Package)?;
     progress(Event::Submit { chunks: report.chunks });
     let vkey = audit::Vkey::parse(&site.settings.registry.log_vkey).map_err(GatewayError::LogKey)?;
-    let prove = |entry: &[u8], proof: &str| audit::verify_proof(&vkey, entry, proof).map(drop).map_err(|error| error.to_string());
+    let prove = |entry: &[u8], proof: &str| {
+        audit::verify_proof(&vkey, entry, proof)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
     let registry = &site.settings.registry;
     let link = LinkSettings {
         base: registry.base.clone(),
@@ -436,8 +493,11 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
         let mut db = database::lock(&site.db);
         let tx = db.transaction().map_err(LedgerError::from)?;
         ledger::acknowledge(&tx, run.id, &answer.outcomes, &next)?;
-        tx.execute("UPDATE submission SET receipt = ?2 WHERE id = ?1", params![report.submission, answer.receipt.proof])
-            .map_err(LedgerError::from)?;
+        tx.execute(
+            "UPDATE submission SET receipt = ?2 WHERE id = ?1",
+            params![report.submission, answer.receipt.proof],
+        )
+        .map_err(LedgerError::from)?;
         run::note(&tx, run.id, "done", &report, Some(site.tools.clock.now()))?;
         tx.commit().map_err(LedgerError::from)?;
     }

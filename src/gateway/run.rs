@@ -24,7 +24,9 @@ impl Phase {
     }
 
     fn of(text: &str) -> Option<Self> {
-        [Phase::Pulling, Phase::Landed, Phase::Packaged].into_iter().find(|phase| phase.as_str() == text)
+        [Phase::Pulling, Phase::Landed, Phase::Packaged]
+            .into_iter()
+            .find(|phase| phase.as_str() == text)
     }
 }
 
@@ -45,7 +47,10 @@ pub(super) struct Run {
 impl Run {
     /// The day of the data: ages are reckoned at it, whenever the run is done or done again.
     pub(super) fn day(&self) -> jiff::civil::Date {
-        self.transaction_time.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(jiff::tz::TimeZone::UTC).date()
+        self.transaction_time
+            .unwrap_or(Timestamp::UNIX_EPOCH)
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date()
     }
 }
 
@@ -97,7 +102,10 @@ fn resumed(row: &Row<'_>) -> rusqlite::Result<Run> {
         since: time(row.get(3)?),
         transaction_time: time(row.get(4)?),
         complete: row.get::<_, Option<bool>>(5)?.unwrap_or(false),
-        problems: row.get::<_, Option<String>>(6)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        problems: row
+            .get::<_, Option<String>>(6)?
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default(),
         resumed: true,
     })
 }
@@ -107,7 +115,12 @@ fn resumed(row: &Row<'_>) -> rusqlite::Result<Run> {
 pub(super) fn landed(db: &Connection, run: &mut Run, time: Timestamp, complete: bool, problems: Vec<String>) -> Result<(), LedgerError> {
     db.execute(
         "UPDATE run SET phase = 'landed', transaction_time = ?2, complete = ?3, problems = ?4 WHERE id = ?1",
-        params![run.id, time.to_string(), complete, serde_json::Value::from(problems.clone()).to_string()],
+        params![
+            run.id,
+            time.to_string(),
+            complete,
+            serde_json::Value::from(problems.clone()).to_string()
+        ],
     )?;
     run.phase = Phase::Landed;
     run.transaction_time = Some(time);
@@ -121,7 +134,12 @@ pub(super) fn landed(db: &Connection, run: &mut Run, time: Timestamp, complete: 
 pub(super) fn note(db: &Connection, run: i64, phase: &str, report: &Report, ended: Option<Timestamp>) -> Result<(), LedgerError> {
     db.execute(
         "UPDATE run SET phase = ?2, report = ?3, ended_at = ?4 WHERE id = ?1",
-        params![run, phase, serde_json::to_string(report).unwrap_or_default(), ended.map(|time| time.to_string())],
+        params![
+            run,
+            phase,
+            serde_json::to_string(report).unwrap_or_default(),
+            ended.map(|time| time.to_string())
+        ],
     )?;
     Ok(())
 }
@@ -129,6 +147,9 @@ pub(super) fn note(db: &Connection, run: i64, phase: &str, report: &Report, ende
 /// What a run has reported so far.
 /// # Errors: the database.
 pub(super) fn report(db: &Connection, run: i64) -> Result<Report, LedgerError> {
-    let text: Option<String> = db.query_row("SELECT report FROM run WHERE id = ?1", [run], |row| row.get(0)).optional()?.flatten();
+    let text: Option<String> = db
+        .query_row("SELECT report FROM run WHERE id = ?1", [run], |row| row.get(0))
+        .optional()?
+        .flatten();
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }

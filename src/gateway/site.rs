@@ -35,7 +35,13 @@ pub struct Rules {
 impl Rules {
     /// The resource types the mappings read, those they look up, and patients, without whom nothing may leave.
     pub fn resource_types(&self) -> Vec<String> {
-        let mut types: Vec<String> = self.mapping.resource_types().into_iter().chain(self.mapping.lookup_types()).map(str::to_owned).collect();
+        let mut types: Vec<String> = self
+            .mapping
+            .resource_types()
+            .into_iter()
+            .chain(self.mapping.lookup_types())
+            .map(str::to_owned)
+            .collect();
         types.push("Patient".to_owned());
         types.sort();
         types.dedup();
@@ -193,7 +199,8 @@ impl Site {
         let boxed = |error: file::FileError| SiteError::Key(Box::new(error));
         let master = file::read_secret(&places.pseudonym_key()).map_err(boxed)?;
         let landing_key = file::read_secret(&places.landing_key()).map_err(boxed)?;
-        let keys = Keys::from_file(&places.pseudonym_key(), &settings.network, &settings.name).map_err(|error| SiteError::Key(Box::new(error)))?;
+        let keys =
+            Keys::from_file(&places.pseudonym_key(), &settings.network, &settings.name).map_err(|error| SiteError::Key(Box::new(error)))?;
         let label = |purpose: &str| format!("headwater|{}|{}|{purpose}", settings.network, settings.name);
         let db = database::open(
             &places.database(),
@@ -204,7 +211,11 @@ impl Site {
             .with_line_limit(settings.limits.line_bytes);
         let needs_key = matches!(settings.pull.source, pull::Source::Bulk(_));
         Ok(Self {
-            ehr_key: if needs_key { Some(ClientKey::from_file(&places.ehr_key())?) } else { None },
+            ehr_key: if needs_key {
+                Some(ClientKey::from_file(&places.ehr_key())?)
+            } else {
+                None
+            },
             registry_key: ClientKey::from_file(&places.registry_key())?,
             manifest_key: SigningKey::from_seed_file(&places.manifest_key())?,
             source_key: hkdf(&master, &label("ledger")),
@@ -223,7 +234,12 @@ impl Site {
     /// One digest of everything that shapes a released row: another digest means every resource is mapped again.
     pub fn rules_digest(&self) -> String {
         let policy = self.rules.policy.digest_hex();
-        let parts = [self.rules.model_digest.as_str(), &self.rules.mapping_digest, &policy, self.keys.fingerprint()];
+        let parts = [
+            self.rules.model_digest.as_str(),
+            &self.rules.mapping_digest,
+            &policy,
+            self.keys.fingerprint(),
+        ];
         hex(&sha256(parts.join("\n").as_bytes()))
     }
 }

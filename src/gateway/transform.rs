@@ -28,17 +28,30 @@ impl Bench {
     /// The root of `line`.
     /// # Errors: a refusal of step `read`, with the byte offset as its path.
     pub(super) fn read<'t, 'a>(&'t mut self, line: &'a [u8], limits: &Limits) -> Result<Node<'t, 'a>, Refusal> {
-        self.tree.parse(line, limits).map_err(|error| Refusal::new(Step::Read, format!("byte {}", error.offset), error.rule))
+        self.tree
+            .parse(line, limits)
+            .map_err(|error| Refusal::new(Step::Read, format!("byte {}", error.offset), error.rule))
     }
 }
 
 impl<'a> Head<'a> {
     /// # Errors: a refusal of step `read` for a line that is no resource with an id.
     pub(super) fn of(root: Node<'_, 'a>) -> Result<Self, Refusal> {
-        let resource_type = root.resource_type().ok_or_else(|| Refusal::new(Step::Read, "resourceType", "required"))?;
-        let id = member(root, "id").ok_or_else(|| Refusal::new(Step::Read, format!("{resource_type}.id"), "required"))?.text();
-        let last_updated = member(root, "meta").and_then(|meta| member(meta, "lastUpdated")).map(Node::text).unwrap_or_default();
-        Ok(Self { resource_type, id, last_updated })
+        let resource_type = root
+            .resource_type()
+            .ok_or_else(|| Refusal::new(Step::Read, "resourceType", "required"))?;
+        let id = member(root, "id")
+            .ok_or_else(|| Refusal::new(Step::Read, format!("{resource_type}.id"), "required"))?
+            .text();
+        let last_updated = member(root, "meta")
+            .and_then(|meta| member(meta, "lastUpdated"))
+            .map(Node::text)
+            .unwrap_or_default();
+        Ok(Self {
+            resource_type,
+            id,
+            last_updated,
+        })
     }
 }
 

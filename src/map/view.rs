@@ -94,8 +94,10 @@ struct Select {
 #[derive(Debug)]
 enum Each {
     Once,
-    ForEach(Path),
-    ForEachOrNull(Path),
+    /// `forEach`
+    Items(Path),
+    /// `forEachOrNull`
+    ItemsOrNull(Path),
     Repeat(Vec<Path>),
 }
 
@@ -103,7 +105,7 @@ enum Each {
 enum Part {
     /// Places in `sources`.
     Columns(std::ops::Range<usize>),
-    Select(Select),
+    Select(Box<Select>),
     Union(Vec<Select>),
 }
 

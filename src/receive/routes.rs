@@ -293,7 +293,12 @@ async fn submit_status(State(registry): Shared, Path(id): Path<String>, headers:
                 let numbers = connection
                     .prepare("SELECT released, transaction_time, rejected, received_at FROM submission WHERE id = ?1")?
                     .query_row([&id], |row| {
-                        Ok((store::count(row, 0)?, row.get::<_, String>(1)?, store::count(row, 2)?, row.get::<_, String>(3)?))
+                        Ok((
+                            store::count(row, 0)?,
+                            row.get::<_, String>(1)?,
+                            store::count(row, 2)?,
+                            row.get::<_, String>(3)?,
+                        ))
                     })
                     .optional()?;
                 Ok(state
@@ -316,7 +321,9 @@ async fn submit_status(State(registry): Shared, Path(id): Path<String>, headers:
             };
             let mut response = StatusCode::ACCEPTED.into_response();
             // Most submissions are applied within a moment; a second's wait would be most of a small night.
-            let young = received.parse().is_ok_and(|received: jiff::Timestamp| now < later(received, Duration::from_secs(3)));
+            let young = received
+                .parse()
+                .is_ok_and(|received: jiff::Timestamp| now < later(received, Duration::from_secs(3)));
             let wait = HeaderValue::from_static(if young { "0" } else { "1" });
             response.headers_mut().insert(header::RETRY_AFTER, wait);
             if let Ok(progress) = HeaderValue::from_str(&progress) {

@@ -94,6 +94,8 @@ async fn get(world: &World, cookie: &str, path: &str) -> (StatusCode, String) {
 #[tokio::test]
 async fn nobody_sees_a_page_without_signing_in_and_everything_is_sealed_by_headers() {
     let world = World::start().await;
+    let front = world.http.get(&world.base).send().await.unwrap();
+    assert_eq!(front.headers()[LOCATION], "/console");
     for path in [
         "/console",
         "/console/sites/x",

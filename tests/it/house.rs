@@ -32,13 +32,22 @@ impl House {
     /// A house whose EHR serves `data`.
     pub fn over(data: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let ehr = runtime.block_on(async {
             let mut settings = EhrSettings::new(data);
             settings.retry_after_s = 0;
             ehr::serve(settings).await.expect("the EHR serves")
         });
-        let mut house = Self { runtime, ehr: Some(ehr), registry: None, dir };
+        let mut house = Self {
+            runtime,
+            ehr: Some(ehr),
+            registry: None,
+            dir,
+        };
         house.open_registry();
         house
     }
@@ -51,12 +60,23 @@ impl House {
         for (name, text) in Package::BuiltIn.schemas("ibd-registry").expect("the built-in model") {
             std::fs::write(models.join("ibd-registry").join(name), text).expect("a file");
         }
-        let accept =
-            Accept { model: "ibd-registry".into(), policies: vec!["safe-harbor".into(), "limited-data-set".into()], ..Accept::default() };
+        let accept = Accept {
+            model: "ibd-registry".into(),
+            policies: vec!["safe-harbor".into(), "limited-data-set".into()],
+            ..Accept::default()
+        };
         let settings = Settings::in_dir(&home, &models, "test.example/log", vec![accept]);
         let handle = self.runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-            registry::serve(RegistryConfig { settings, clock: Clock::system() }, listener).await.expect("the registry serves")
+            registry::serve(
+                RegistryConfig {
+                    settings,
+                    clock: Clock::system(),
+                },
+                listener,
+            )
+            .await
+            .expect("the registry serves")
         });
         self.registry = Some(handle);
     }
@@ -84,10 +104,31 @@ impl House {
         places.make_keys().expect("keys can be made");
         let jwk = ClientKey::from_file(&places.ehr_key()).expect("the key just made").public_jwk();
         let client_id = self.ehr().register(jwk).expect("the EHR takes the key");
-        let code = self.registry().registry().records().add_site("north").expect("the registry takes a site");
+        let code = self
+            .registry()
+            .registry()
+            .records()
+            .add_site("north")
+            .expect("the registry takes a site");
         let made = Command::new(HEADWATER)
-            .args(["init", dir.to_str().expect("a path of ours"), "--ehr", self.ehr().base_url(), "--client-id", &client_id])
-            .args(["--group", "all", "--registry", self.registry().base_url(), "--enrol", &code, "--policy", policy])
+            .args([
+                "init",
+                dir.to_str().expect("a path of ours"),
+                "--ehr",
+                self.ehr().base_url(),
+                "--client-id",
+                &client_id,
+            ])
+            .args([
+                "--group",
+                "all",
+                "--registry",
+                self.registry().base_url(),
+                "--enrol",
+                &code,
+                "--policy",
+                policy,
+            ])
             .output()
             .expect("the binary runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -97,9 +138,12 @@ impl House {
     /// Every row the registry holds.
     pub fn rows(&self) -> Rows {
         let db = rusqlite::Connection::open(self.dir.path().join("registry/data/registry.db")).expect("the registry's database");
-        let mut statement =
-            db.prepare("SELECT table_name, site, row_key, body FROM cdm_row ORDER BY 1, 2, 3").expect("the registry's table");
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).expect("a query");
+        let mut statement = db
+            .prepare("SELECT table_name, site, row_key, body FROM cdm_row ORDER BY 1, 2, 3")
+            .expect("the registry's table");
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .expect("a query");
         rows.collect::<Result<_, _>>().expect("rows")
     }
 
@@ -142,6 +186,11 @@ pub fn sync(site: &Path, more: &[&str]) -> Output {
 
 /// The report of a run that ended with 0.
 pub fn report(output: &Output) -> serde_json::Value {
-    assert!(output.status.success(), "exit {:?}\n{}", output.status.code(), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "exit {:?}\n{}",
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("a report in JSON")
 }

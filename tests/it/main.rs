@@ -5,6 +5,7 @@
 mod canary;
 mod canary_words;
 mod console;
+mod fhir;
 mod floors;
 mod house;
 mod landing;

@@ -1,5 +1,7 @@
 //! A package's way to a real registry, with trouble on the way.
 
+#![allow(clippy::disallowed_methods, reason = "tests write the files they need")]
+
 use headwater::platform::backend_services::{Algorithm, ClientKey};
 use headwater::platform::signing::SigningKey;
 use headwater::submit::{SubmitError, enrol};

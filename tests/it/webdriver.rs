@@ -1,5 +1,8 @@
 //! A small WebDriver client: a headless Chromium of this machine, driven over HTTP. Basis: W3C WebDriver.
 
+#![allow(clippy::disallowed_methods, reason = "tests write the files they need")]
+#![allow(unreachable_pub, reason = "the other files of this one binary use it")]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,6 +1,9 @@
 //! A registry on a port of this machine with sites that submit to it by the same code a gateway uses. The clock is moved by
 //! hand and shared by all, so nothing waits. Every request is written down, and the next ones can be answered with trouble.
 
+#![allow(clippy::disallowed_methods, reason = "tests write the files they need")]
+#![allow(unreachable_pub, reason = "the other files of this one binary use it")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::PathBuf;

@@ -74,7 +74,7 @@ fn boundary<'t, 'a>(own: Item<'t, 'a>, high: bool, digits: Option<i64>) -> Optio
 /// Half a unit of the last place written, to either side.
 fn number_boundary(number: Decimal, high: bool, digits: Option<i64>) -> Option<Decimal> {
     let half = Decimal::new(5, number.scale().checked_add(1)?);
-    let bound = if high { number.add(half)? } else { number.sub(half)? };
+    let bound = if high { number.plus(half)? } else { number.minus(half)? };
     match digits {
         None => Some(bound),
         Some(places) => {
@@ -84,7 +84,7 @@ fn number_boundary(number: Decimal, high: bool, digits: Option<i64>) -> Option<D
             }
             // Fewer places than the boundary has: towards the outside.
             let factor = Decimal::new(10i128.checked_pow(places)?, 0);
-            let scaled = bound.mul(factor)?;
+            let scaled = bound.times(factor)?;
             let whole = if high { scaled.ceiling() } else { scaled.floor() };
             Some(Decimal::new(whole, places))
         }

@@ -145,7 +145,7 @@ pub fn same_unit(a: Decimal, a_unit: &str, b: Decimal, b_unit: &str) -> Option<(
     }
     let ((a_kind, a_factor), (b_kind, b_factor)) = (unit_factor(a_unit)?, unit_factor(b_unit)?);
     (a_kind == b_kind).then_some(())?;
-    Some((a.mul(a_factor)?, b.mul(b_factor)?))
+    Some((a.times(a_factor)?, b.times(b_factor)?))
 }
 
 /// Kind and size of the units that need no table: calendar words, times, lengths and masses of UCUM.

@@ -77,7 +77,7 @@ fn convert<'t, 'a>(function: F, item: Item<'t, 'a>, unit: Option<&str>) -> Optio
                 Some(unit) if unit != &*own => {
                     let (from, _) = super::compare::same_unit(number, &own, Decimal::from(1), unit)?;
                     let (size, _) = super::compare::same_unit(Decimal::from(1), unit, Decimal::from(1), &own)?;
-                    Item::Quantity(from.div(size)?, unit.to_owned().into())
+                    Item::Quantity(from.divided_by(size)?, unit.to_owned().into())
                 }
                 _ => Item::Quantity(number, own),
             }

@@ -9,7 +9,7 @@ use super::compare::{collections_equal, collections_equivalent, compare, contain
 use super::operator::arithmetic;
 use super::types::is_of_type;
 use super::value::{Collection, Element, Item, Text};
-use crate::fhir::tree::Node;
+use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
 
 /// Steps that all expressions on one resource may take together.
@@ -100,6 +100,11 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             Expr::Variable(variable, _) => Ok(self.variable(variable)),
             Expr::Path { head, steps } => self.path(head.as_deref(), steps, scope),
             Expr::Chain { first, rest } => {
+                if let [(Operator::Equal, _, right)] = rest.as_slice()
+                    && let Some(equal) = self.quick_equal(first, right, scope)
+                {
+                    return Ok(boolean(Some(equal)));
+                }
                 let mut left = self.eval(first, scope)?;
                 for (operator, at, right) in rest {
                     left = self.operate(*operator, *at, left, right, scope)?;
@@ -120,6 +125,30 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 })
             }
         }
+    }
+
+    /// `system = 'http://loinc.org'`, by far the most frequent condition, without making items: a text in the line on the
+    /// left, a text on the right. `None`: not that simple, or both may be dates.
+    fn quick_equal(&self, left: &'t Expr, right: &'t Expr, scope: &Scope<'t, 'a>) -> Option<bool> {
+        let (Expr::Path { head: None, steps }, Item::Element(Element { node: Some(node), .. })) = (left, &scope.this) else {
+            return None;
+        };
+        let [Step::Member(member)] = steps.as_slice() else {
+            return None;
+        };
+        let literal = match right {
+            Expr::Literal(literal) => literal,
+            Expr::Variable(Variable::Constant(at), _) => self.context.constants.get(*at)?,
+            _ => return None,
+        };
+        let Literal::Text(text) = literal else { return None };
+        if !member.name.is_known() || node.kind() != Kind::Object {
+            return None;
+        }
+        let found = node.get(member.name).filter(|found| found.kind() == Kind::String)?;
+        let equal = found.text() == text.as_str();
+        let dated = text.starts_with(|c: char| c.is_ascii_digit());
+        (equal || !dated).then_some(equal)
     }
 
     fn variable(&self, variable: &'t Variable) -> Collection<'t, 'a> {
@@ -154,18 +183,22 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 
     fn path(&self, head: Option<&'t Expr>, steps: &'t [Step], scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
-        let mut current = match head {
-            Some(head) => self.eval(head, scope)?,
-            None => Collection::One(scope.this.clone()),
+        let mut steps = steps;
+        let mut current = match (head, steps) {
+            (Some(head), _) => self.eval(head, scope)?,
+            (None, [Step::Member(member), rest @ ..]) if !names_type(member, &scope.this) => {
+                steps = rest;
+                self.members(member, std::slice::from_ref(&scope.this))?
+            }
+            (None, [Step::Member(_), rest @ ..]) => {
+                steps = rest;
+                Collection::One(scope.this.clone())
+            }
+            (None, _) => Collection::One(scope.this.clone()),
         };
-        for (place, step) in steps.iter().enumerate() {
+        for step in steps {
             current = match step {
-                Step::Member(member) => {
-                    if place == 0 && head.is_none() && names_type(member, &scope.this) {
-                        continue;
-                    }
-                    self.members(member, &current)?
-                }
+                Step::Member(member) => self.members(member, current.as_slice())?,
                 Step::Call(call) => {
                     self.context.spend(1 + current.len(), call.at)?;
                     self.call(call, current, scope)?
@@ -191,9 +224,9 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         Ok(current)
     }
 
-    fn members(&self, member: &'t Member, input: &Collection<'t, 'a>) -> Answer<'t, 'a> {
+    fn members(&self, member: &'t Member, input: &[Item<'t, 'a>]) -> Answer<'t, 'a> {
         let mut out = Collection::None;
-        for item in input.as_slice() {
+        for item in input {
             match item {
                 Item::Element(element) => element.member(member, &mut out),
                 Item::TypeInfo(namespace, name) => match member.text.as_str() {
@@ -223,8 +256,8 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         let right = self.eval(right, scope)?;
         self.context.spend(left.len() + right.len(), at)?;
         Ok(match operator {
-            Operator::Equal => boolean(self.equal(&left, &right, at)?),
-            Operator::NotEqual => boolean(self.equal(&left, &right, at)?.map(|equal| !equal)),
+            Operator::Equal => boolean(collections_equal(&left, &right)),
+            Operator::NotEqual => boolean(collections_equal(&left, &right).map(|equal| !equal)),
             Operator::Equivalent => boolean(Some(collections_equivalent(&left, &right))),
             Operator::NotEquivalent => boolean(Some(!collections_equivalent(&left, &right))),
             Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
@@ -264,10 +297,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 result.map_err(|rule| Fault { rule, at })?.into()
             }
         })
-    }
-
-    fn equal(&self, left: &Collection<'t, 'a>, right: &Collection<'t, 'a>, _at: u32) -> Result<Option<bool>, Fault> {
-        Ok(collections_equal(left, right))
     }
 
     /// The items of both without repetition, in order.

@@ -84,7 +84,7 @@ fn power<'t, 'a>(own: &Item<'t, 'a>, number: Decimal, exponent: Decimal) -> Opti
     if let (0, Ok(exponent)) = (exponent.trimmed().scale(), u32::try_from(exponent.truncate())) {
         let mut product = Decimal::from(1);
         for _ in 0..exponent.min(256) {
-            product = product.mul(number)?;
+            product = product.times(number)?;
         }
         if exponent > 256 && product != Decimal::from(1) && !product.is_zero() {
             return None;

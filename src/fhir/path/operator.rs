@@ -48,12 +48,12 @@ fn integers<'t, 'a>(operator: Operator, x: i64, y: i64) -> Result<Option<Item<'t
 
 fn decimals<'t, 'a>(operator: Operator, x: Decimal, y: Decimal) -> Result<Option<Item<'t, 'a>>, &'static str> {
     let number = match operator {
-        Operator::Add => x.add(y),
-        Operator::Subtract => x.sub(y),
-        Operator::Multiply => x.mul(y),
+        Operator::Add => x.plus(y),
+        Operator::Subtract => x.minus(y),
+        Operator::Multiply => x.times(y),
         Operator::Divide | Operator::DivideWhole | Operator::Modulo if y.is_zero() => return Ok(None),
-        Operator::Divide => x.div(y),
-        Operator::Modulo => x.rem(y),
+        Operator::Divide => x.divided_by(y),
+        Operator::Modulo => x.remainder(y),
         Operator::DivideWhole => {
             let whole = x.div_whole(y).and_then(|whole| i64::try_from(whole).ok()).ok_or(RANGE)?;
             return Ok(Some(Item::Integer(whole)));
@@ -74,7 +74,7 @@ fn quantities<'t, 'a>(operator: Operator, a: &Item<'t, 'a>, b: &Item<'t, 'a>) ->
     match operator {
         Operator::Add | Operator::Subtract => {
             if *x_unit == *y_unit {
-                let sum = if operator == Operator::Add { x.add(y) } else { x.sub(y) };
+                let sum = if operator == Operator::Add { x.plus(y) } else { x.minus(y) };
                 return sum.map(|sum| Some(Item::Quantity(sum, x_unit))).ok_or(RANGE);
             }
             // The answer is in the unit of the left side where both say the same kind of thing.
@@ -84,8 +84,8 @@ fn quantities<'t, 'a>(operator: Operator, a: &Item<'t, 'a>, b: &Item<'t, 'a>) ->
             let Some((factor, _)) = same_unit(Decimal::from(1), &x_unit, y, &y_unit) else {
                 return Ok(None);
             };
-            let y = in_base.div(factor).ok_or(RANGE)?;
-            let sum = if operator == Operator::Add { x.add(y) } else { x.sub(y) };
+            let y = in_base.divided_by(factor).ok_or(RANGE)?;
+            let sum = if operator == Operator::Add { x.plus(y) } else { x.minus(y) };
             sum.map(|sum| Some(Item::Quantity(sum, x_unit))).ok_or(RANGE)
         }
         Operator::Multiply => {
@@ -95,7 +95,7 @@ fn quantities<'t, 'a>(operator: Operator, a: &Item<'t, 'a>, b: &Item<'t, 'a>) ->
                 (x_unit, y_unit) if x_unit == y_unit => format!("{x_unit}2").into(),
                 (x_unit, y_unit) => format!("{x_unit}.{y_unit}").into(),
             };
-            x.mul(y).map(|number| Some(Item::Quantity(number, unit))).ok_or(RANGE)
+            x.times(y).map(|number| Some(Item::Quantity(number, unit))).ok_or(RANGE)
         }
         Operator::Divide => {
             if y.is_zero() {
@@ -106,7 +106,7 @@ fn quantities<'t, 'a>(operator: Operator, a: &Item<'t, 'a>, b: &Item<'t, 'a>) ->
                 (x_unit, y_unit) if x_unit == y_unit => Text::Expression("1"),
                 (x_unit, y_unit) => format!("{x_unit}/{y_unit}").into(),
             };
-            x.div(y).map(|number| Some(Item::Quantity(number, unit))).ok_or(RANGE)
+            x.divided_by(y).map(|number| Some(Item::Quantity(number, unit))).ok_or(RANGE)
         }
         _ => Err(SORTS),
     }

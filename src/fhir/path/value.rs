@@ -76,15 +76,13 @@ impl<'t, 'a> Element<'t, 'a> {
     /// Appends the elements called `member`, choice types included.
     pub fn member(&self, member: &Member, out: &mut Collection<'t, 'a>) {
         let Some(holder) = self.holder() else { return };
-        let direct = if member.name == Name::UNKNOWN {
-            holder.children().find(|child| child.name_text() == member.text)
+        // A name that FHIR does not have is most often the stem of a choice (`effective`), and then no member's own name.
+        let (direct, under) = if member.name != Name::UNKNOWN {
+            pair(holder, member.name)
+        } else if self.type_id.is_some_and(|type_id| !type_id.choice(&member.text).is_empty()) {
+            (None, None)
         } else {
-            holder.get(member.name)
-        };
-        let under = if member.under == Name::UNKNOWN {
-            None
-        } else {
-            holder.get(member.under)
+            (holder.children().find(|child| child.name_text() == member.text), None)
         };
         if direct.is_some() || under.is_some() {
             let type_id = self
@@ -99,9 +97,16 @@ impl<'t, 'a> Element<'t, 'a> {
 
     fn choice(&self, holder: Node<'t, 'a>, member: &Member, out: &mut Collection<'t, 'a>) {
         if let Some(type_id) = self.type_id {
-            for child in type_id.choice(&member.text) {
-                let under = under_name(child.name).and_then(|under| holder.get(under));
-                push_elements(holder.get(child.name), under, Some(child.type_id), out);
+            let options = type_id.choice(&member.text);
+            let mut seen = Name::NONE;
+            for child in holder.children().filter(|_| !options.is_empty()) {
+                let name = child.name().element();
+                let option = options.iter().find(|option| option.name == name && name != seen);
+                if let Some(option) = option {
+                    seen = name;
+                    let (direct, under) = pair(holder, name);
+                    push_elements(direct, under, Some(option.type_id), out);
+                }
             }
             if !type_id.children().is_empty() {
                 return;
@@ -180,6 +185,21 @@ impl<'t, 'a> Element<'t, 'a> {
             _ => return None,
         })
     }
+}
+
+/// The members `name` and `_name`, in one pass.
+fn pair<'t, 'a>(holder: Node<'t, 'a>, name: Name) -> (Option<Node<'t, 'a>>, Option<Node<'t, 'a>>) {
+    let (mut direct, mut under) = (None, None);
+    let companion = name.companion();
+    for child in holder.children() {
+        let own = child.name();
+        if own == name {
+            direct = Some(child);
+        } else if own == companion {
+            under = Some(child);
+        }
+    }
+    (direct, under)
 }
 
 fn under_name(name: Name) -> Option<Name> {

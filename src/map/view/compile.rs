@@ -95,7 +95,7 @@ impl Compiler<'_, '_> {
     fn selects(&mut self, root: Node<'_, '_>, focus: &Typing) -> Option<Select> {
         let mut parts = Vec::new();
         for select in items(root, "select") {
-            parts.extend(self.select(select, focus).map(Part::Select));
+            parts.extend(self.select(select, focus).map(|select| Part::Select(Box::new(select))));
         }
         if parts.is_empty() && self.faults.all.is_empty() {
             self.faults.at(root.offset(), "`select` is missing or empty");
@@ -181,12 +181,12 @@ impl Compiler<'_, '_> {
             [Some(path), ..] => {
                 let path = self.path(path, focus, true);
                 let inner = path.as_ref().and_then(|path| path.typing().clone());
-                (path.map(Each::ForEach), inner)
+                (path.map(Each::Items), inner)
             }
             [_, Some(path), _] => {
                 let path = self.path(path, focus, true);
                 let inner = path.as_ref().and_then(|path| path.typing().clone());
-                (path.map(Each::ForEachOrNull), inner)
+                (path.map(Each::ItemsOrNull), inner)
             }
             [_, _, Some(repeat)] => self.repeat(repeat, focus),
             _ => (Some(Each::Once), focus.clone()),
@@ -200,7 +200,7 @@ impl Compiler<'_, '_> {
             parts.push(Part::Columns(start..self.sources.len()));
         }
         for select in items(node, "select") {
-            parts.extend(self.select(select, &inner).map(Part::Select));
+            parts.extend(self.select(select, &inner).map(|select| Part::Select(Box::new(select))));
         }
         if let Some(union) = member(node, "unionAll") {
             parts.extend(self.union(union, &inner));

@@ -123,8 +123,8 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     fn select(&self, select: &'t Select, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
         let (path, word) = match &select.each {
             Each::Once => return self.parts(&select.parts, focus, row, then),
-            Each::ForEach(path) => (path, "forEach"),
-            Each::ForEachOrNull(path) => (path, "forEachOrNull"),
+            Each::Items(path) => (path, "forEach"),
+            Each::ItemsOrNull(path) => (path, "forEachOrNull"),
             Each::Repeat(paths) => return self.repeat(select, paths, focus, row, then),
         };
         self.context.row_index.set(focus.index);
