@@ -4,6 +4,8 @@
 //! Input: the files named by `HEADWATER_BENCH` (`:` between them, `.gz` or plain), or the Synthea files below
 //! `HEADWATER_SHARED`, or lines made here.
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures time and prints")]
+
 #[path = "throughput/view.rs"]
 mod view;
 

@@ -37,7 +37,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     match report(&args, &mut out) {
         Ok(Counts { faulty: 0, resources }) => {
-            eprintln!("{resources} resources, no fault");
+            super::show::note(&format!("{resources} resources, no fault"));
             Ok(())
         }
         Ok(counts) => {

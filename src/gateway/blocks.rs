@@ -122,10 +122,8 @@ mod tests {
         let mut blocks = Blocks::new(Drip(input, drip), limit);
         let (mut lines, mut overlong) = (Vec::new(), Vec::new());
         while let Some(block) = blocks.next().expect("a slice can be read") {
-            let mut number = block.first_line;
-            for line in block.bytes.split_inclusive(|&byte| byte == b'\n') {
+            for (number, line) in (block.first_line..).zip(block.bytes.split_inclusive(|&byte| byte == b'\n')) {
                 lines.push((number, line.strip_suffix(b"\n").unwrap_or(line).to_vec()));
-                number += 1;
             }
             overlong.extend(block.overlong);
         }

@@ -206,10 +206,7 @@ fn map_block(
     };
     let mut mapped = Mapped::default();
     let mut released = Vec::new();
-    let mut number = block.first_line;
-    for line in lines(&block.bytes) {
-        let line_number = number;
-        number += 1;
+    for (line_number, line) in (block.first_line..).zip(lines(&block.bytes)) {
         if line.is_empty() {
             continue;
         }

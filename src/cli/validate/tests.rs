@@ -1,5 +1,10 @@
 //! The verb from files to outcomes.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test writes its own input, and nothing hangs on its durability"
+)]
+
 use std::io::Write;
 
 use super::*;
