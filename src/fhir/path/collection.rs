@@ -1,7 +1,10 @@
 //! Functions on collections: filtering, projecting, counting, set operations, types and keys. The dispatcher is here.
 
+use std::cmp::Ordering;
+
 use super::ast::{Call, Expr};
-use super::compare::{contains, equal};
+use super::compare::{compare, contains, equal};
+use super::convert::{date_part, time_part};
 use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, truth};
 use super::function::Function as F;
 use super::types::is_of_type;
@@ -12,7 +15,7 @@ use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
 
 impl<'t, 'a> Evaluator<'_, 't, 'a> {
-    pub fn call(&self, call: &'t Call, input: Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+    pub(super) fn call(&self, call: &'t Call, input: Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
         let at = call.at;
         let argument = |place: usize| -> Answer<'t, 'a> {
             call.arguments
@@ -60,10 +63,10 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 }
                 boolean(Some(true))
             }
-            F::AllTrue => all_are(&input, true),
-            F::AllFalse => all_are(&input, false),
-            F::AnyTrue => any_is(&input, true),
-            F::AnyFalse => any_is(&input, false),
+            F::AllTrue => boolean(Some(booleans(&input, at)?.iter().all(|value| *value))),
+            F::AllFalse => boolean(Some(!booleans(&input, at)?.contains(&true))),
+            F::AnyTrue => boolean(Some(booleans(&input, at)?.contains(&true))),
+            F::AnyFalse => boolean(Some(booleans(&input, at)?.contains(&false))),
             F::Repeat => self.repeat(&call.arguments[0], input, at)?,
             F::Iif => self.iif(call, &input, scope)?,
             F::Aggregate => self.aggregate(call, input, scope)?,
@@ -88,6 +91,19 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 self.context.spend(input.len().saturating_mul(other.len()), at)?;
                 let kept = input.into_iter().filter(|item| contains(&other, item) == keep).collect();
                 if keep { self.distinct(kept, Collection::None, at)? } else { kept }
+            }
+            F::Now | F::Today | F::TimeOfDay => {
+                let Some(now) = self.context.now else {
+                    return Err(Fault {
+                        rule: "no clock is given here",
+                        at,
+                    });
+                };
+                Collection::One(Item::Temporal(match call.function {
+                    F::Now => now,
+                    F::Today => date_part(now),
+                    _ => time_part(now),
+                }))
             }
             F::Not => boolean(truth(&input, at)?.map(|value| !value)),
             F::OfType => match &call.type_name {
@@ -243,32 +259,47 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         Ok(total)
     }
 
+    /// Stable; `-key` turns an order round; without keys the items themselves are compared.
     fn sort(&self, call: &'t Call, input: Collection<'t, 'a>) -> Answer<'t, 'a> {
-        let (criteria, descending) = match call.arguments.first() {
-            Some(Expr::Negate(inner, _)) => (Some(&**inner), true),
-            criteria => (criteria, false),
-        };
+        let keys: Vec<(&'t Expr, bool)> = call
+            .arguments
+            .iter()
+            .map(|key| match key {
+                Expr::Negate(inner, _) => (&**inner, true),
+                key => (key, false),
+            })
+            .collect();
         let mut keyed = Vec::with_capacity(input.len());
         for (index, item) in input.into_iter().enumerate() {
-            let key = match criteria {
-                Some(criteria) => self.each(criteria, item.clone(), index)?.into_iter().next(),
-                None => Some(item.clone()),
-            };
-            keyed.push((key, item));
+            let mut own = Vec::with_capacity(keys.len());
+            for (key, _) in &keys {
+                own.push(self.each(key, item.clone(), index)?.into_iter().next());
+            }
+            if keys.is_empty() {
+                own.push(Some(item.clone()));
+            }
+            keyed.push((own, item));
         }
         let mut fault = None;
         keyed.sort_by(|(a, _), (b, _)| {
-            let order = match (a, b) {
-                (Some(a), Some(b)) => match super::compare::compare(a, b) {
-                    Ok(order) => order.unwrap_or(std::cmp::Ordering::Equal),
-                    Err(rule) => {
+            let mut order = Ordering::Equal;
+            for (at, (a, b)) in a.iter().zip(b).enumerate() {
+                order = match (a, b) {
+                    (Some(a), Some(b)) => compare(a, b).unwrap_or_else(|rule| {
                         fault = Some(rule);
-                        std::cmp::Ordering::Equal
-                    }
-                },
-                (a, b) => a.is_some().cmp(&b.is_some()),
-            };
-            if descending { order.reverse() } else { order }
+                        None
+                    }),
+                    (a, b) => Some(a.is_some().cmp(&b.is_some())),
+                }
+                .unwrap_or(Ordering::Equal);
+                if keys.get(at).is_some_and(|(_, descending)| *descending) {
+                    order = order.reverse();
+                }
+                if order != Ordering::Equal {
+                    break;
+                }
+            }
+            order
         });
         match fault {
             Some(rule) => Err(Fault { rule, at: call.at }),
@@ -293,7 +324,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 
     /// A whole number given as an argument.
-    pub fn whole(&self, argument: &Collection<'t, 'a>, at: u32) -> Result<Option<i64>, Fault> {
+    pub(super) fn whole(&self, argument: &Collection<'t, 'a>, at: u32) -> Result<Option<i64>, Fault> {
         match single(argument, at)?.map(|item| item.clone().plain()) {
             None => Ok(None),
             Some(Item::Integer(number)) => Ok(Some(number)),
@@ -317,14 +348,16 @@ fn integer<'t, 'a>(number: usize) -> Collection<'t, 'a> {
     Collection::One(Item::Integer(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
-fn all_are<'t, 'a>(input: &Collection<'t, 'a>, value: bool) -> Collection<'t, 'a> {
-    let is = |item: &Item<'t, 'a>| matches!(item.clone().plain(), Item::Boolean(own) if own == value);
-    boolean(Some(input.as_slice().iter().all(is)))
-}
-
-fn any_is<'t, 'a>(input: &Collection<'t, 'a>, value: bool) -> Collection<'t, 'a> {
-    let is = |item: &Item<'t, 'a>| matches!(item.clone().plain(), Item::Boolean(own) if own == value);
-    boolean(Some(input.as_slice().iter().any(is)))
+/// The items as booleans.
+fn booleans(input: &Collection<'_, '_>, at: u32) -> Result<Vec<bool>, Fault> {
+    let value = |item: &Item<'_, '_>| match item.clone().plain() {
+        Item::Boolean(value) => Ok(value),
+        _ => Err(Fault {
+            rule: "only booleans can be asked whether they are true",
+            at,
+        }),
+    };
+    input.as_slice().iter().map(value).collect()
 }
 
 fn has_value(item: &Item<'_, '_>) -> bool {
@@ -373,7 +406,7 @@ fn extensions<'t, 'a>(input: &Collection<'t, 'a>, url: &str) -> Collection<'t, '
 }
 
 /// A text argument; empty gives `None`.
-pub fn text_of<'t, 'a>(argument: &Collection<'t, 'a>, at: u32) -> Result<Option<Text<'t, 'a>>, Fault> {
+pub(super) fn text_of<'t, 'a>(argument: &Collection<'t, 'a>, at: u32) -> Result<Option<Text<'t, 'a>>, Fault> {
     match single(argument, at)?.map(|item| item.clone().plain()) {
         None => Ok(None),
         Some(Item::Text(text)) => Ok(Some(text)),

@@ -6,7 +6,7 @@ use super::function::Function as F;
 use super::value::{Collection, Item};
 use crate::fhir::decimal::Decimal;
 
-pub fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {
+pub(super) fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {
     let at = call.at;
     let range = Fault {
         rule: "the number is out of range",

@@ -10,14 +10,14 @@ use super::{Names, PathError};
 use crate::fhir::name::Name;
 
 /// Longest expression, in bytes.
-pub const MAX_BYTES: usize = 16 << 10;
+pub(super) const MAX_BYTES: usize = 16 << 10;
 /// Deepest tree.
-pub const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 /// Open calls of `expression` at one time: a nesting may need one per level of precedence.
 const MAX_OPEN: usize = 80;
 
 /// The tree of `source`. `names` says which `%constants` there are.
-pub fn parse(source: &str, names: &Names<'_>) -> Result<Expr, PathError> {
+pub(super) fn parse(source: &str, names: &Names<'_>) -> Result<Expr, PathError> {
     if source.len() > MAX_BYTES {
         return Err(PathError::at(source, 0, "the expression is longer than 16 KiB"));
     }
@@ -435,7 +435,7 @@ enum Primary {
 }
 
 /// An element name with its interned forms.
-pub fn member(text: String, at: u32) -> Member {
+pub(super) fn member(text: String, at: u32) -> Member {
     let name = Name::of(&text);
     Member {
         under: name.companion(),
@@ -446,7 +446,7 @@ pub fn member(text: String, at: u32) -> Member {
 }
 
 /// A pattern in single-line mode; `None` if it is no regular expression or too large a one.
-pub fn compile_pattern(pattern: &str, whole: bool) -> Option<regex::Regex> {
+pub(super) fn compile_pattern(pattern: &str, whole: bool) -> Option<regex::Regex> {
     let anchored;
     let pattern = if whole {
         anchored = format!("^(?:{pattern})$");

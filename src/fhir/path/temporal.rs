@@ -327,7 +327,7 @@ fn part(bytes: &[u8], sign: u8, at: usize, least: u8, most: u8) -> Option<u8> {
         .filter(|part| (least..=most).contains(part))
 }
 
-pub fn days_in_month(year: i32, month: u8) -> u8 {
+pub(super) fn days_in_month(year: i32, month: u8) -> u8 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,

@@ -333,7 +333,7 @@ impl<'t, 'a> Item<'t, 'a> {
 }
 
 /// Calendar words of FHIRPath, singular and plural.
-pub fn is_calendar_unit(unit: &str) -> bool {
+pub(super) fn is_calendar_unit(unit: &str) -> bool {
     let singular = unit.strip_suffix('s').unwrap_or(unit);
     matches!(
         singular,
