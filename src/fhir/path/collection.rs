@@ -1,17 +1,16 @@
 //! Functions on collections: filtering, projecting, counting, set operations, types and keys. The dispatcher is here.
 
-use std::cmp::Ordering;
-
 use super::ast::{Call, Expr};
-use super::compare::{compare, contains, equal};
+use super::compare::contains;
 use super::convert::{date_part, time_part};
 use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, truth};
 use super::function::Function as F;
+use super::items::Collection;
 use super::types::is_of_type;
-use super::value::{Collection, Element, Item, Text};
+use super::value::{Element, Item, Text};
 use super::{boundary, convert, keys, number, text};
 use crate::fhir::name::Name;
-use crate::fhir::tree::{Kind, Node};
+use crate::fhir::tree::Kind;
 use crate::fhir::types::TypeId;
 
 impl<'t, 'a> Evaluator<'_, 't, 'a> {
@@ -170,7 +169,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 
     /// `expr` with `item` as `$this`.
-    fn each(&self, expr: &'t Expr, item: Item<'t, 'a>, index: usize) -> Answer<'t, 'a> {
+    pub(super) fn each(&self, expr: &'t Expr, item: Item<'t, 'a>, index: usize) -> Answer<'t, 'a> {
         self.eval(
             expr,
             &Scope {
@@ -200,27 +199,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         Ok(out)
     }
 
-    /// Applies the projection again and again to what it newly gives; what was already seen is not gone into again.
-    fn repeat(&self, projection: &'t Expr, input: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
-        let mut out = Collection::None;
-        let mut todo: Vec<Item<'t, 'a>> = input.into_iter().collect();
-        while !todo.is_empty() {
-            let mut next = Vec::new();
-            for (index, item) in todo.into_iter().enumerate() {
-                for found in self.each(projection, item, index)? {
-                    self.context.spend(out.len(), at)?;
-                    if !seen(&out, &found) {
-                        out.push(found.clone());
-                        next.push(found);
-                    }
-                }
-                out = room(out, at)?;
-            }
-            todo = next;
-        }
-        Ok(out)
-    }
-
     fn iif(&self, call: &'t Call, input: &Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
         let inner = match single(input, call.at)? {
             Some(item) => Scope {
@@ -241,70 +219,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         call.arguments
             .get(2)
             .map_or(Ok(Collection::None), |otherwise| self.eval(otherwise, &inner))
-    }
-
-    fn aggregate(&self, call: &'t Call, input: Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
-        let mut total = call
-            .arguments
-            .get(1)
-            .map_or(Ok(Collection::None), |start| self.eval(start, scope))?;
-        for (index, item) in input.into_iter().enumerate() {
-            let inner = Scope {
-                this: item,
-                index: i64::try_from(index).unwrap_or(i64::MAX),
-                total,
-            };
-            total = room(self.eval(&call.arguments[0], &inner)?, call.at)?;
-        }
-        Ok(total)
-    }
-
-    /// Stable; `-key` turns an order round; without keys the items themselves are compared.
-    fn sort(&self, call: &'t Call, input: Collection<'t, 'a>) -> Answer<'t, 'a> {
-        let keys: Vec<(&'t Expr, bool)> = call
-            .arguments
-            .iter()
-            .map(|key| match key {
-                Expr::Negate(inner, _) => (&**inner, true),
-                key => (key, false),
-            })
-            .collect();
-        let mut keyed = Vec::with_capacity(input.len());
-        for (index, item) in input.into_iter().enumerate() {
-            let mut own = Vec::with_capacity(keys.len());
-            for (key, _) in &keys {
-                own.push(self.each(key, item.clone(), index)?.into_iter().next());
-            }
-            if keys.is_empty() {
-                own.push(Some(item.clone()));
-            }
-            keyed.push((own, item));
-        }
-        let mut fault = None;
-        keyed.sort_by(|(a, _), (b, _)| {
-            let mut order = Ordering::Equal;
-            for (at, (a, b)) in a.iter().zip(b).enumerate() {
-                order = match (a, b) {
-                    (Some(a), Some(b)) => compare(a, b).unwrap_or_else(|rule| {
-                        fault = Some(rule);
-                        None
-                    }),
-                    (a, b) => Some(a.is_some().cmp(&b.is_some())),
-                }
-                .unwrap_or(Ordering::Equal);
-                if keys.get(at).is_some_and(|(_, descending)| *descending) {
-                    order = order.reverse();
-                }
-                if order != Ordering::Equal {
-                    break;
-                }
-            }
-            order
-        });
-        match fault {
-            Some(rule) => Err(Fault { rule, at: call.at }),
-            None => Ok(keyed.into_iter().map(|(_, item)| item).collect()),
-        }
     }
 
     fn subset(&self, some: &Collection<'t, 'a>, all: &Collection<'t, 'a>, at: u32) -> Result<bool, Fault> {
@@ -334,14 +248,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             }),
         }
     }
-}
-
-/// For `repeat`: one element of the line is itself and no other; computed values are compared.
-fn seen(all: &Collection<'_, '_>, item: &Item<'_, '_>) -> bool {
-    all.as_slice().iter().any(|other| match (other, item) {
-        (Item::Element(a), Item::Element(b)) if a.node.is_some() && b.node.is_some() => a.node.map(Node::index) == b.node.map(Node::index),
-        _ => equal(other, item) == Some(true),
-    })
 }
 
 fn integer<'t, 'a>(number: usize) -> Collection<'t, 'a> {

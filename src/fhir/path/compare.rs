@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
+use super::items::Collection;
 use super::temporal::{Sort, Temporal};
-use super::value::{Collection, Item, is_calendar_unit};
+use super::value::{Item, is_calendar_unit};
 use crate::fhir::decimal::Decimal;
 use crate::fhir::tree::{Kind, Node};
 

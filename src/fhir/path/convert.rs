@@ -4,8 +4,9 @@ use super::ast::Call;
 use super::collection::text_of;
 use super::eval::{Answer, boolean, single};
 use super::function::Function as F;
+use super::items::Collection;
 use super::temporal::{Precision, Sort, Temporal};
-use super::value::{Collection, Item, Text, is_calendar_unit};
+use super::value::{Item, Text, is_calendar_unit};
 use crate::fhir::decimal::Decimal;
 
 /// The conversion that a `convertsTo…` asks about, or the function itself.

@@ -6,10 +6,11 @@ use std::cmp::Ordering;
 
 use super::ast::{Expr, Literal, Member, Operator, Step, Variable};
 use super::compare::{collections_equal, collections_equivalent, compare, contains};
+use super::items::Collection;
 use super::operator::arithmetic;
 use super::temporal::Temporal;
 use super::types::is_of_type;
-use super::value::{Collection, Element, Item, Text};
+use super::value::{Element, Item, Text};
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
 

@@ -3,7 +3,8 @@
 use super::ast::Call;
 use super::eval::{Answer, Fault, single};
 use super::function::Function as F;
-use super::value::{Collection, Item};
+use super::items::Collection;
+use super::value::Item;
 use crate::fhir::decimal::Decimal;
 
 pub(super) fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {

@@ -4,8 +4,9 @@ use super::ast::Call;
 use super::collection::text_of;
 use super::eval::{Answer, Fault, MAX_TEXT, boolean, single, text};
 use super::function::Function as F;
+use super::items::Collection;
 use super::parser::compile_pattern;
-use super::value::{Collection, Item};
+use super::value::Item;
 
 pub(super) fn call<'t, 'a>(
     call: &'t Call,
