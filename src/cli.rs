@@ -1,6 +1,8 @@
 //! The command line: verbs, exit codes, what stands on stdout and stderr. One file per verb below.
 //! Progress bars and tables live here and nowhere lower.
 
+pub mod validate;
+
 use std::process::ExitCode;
 
 /// What the exit code says.

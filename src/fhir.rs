@@ -4,6 +4,7 @@ pub mod datetime;
 pub mod decimal;
 pub mod name;
 pub mod ndjson;
+pub mod outcome;
 pub mod path;
 pub mod reference;
 pub mod tree;

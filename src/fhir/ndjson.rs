@@ -8,7 +8,7 @@ use super::name::Name;
 use super::tree::{Kind, Node, SyntaxError};
 
 /// One line that is not blank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
     /// From 1, blank lines counted.
     pub number: u64,
@@ -24,6 +24,13 @@ impl<'a> Line<'a> {
             return Some(Line { number, bytes });
         }
         (!bytes.trim_ascii().is_empty()).then_some(Line { number, bytes: Ok(bytes) })
+    }
+}
+
+/// Never shows the line.
+impl std::fmt::Debug for Line<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}", self.number)
     }
 }
 

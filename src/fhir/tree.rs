@@ -195,7 +195,12 @@ impl<'t, 'a> Node<'t, 'a> {
     /// The FHIR element path of this node, e.g. `Observation.component[1].valueQuantity`. Slow; for refusals.
     /// A member name that does not look like an element's name is shown as `?`: it might be a value.
     pub fn path(self) -> String {
-        path::path(self)
+        path::path(self.root(), self)
+    }
+
+    /// The same, beginning at `top`, which this node is or stands in: for a resource in a Bundle.
+    pub fn path_below(self, top: Node<'t, 'a>) -> String {
+        path::path(top, self)
     }
 
     /// `resourceType` of an object.

@@ -45,6 +45,11 @@ impl TypeId {
         Types::get().numbers.get(name).copied()
     }
 
+    /// All types of R4, in no order that means something.
+    pub fn all() -> impl Iterator<Item = TypeId> {
+        (0..Types::get().entries.len()).map(|number| TypeId(number as u16))
+    }
+
     /// `Observation`, `Quantity`, `Observation.component`, `dateTime`.
     pub fn as_str(self) -> &'static str {
         self.entry().name

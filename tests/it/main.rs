@@ -1,5 +1,6 @@
-//! The one integration test binary.
+//! The ways through the house, in one binary.
 
+mod fhir;
 mod landing;
 mod pull;
 mod sql_on_fhir;

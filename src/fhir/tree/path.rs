@@ -6,9 +6,9 @@ use std::fmt::Write;
 use super::{Kind, Node};
 use crate::fhir::types::TypeId;
 
-/// The path from the root down to `node`.
-pub(super) fn path(node: Node<'_, '_>) -> String {
-    let mut at = node.root();
+/// The path from the resource `top` down to `node`.
+pub(super) fn path(top: Node<'_, '_>, node: Node<'_, '_>) -> String {
+    let mut at = top;
     let mut path = match at.resource_type().and_then(TypeId::of) {
         Some(kind) if kind.is_resource() => kind.as_str().to_owned(),
         _ => String::from("?"),

@@ -1,0 +1,271 @@
+//! `headwater validate`: holds resources to FHIR R4 and to a network's profiles before a first sync, and says all that is
+//! wrong with each: path and rule, never a value.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Exit, Failure};
+use crate::fhir::ndjson::{self, Lines};
+use crate::fhir::outcome::{Code, Details, Issue, OperationOutcome, Severity};
+use crate::fhir::tree::{Limits, Node, SyntaxError, Tree};
+use crate::refusal::Refusal;
+use crate::validate::{self, Profiles};
+
+/// Check FHIR R4 resources against the specification's types and a network's profiles.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Prints one OperationOutcome per resource, as NDJSON. Exit code 3 if any resource has a fault.
+
+Example: headwater validate --profile-dir profiles/fhir export/Patient.ndjson.gz")]
+pub struct Args {
+    /// A folder of StructureDefinitions (*.json); may be given again
+    #[arg(long, value_name = "DIR")]
+    pub profile_dir: Vec<PathBuf>,
+    /// The longest line, and the largest .json file, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().line_bytes)]
+    pub line_limit: usize,
+    /// The deepest nesting of arrays and objects
+    #[arg(long, value_name = "LEVELS", default_value_t = Limits::default().depth)]
+    pub depth_limit: usize,
+    /// Files: .json (a resource or a Bundle) or .ndjson, each also as .gz
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match report(&args, &mut out) {
+        Ok(Counts { faulty: 0, resources }) => {
+            eprintln!("{resources} resources, no fault");
+            Ok(())
+        }
+        Ok(counts) => {
+            let message = format!("{} of {} resources have faults", counts.faulty, counts.resources);
+            Err(Failure::new(Exit::Partial, message))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// How many resources there were, and how many of them have a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub resources: u64,
+    pub faulty: u64,
+}
+
+/// Writes one outcome per resource.
+/// # Errors: a profile or a file that cannot be read; nothing is written before all profiles and names are good.
+pub fn report(args: &Args, out: &mut impl Write) -> Result<Counts, Failure> {
+    let profiles = profiles(&args.profile_dir)?;
+    let unknown: Vec<String> = args
+        .files
+        .iter()
+        .filter(|file| Shape::of(file).is_none())
+        .map(|file| format!("`{}`", file.display()))
+        .collect();
+    if !unknown.is_empty() {
+        let message = format!("{}: a file must end in .json, .ndjson, .json.gz or .ndjson.gz", unknown.join(", "));
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let limits = Limits {
+        line_bytes: args.line_limit,
+        depth: args.depth_limit,
+    };
+    let mut report = Report {
+        profiles,
+        limits,
+        tree: Tree::new(),
+        counts: Counts::default(),
+        out,
+    };
+    for file in &args.files {
+        report.file(file)?;
+    }
+    match report.out.flush() {
+        Ok(()) => Ok(report.counts),
+        Err(error) => Err(unwritten(&error)),
+    }
+}
+
+fn profiles(folders: &[PathBuf]) -> Result<Profiles, Failure> {
+    let mut files = Vec::new();
+    for folder in folders {
+        files.extend(profile_files(folder).map_err(|error| unreadable(folder, &error))?);
+    }
+    Profiles::load(&files).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Failure::new(Exit::Usage, lines.join("\n"))
+    })
+}
+
+/// Name and text of each .json file of the folder, by name.
+fn profile_files(folder: &Path) -> io::Result<Vec<(String, String)>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "json") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let read = |path: PathBuf| Ok((path.display().to_string(), std::fs::read_to_string(&path)?));
+    paths.into_iter().map(read).collect()
+}
+
+/// What a file's name says of its inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    lines: bool,
+    gzip: bool,
+}
+
+impl Shape {
+    fn of(file: &Path) -> Option<Shape> {
+        let name = file.file_name()?.to_str()?;
+        let (name, gzip) = match name.strip_suffix(".gz") {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let lines = name.ends_with(".ndjson");
+        (lines || name.ends_with(".json")).then_some(Shape { lines, gzip })
+    }
+}
+
+struct Report<'o, W> {
+    profiles: Profiles,
+    limits: Limits,
+    tree: Tree,
+    counts: Counts,
+    out: &'o mut W,
+}
+
+impl<W: Write> Report<'_, W> {
+    fn file(&mut self, path: &Path) -> Result<(), Failure> {
+        let open = || -> io::Result<Box<dyn Read>> {
+            let file = File::open(path)?;
+            Ok(match Shape::of(path) {
+                Some(Shape { gzip: true, .. }) => Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file))),
+                _ => Box::new(file),
+            })
+        };
+        let input = open().map_err(|error| unreadable(path, &error))?;
+        let name = path.display().to_string();
+        if Shape::of(path).is_some_and(|shape| !shape.lines) {
+            let mut text = Vec::new();
+            let most = self.limits.line_bytes as u64 + 1;
+            input.take(most).read_to_end(&mut text).map_err(|error| unreadable(path, &error))?;
+            return self.text(&text, &name);
+        }
+        let mut lines = Lines::new(input, self.limits.line_bytes);
+        while let Some(line) = lines.next_line().map_err(|error| unreadable(path, &error))? {
+            let place = format!("{name} line {}", line.number);
+            match line.bytes {
+                Ok(bytes) => self.text(bytes, &place)?,
+                Err(error) => self.unreadable(error, &place)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One JSON text: a resource, or a Bundle and the resources in it.
+    fn text(&mut self, text: &[u8], place: &str) -> Result<(), Failure> {
+        let mut tree = std::mem::take(&mut self.tree);
+        let result = match tree.parse(text, &self.limits) {
+            Ok(root) => self.resources(root, place),
+            Err(error) => self.unreadable(error, place),
+        };
+        self.tree = tree;
+        result
+    }
+
+    fn resources(&mut self, root: Node<'_, '_>, place: &str) -> Result<(), Failure> {
+        if root.resource_type() != Some("Bundle") {
+            return self.outcome(&validate::check_all(&self.profiles, root), place);
+        }
+        self.outcome(&validate::check_envelope(&self.profiles, root), place)?;
+        for (number, resource) in ndjson::bundle_entries(root).enumerate() {
+            let place = format!("{place} resource {}", number + 1);
+            self.outcome(&validate::check_all(&self.profiles, resource), &place)?;
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, refusals: &[Refusal], place: &str) -> Result<(), Failure> {
+        let mut issues: Vec<Issue> = refusals.iter().map(|refusal| issue(refusal, place)).collect();
+        self.counts.faulty += u64::from(!issues.is_empty());
+        if issues.is_empty() {
+            issues.push(Issue {
+                severity: Severity::Information,
+                code: Code::Informational,
+                details: details("no fault"),
+                diagnostics: Some(place.to_owned()),
+                expression: Vec::new(),
+            });
+        }
+        self.write(issues)
+    }
+
+    fn unreadable(&mut self, error: SyntaxError, place: &str) -> Result<(), Failure> {
+        self.counts.faulty += 1;
+        let code = if matches!(error.rule, "line too long" | "too deep" | "number too long") {
+            Code::TooLong
+        } else {
+            Code::Structure
+        };
+        self.write(vec![Issue {
+            severity: Severity::Error,
+            code,
+            details: details(error.rule),
+            diagnostics: Some(format!("{place} byte {}", error.offset)),
+            expression: Vec::new(),
+        }])
+    }
+
+    fn write(&mut self, issues: Vec<Issue>) -> Result<(), Failure> {
+        self.counts.resources += 1;
+        let mut line = serde_json::to_vec(&OperationOutcome::new(issues)).map_err(|error| Failure::ours(&error))?;
+        line.push(b'\n');
+        self.out.write_all(&line).map_err(|error| unwritten(&error))
+    }
+}
+
+fn details(text: &str) -> Details {
+    Details { text: text.to_owned() }
+}
+
+fn issue(refusal: &Refusal, place: &str) -> Issue {
+    let by = refusal.source.as_ref().map(|source| format!(", by {source}"));
+    Issue {
+        severity: Severity::Error,
+        code: code(&refusal.rule),
+        details: details(&refusal.rule),
+        diagnostics: Some(format!("{place}{}", by.unwrap_or_default())),
+        expression: vec![refusal.path.clone()],
+    }
+}
+
+/// FHIR's issue type for one of our rules.
+fn code(rule: &str) -> Code {
+    match rule {
+        "required" | "resource type" => Code::Required,
+        "unknown modifierExtension" => Code::Extension,
+        "too deep" => Code::TooLong,
+        "date" | "dateTime" | "instant" | "time" | "id" | "uri" | "code" | "positive" | "not negative" | "integer of 32 bits"
+        | "fixed value" | "pattern" | "reference type" => Code::Value,
+        _ if rule.starts_with("at least") => Code::Required,
+        _ => Code::Structure,
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Usage, format!("cannot read `{}`: {}", path.display(), error.kind()))
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::new(Exit::Ours, format!("cannot write the outcomes: {}", error.kind()))
+}
+
+#[cfg(test)]
+mod tests;

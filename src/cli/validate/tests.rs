@@ -1,0 +1,142 @@
+//! The verb from files to outcomes.
+
+use std::io::Write;
+
+use super::*;
+
+fn args(files: &[PathBuf], profile_dir: &[PathBuf]) -> Args {
+    Args {
+        profile_dir: profile_dir.to_vec(),
+        line_limit: 2000,
+        depth_limit: 64,
+        files: files.to_vec(),
+    }
+}
+
+fn report_of(args: &Args) -> Result<(Counts, Vec<serde_json::Value>), Failure> {
+    let mut out = Vec::new();
+    let counts = report(args, &mut out)?;
+    for line in ndjson::split(&out, 1, usize::MAX) {
+        let mut tree = Tree::new();
+        let root = tree
+            .parse(line.bytes.expect("no limit"), &Limits::default())
+            .expect("an outcome is JSON");
+        assert_eq!(
+            validate::check_all(&Profiles::default(), root),
+            [],
+            "an outcome is a resource of R4"
+        );
+    }
+    let lines = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    Ok((
+        counts,
+        lines
+            .map(|line| serde_json::from_slice(line).expect("an outcome is JSON"))
+            .collect(),
+    ))
+}
+
+/// Severity, code, rule and path of each first issue.
+fn first_issues(outcomes: &[serde_json::Value]) -> Vec<String> {
+    let text = |issue: &serde_json::Value, at: &str| issue.pointer(at).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
+    let issue = |outcome: &serde_json::Value| outcome["issue"][0].clone();
+    let parts = |issue: serde_json::Value| {
+        ["/severity", "/code", "/details/text", "/expression/0"]
+            .map(|at| text(&issue, at))
+            .join(" | ")
+    };
+    outcomes.iter().map(issue).map(parts).collect()
+}
+
+#[test]
+fn every_line_of_a_file_has_its_outcome() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("Patient.ndjson.gz");
+    let mut gzip = flate2::write::GzEncoder::new(File::create(&file).expect("a file"), flate2::Compression::fast());
+    let long = format!("{{\"resourceType\":\"Patient\",\"id\":\"{}\"}}", "x".repeat(3000));
+    writeln!(
+        gzip,
+        "{{\"resourceType\":\"Patient\"}}\n\n{{\"resourceType\":\"Patient\",\"birthDate\":\"CANARY\"}}\n{{\"id\":CANARY}}\n{long}"
+    )
+    .expect("written");
+    gzip.finish().expect("written");
+    let (counts, outcomes) = report_of(&args(&[file], &[])).expect("a report");
+    assert_eq!(counts, Counts { resources: 4, faulty: 3 });
+    assert_eq!(
+        first_issues(&outcomes),
+        [
+            "information | informational | no fault | -",
+            "error | value | date | Patient.birthDate",
+            "error | structure | no value | -",
+            "error | too-long | line too long | -",
+        ]
+    );
+    assert!(
+        outcomes[1]["issue"][0]["diagnostics"]
+            .as_str()
+            .expect("a place")
+            .ends_with("Patient.ndjson.gz line 3")
+    );
+    assert!(!format!("{outcomes:?}").contains("CANARY"));
+}
+
+#[test]
+fn a_bundle_over_many_lines_is_checked_resource_by_resource() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("bundle.json");
+    let bundle = "{\"resourceType\":\"Bundle\",\n\"type\":[],\n\"entry\":[{\"resource\":{\"resourceType\":\"Patient\"}},{\"resource\":\n{\"resourceType\":\"Patient\",\"x\":1}}]}\n";
+    std::fs::write(&file, bundle).expect("written");
+    let (counts, outcomes) = report_of(&args(&[file], &[])).expect("a report");
+    assert_eq!(counts, Counts { resources: 3, faulty: 2 });
+    assert_eq!(
+        first_issues(&outcomes),
+        [
+            "error | structure | one, not many | Bundle.type",
+            "information | informational | no fault | -",
+            "error | structure | unknown element | Patient.x",
+        ]
+    );
+}
+
+#[test]
+fn profiles_of_a_folder_apply() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let profile = r#"{"resourceType":"StructureDefinition","kind":"resource","derivation":"constraint","type":"Patient","differential":{"element":[{"path":"Patient.birthDate","min":1}]}}"#;
+    std::fs::create_dir(folder.path().join("profiles")).expect("a folder");
+    std::fs::write(folder.path().join("profiles/Patient.json"), profile).expect("written");
+    let file = folder.path().join("p.json");
+    std::fs::write(&file, r#"{"resourceType":"Patient"}"#).expect("written");
+    let (_, outcomes) = report_of(&args(&[file], &[folder.path().join("profiles")])).expect("a report");
+    assert_eq!(first_issues(&outcomes), ["error | required | required | Patient.birthDate"]);
+    assert!(
+        outcomes[0]["issue"][0]["diagnostics"]
+            .as_str()
+            .expect("a place")
+            .ends_with("Patient.json")
+    );
+}
+
+#[test]
+fn wrong_use_is_said_before_anything_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bad = folder.path().join("bad.json");
+    std::fs::write(&bad, "{").expect("written");
+    for (files, profiles, expected) in [
+        (
+            vec![PathBuf::from("a.txt"), PathBuf::from("b.xml")],
+            vec![],
+            "`a.txt`, `b.xml`: a file must end in",
+        ),
+        (
+            vec![PathBuf::from("nowhere/a.json")],
+            vec![],
+            "cannot read `nowhere/a.json`: entity not found",
+        ),
+        (vec![bad.clone()], vec![folder.path().to_owned()], "no JSON at line 1 column 1"),
+        (vec![bad.clone()], vec![PathBuf::from("nowhere")], "cannot read `nowhere`"),
+    ] {
+        let failure = report_of(&args(&files, &profiles)).map(|_| ()).expect_err("a failure");
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.contains(expected), "{}", failure.message);
+    }
+}

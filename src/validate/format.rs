@@ -1,0 +1,104 @@
+//! How the JSON value of each type must look: its kind, its range, its format.
+//! FHIR 4.0.1, "Primitive Types" and "JSON Representation of Resources".
+
+use std::sync::OnceLock;
+
+use crate::fhir::datetime::{DateTime, Form};
+use crate::fhir::tree::{Kind, Node};
+use crate::fhir::types::{Primitive, TypeId};
+
+/// What a value of one type is in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Any resource.
+    Resource,
+    /// An object with the elements of its type.
+    Object,
+    Boolean,
+    /// A whole number of 32 bits, not below this.
+    Integer(i64),
+    Decimal,
+    /// A string that is not empty.
+    Text,
+    /// A string without white space.
+    Uri,
+    /// A string without white space at its ends.
+    Code,
+    Id,
+    Temporal(Form),
+}
+
+impl Format {
+    /// By the type's number.
+    pub(super) fn table() -> &'static [Format] {
+        static TABLE: OnceLock<Vec<Format>> = OnceLock::new();
+        TABLE.get_or_init(|| TypeId::all().map(Format::of).collect())
+    }
+
+    fn of(kind: TypeId) -> Format {
+        if kind == TypeId::RESOURCE {
+            return Format::Resource;
+        }
+        let Some(primitive) = kind.primitive() else {
+            return Format::Object;
+        };
+        if let Some(form) = Form::of_type(kind.as_str()) {
+            return Format::Temporal(form);
+        }
+        match (primitive, kind.as_str()) {
+            (Primitive::Boolean, _) => Format::Boolean,
+            (Primitive::Integer, "positiveInt") => Format::Integer(1),
+            (Primitive::Integer, "unsignedInt") => Format::Integer(0),
+            (Primitive::Integer, _) => Format::Integer(i64::from(i32::MIN)),
+            (Primitive::Decimal, _) => Format::Decimal,
+            (Primitive::Text, "id") => Format::Id,
+            (Primitive::Text, "code") => Format::Code,
+            (Primitive::Text, "uri" | "url" | "canonical" | "oid" | "uuid") => Format::Uri,
+            (Primitive::Text, _) => Format::Text,
+        }
+    }
+
+    /// The rule that a primitive's value breaks, if it breaks one.
+    #[inline]
+    pub(super) fn fault(self, node: Node<'_, '_>) -> Option<&'static str> {
+        let kind = node.kind();
+        match self {
+            Format::Resource | Format::Object => (kind != Kind::Object).then_some("type object"),
+            Format::Boolean => (kind != Kind::Boolean).then_some("type boolean"),
+            Format::Decimal => (kind != Kind::Number).then_some("type decimal"),
+            Format::Integer(least) if kind == Kind::Number => integer(node.raw(), least),
+            Format::Integer(_) => Some("type integer"),
+            _ if kind != Kind::String => Some("type string"),
+            _ if node.raw().is_empty() => Some("empty string"),
+            Format::Text => None,
+            Format::Uri => node.text().contains([' ', '\t', '\n', '\r']).then_some("uri"),
+            Format::Code => (node.text().trim().len() != node.text().len()).then_some("code"),
+            Format::Id => (!is_id(node.raw())).then_some("id"),
+            // An escape is no character of a date, and an id's are not either.
+            Format::Temporal(form) => DateTime::parse(node.raw(), form).is_none().then_some(match form {
+                Form::Date => "date",
+                Form::DateTime | Form::Literal => "dateTime",
+                Form::Instant => "instant",
+                Form::Time => "time",
+            }),
+        }
+    }
+}
+
+fn integer(digits: &str, least: i64) -> Option<&'static str> {
+    if digits.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'-')) {
+        return Some("type integer");
+    }
+    match digits.parse::<i64>() {
+        Ok(number) if number >= i64::from(i32::MIN) && number <= i64::from(i32::MAX) => match least {
+            1 if number < 1 => Some("positive"),
+            0 if number < 0 => Some("not negative"),
+            _ => None,
+        },
+        _ => Some("integer of 32 bits"),
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}

@@ -1,0 +1,218 @@
+//! A network's own profiles: StructureDefinitions (kind resource, derivation constraint) whose differential says what must
+//! be there. Every profile of a resource's type applies; `meta.profile` is not asked.
+//!
+//! Understood: `min`, `max`, `type` of a choice, `targetProfile` of a reference, `fixed[x]`, `pattern[x]`, and
+//! modifier extensions that are allowed. What is not understood (slicing, invariants, required bindings) is a fault when
+//! the profile is loaded, not something passed over. Knows nothing of folders: files come as text.
+
+mod compile;
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::issues::{Issues, Stop};
+use crate::fhir::name::Name;
+use crate::fhir::reference::Reference;
+use crate::fhir::tree::{Kind, Node};
+
+/// Why a profile cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("profile `{file}`{}{element}: {message}", if element.is_empty() { "" } else { " at " })]
+pub struct ProfileFault {
+    pub file: String,
+    /// The path of the element, or empty.
+    pub element: String,
+    pub message: String,
+}
+
+/// All profiles of a network, compiled. The default has none: then only the structure is checked.
+#[derive(Debug, Default)]
+pub struct Profiles {
+    by_type: HashMap<&'static str, Vec<Profile>>,
+    modifiers: Vec<String>,
+}
+
+/// One profile.
+#[derive(Debug)]
+struct Profile {
+    file: String,
+    elements: Vec<Rule>,
+}
+
+/// What one element must be.
+#[derive(Debug)]
+struct Rule {
+    /// As the profile writes it: `code`, `value[x]`.
+    label: String,
+    /// The elements that count: one, or the allowed types of a choice.
+    names: Vec<Name>,
+    /// The types of the choice that are not allowed.
+    refused: Vec<Name>,
+    min: u32,
+    max: u32,
+    patterns: Vec<Pattern>,
+    /// Resource types a reference may have; any, if empty.
+    targets: Vec<&'static str>,
+    elements: Vec<Rule>,
+}
+
+/// A value the element must have, or contain.
+#[derive(Debug)]
+struct Pattern {
+    exact: bool,
+    value: Value,
+}
+
+impl Profiles {
+    /// The profiles in `files`, each a name and its JSON text.
+    /// # Errors: every fault of every file.
+    pub fn load(files: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Profiles, Vec<ProfileFault>> {
+        let mut profiles = Profiles::default();
+        let mut faults = Vec::new();
+        for (file, json) in files {
+            compile::compile(file.as_ref(), json.as_ref(), &mut profiles, &mut faults);
+        }
+        if faults.is_empty() { Ok(profiles) } else { Err(faults) }
+    }
+
+    /// The same profiles, with one more modifier extension that does not refuse its resource.
+    #[must_use]
+    pub fn allow_modifier(mut self, url: impl Into<String>) -> Self {
+        self.modifiers.push(url.into());
+        self
+    }
+
+    /// How many profiles are loaded.
+    pub fn len(&self) -> usize {
+        self.by_type.values().map(Vec::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_type.is_empty()
+    }
+
+    pub(super) fn allows_modifier(&self, url: &str) -> bool {
+        self.modifiers.iter().any(|allowed| allowed == url)
+    }
+}
+
+/// The resource against every profile of its type.
+pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+    if profiles.is_empty() {
+        return Ok(());
+    }
+    let of_type = node.resource_type().and_then(|kind| profiles.by_type.get(kind));
+    for profile in of_type.into_iter().flatten() {
+        elements(&profile.elements, node, &profile.file, issues)?;
+    }
+    Ok(())
+}
+
+fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, file: &str, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+    for rule in rules {
+        let (mut values, mut companions) = (0, 0);
+        for member in node.children() {
+            let name = member.name();
+            if rule.refused.contains(&name.element()) {
+                issues.at_by(member, "type not allowed", file)?;
+            }
+            if !rule.names.contains(&name.element()) {
+                continue;
+            }
+            if name.is_companion() {
+                companions += if member.kind() == Kind::Array {
+                    member.children().count()
+                } else {
+                    1
+                };
+            } else if member.kind() == Kind::Array {
+                for item in member.children() {
+                    values += 1;
+                    rule.item(item, file, issues)?;
+                }
+            } else {
+                values += 1;
+                rule.item(member, file, issues)?;
+            }
+        }
+        // A primitive that has only extensions is there: they say why its value is not.
+        let count = values.max(companions);
+        if count < rule.min as usize {
+            let word = if rule.min == 1 {
+                "required".into()
+            } else {
+                format!("at least {}", rule.min)
+            };
+            issues.below(node, &rule.label, word, Some(file))?;
+        }
+        if count > rule.max as usize {
+            let word = if rule.max == 0 {
+                "not allowed".into()
+            } else {
+                format!("at most {}", rule.max)
+            };
+            issues.below(node, &rule.label, word, Some(file))?;
+        }
+    }
+    Ok(())
+}
+
+impl Rule {
+    fn item<'t, 'a>(&self, item: Node<'t, 'a>, file: &str, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+        for pattern in &self.patterns {
+            if !matches(item, &pattern.value, pattern.exact) {
+                issues.at_by(item, if pattern.exact { "fixed value" } else { "pattern" }, file)?;
+            }
+        }
+        if !self.targets.is_empty() && !self.is_target(item) {
+            issues.at_by(item, "reference type", file)?;
+        }
+        if self.elements.is_empty() || item.kind() != Kind::Object {
+            return Ok(());
+        }
+        elements(&self.elements, item, file, issues)
+    }
+
+    /// A reference whose text does not say a type may be to anything.
+    fn is_target(&self, item: Node<'_, '_>) -> bool {
+        let Some(reference) = item.get(Name::REFERENCE) else {
+            return true;
+        };
+        let text = reference.text();
+        match Reference::parse(&text).and_then(|reference| reference.type_name) {
+            Some(kind) => self.targets.contains(&kind),
+            None => true,
+        }
+    }
+}
+
+/// The node is the value, or holds all of it.
+fn matches(node: Node<'_, '_>, value: &Value, exact: bool) -> bool {
+    match (node.kind(), value) {
+        (Kind::Null, Value::Null) => true,
+        (Kind::Boolean, Value::Bool(value)) => (node.raw() == "true") == *value,
+        (Kind::Number, Value::Number(value)) => node.raw().parse().ok() == value.as_f64(),
+        (Kind::String, Value::String(value)) => node.text() == value.as_str(),
+        (Kind::Array, Value::Array(values)) if exact => {
+            let items: Vec<_> = node.children().collect();
+            items.len() == values.len() && items.into_iter().zip(values).all(|(item, value)| matches(item, value, exact))
+        }
+        (Kind::Array, Value::Array(values)) => values.iter().all(|value| node.children().any(|item| matches(item, value, exact))),
+        (Kind::Object, Value::Object(members)) => {
+            let found = |name: &str, value| {
+                node.children()
+                    .any(|member| is_named(member, name) && matches(member, value, exact))
+            };
+            members.iter().all(|(name, value)| found(name, value)) && (!exact || node.children().count() == members.len())
+        }
+        _ => false,
+    }
+}
+
+fn is_named(member: Node<'_, '_>, name: &str) -> bool {
+    match member.name() {
+        Name::UNKNOWN => member.name_text() == name,
+        known => known.as_str() == name,
+    }
+}
