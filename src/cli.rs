@@ -1,7 +1,9 @@
 //! The command line: verbs, exit codes, what stands on stdout and stderr. One file per verb below.
 //! Progress bars and tables live here and nowhere lower.
 
+pub mod fhirpath;
 pub mod validate;
+pub mod view;
 
 use std::process::ExitCode;
 
