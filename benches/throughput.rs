@@ -4,7 +4,11 @@
 //! Input: the files named by `HEADWATER_BENCH` (`:` between them, `.gz` or plain), or the Synthea files below
 //! `HEADWATER_SHARED`, or lines made here.
 
-#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures time and prints")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench prints what it measured by the machine's clock"
+)]
 
 #[path = "throughput/view.rs"]
 mod view;
@@ -14,23 +18,52 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use headwater::fhir::tree::{Limits, Tree};
+use headwater::validate::{self, Profiles};
 
 fn main() {
     let corpus = Corpus::load();
     println!("{}: {:.1} MB, {} lines", corpus.name, corpus.megabytes(), corpus.lines.len());
-    let tape = corpus.measure("simd-json tape", tape_parse());
-    let tree = corpus.measure("span tree", tree_parse());
-    println!("span tree / simd-json tape = {:.2}", tree / tape);
-
+    // The first is what the others are compared with.
+    corpus.race(&mut [
+        Runner::new("simd-json tape", tape_parse()),
+        Runner::new("span tree", tree_parse()),
+        Runner::new("span tree and structure check", validate()),
+    ]);
     let observations = corpus.only("Observation");
     println!(
         "Observations: {:.1} MB, {} lines",
         observations.megabytes(),
         observations.lines.len()
     );
-    let tape = observations.measure("simd-json tape", tape_parse());
-    let rows = observations.measure("six-column view", view::six_columns());
-    println!("six-column view / simd-json tape = {:.2}", rows / tape);
+    observations.race(&mut [
+        Runner::new("simd-json tape", tape_parse()),
+        Runner::new("six-column view to NDJSON", view::six_columns()),
+    ]);
+}
+
+type Step = Box<dyn FnMut(&[u8]) -> usize>;
+
+/// One way to read a line: gives how much it saw, so that nothing is optimised away.
+struct Runner {
+    name: &'static str,
+    step: Step,
+    best: Duration,
+}
+
+impl Runner {
+    fn new(name: &'static str, step: impl FnMut(&[u8]) -> usize + 'static) -> Runner {
+        let step = Box::new(step);
+        let best = Duration::MAX;
+        Runner { name, step, best }
+    }
+
+    fn pass(&mut self, lines: &[Vec<u8>]) {
+        let start = Instant::now();
+        for line in lines {
+            assert!(std::hint::black_box((self.step)(line)) > 0, "{} reads every line", self.name);
+        }
+        self.best = self.best.min(start.elapsed());
+    }
 }
 
 /// Parses each line into the same tree.
@@ -38,6 +71,17 @@ fn tree_parse() -> impl FnMut(&[u8]) -> usize {
     let mut tree = Tree::new();
     let limits = Limits::default();
     move |line| tree.parse(line, &limits).map_or(0, |root| root.children().count())
+}
+
+/// Parses each line and holds it to FHIR R4.
+fn validate() -> impl FnMut(&[u8]) -> usize {
+    let mut tree = Tree::new();
+    let limits = Limits::default();
+    let profiles = Profiles::default();
+    move |line| {
+        let parsed = tree.parse(line, &limits);
+        parsed.map_or(0, |root| usize::from(validate::validate(&profiles, root).is_ok()))
+    }
 }
 
 /// Parses a copy of each line (simd-json writes into its input) with buffers that are kept.
@@ -104,29 +148,25 @@ impl Corpus {
         self.lines.iter().map(Vec::len).sum::<usize>() as f64 / 1e6
     }
 
-    /// MB/s of the best of several passes over all lines.
-    fn measure(&self, name: &str, mut step: impl FnMut(&[u8]) -> usize) -> f64 {
-        let mut best = Duration::MAX;
+    /// Prints MB/s of each runner's best pass, and its ratio to the first. They take turns, so that a noisy machine is
+    /// noisy for all.
+    fn race(&self, runners: &mut [Runner]) {
         let begin = Instant::now();
-        let mut passes = 0;
-        while passes < 3 || begin.elapsed() < Duration::from_secs(3) {
-            let start = Instant::now();
-            let seen: usize = self
-                .lines
-                .iter()
-                .map(|line| {
-                    let nodes = step(line);
-                    assert!(nodes > 0, "{name} reads every line");
-                    nodes
-                })
-                .sum();
-            best = best.min(start.elapsed());
-            std::hint::black_box(seen);
-            passes += 1;
+        while begin.elapsed() < Duration::from_secs(10) {
+            for runner in runners.iter_mut() {
+                runner.pass(&self.lines);
+            }
         }
-        let speed = self.megabytes() / best.as_secs_f64();
-        println!("{name}: {speed:.0} MB/s (best of {passes})");
-        speed
+        let first = runners[0].best.as_secs_f64();
+        for runner in runners {
+            let seconds = runner.best.as_secs_f64();
+            println!(
+                "{:<32} {:>6.0} MB/s  {:.2}",
+                runner.name,
+                self.megabytes() / seconds,
+                first / seconds
+            );
+        }
     }
 }
 

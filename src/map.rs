@@ -34,11 +34,18 @@ pub enum Fate {
 }
 
 /// One resource's rows, each checked against its table. Only `map` fills one. Reused from resource to resource.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Mapped<'a> {
     rows: Rows<'a>,
     stats: MapStats,
     cells: Vec<crate::cdm::Cell<'a>>,
+}
+
+/// Never shows a value.
+impl std::fmt::Debug for Mapped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mapped({} rows)", self.rows.len())
+    }
 }
 
 impl<'a> Mapped<'a> {

@@ -15,7 +15,7 @@ const VIEW: &str = r#"{"resource":"Observation","name":"bench","select":[
         {"name":"code","path":"code"}]}]}"#;
 
 /// Reads each line and writes its rows.
-pub fn six_columns() -> impl FnMut(&[u8]) -> usize {
+pub(crate) fn six_columns() -> impl FnMut(&[u8]) -> usize {
     let view = View::compile(VIEW, "bench", Reading::Mapping).expect("the bench's view compiles");
     let head = |(at, name): (usize, &str)| format!("{}\"{name}\":", if at == 0 { '{' } else { ',' });
     let heads: Vec<String> = view

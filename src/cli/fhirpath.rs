@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use crate::cdm::row::write_json_string;
 use crate::cli::{Exit, Failure};
-use crate::fhir::path::{Context, Element, Item, Names, Path, Start, write_json};
+use crate::fhir::path::{Context, Element, Item, Names, Path, Start, Temporal, write_json};
 use crate::fhir::tree::{Limits, Tree};
 use crate::fhir::types::TypeId;
+use crate::platform::clock::Clock;
 
 /// Evaluates a FHIRPath expression.
 #[derive(clap::Args, Debug)]
@@ -120,7 +121,8 @@ impl Files {
             strict: true,
         };
         let path = Path::compile(expression, &Names::default(), &start).map_err(|error| error.to_string())?;
-        let context = Context::new(root, &[]);
+        let mut context = Context::new(root, &[]);
+        context.now = Temporal::date_time(&format!("{:.3}", Clock::system().now()));
         let focus = Item::Element(Element {
             node: Some(root),
             under: None,

@@ -17,10 +17,10 @@ pub(super) struct Args {
     /// The common data model
     #[arg(long, default_value = "ibd-registry")]
     model: String,
-    /// Folder of NDJSON: <Type>*.ndjson[.gz]
+    /// Folder of NDJSON, files named `<Type>*.ndjson[.gz]`
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Folder for the tables: one <table>.ndjson each
+    /// Folder for the tables, one `<table>.ndjson` each
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Worker threads; the bytes that come out are the same for any number

@@ -12,14 +12,14 @@ const LIMITS: Limits = Limits {
 };
 
 /// Collects the faults of one file.
-pub struct Faults<'f> {
+pub(super) struct Faults<'f> {
     pub file: &'f str,
     pub text: &'f str,
     pub all: Vec<MappingFault>,
 }
 
 impl<'f> Faults<'f> {
-    pub fn new(file: &'f str, text: &'f str) -> Self {
+    pub(super) fn new(file: &'f str, text: &'f str) -> Self {
         Self {
             file,
             text,
@@ -27,7 +27,7 @@ impl<'f> Faults<'f> {
         }
     }
 
-    pub fn at(&mut self, offset: usize, message: impl Into<String>) {
+    pub(super) fn at(&mut self, offset: usize, message: impl Into<String>) {
         let (line, column) = place(self.text, offset);
         self.all.push(MappingFault {
             file: self.file.to_owned(),
@@ -37,12 +37,12 @@ impl<'f> Faults<'f> {
         });
     }
 
-    pub fn syntax(&mut self, error: SyntaxError) {
+    pub(super) fn syntax(&mut self, error: SyntaxError) {
         self.at(error.offset, format!("is not JSON: {}", error.rule));
     }
 
     /// A fault inside an expression: at its own place when the JSON string has no escapes, else at the string's.
-    pub fn path(&mut self, node: Node<'_, '_>, error: &PathError) {
+    pub(super) fn path(&mut self, node: Node<'_, '_>, error: &PathError) {
         let inside = if node.is_escaped() { 0 } else { error.offset };
         let message = format!(
             "`{}` is not usable FHIRPath at line {} column {}: {}",
@@ -56,19 +56,19 @@ impl<'f> Faults<'f> {
 }
 
 /// The file's root.
-pub fn read<'t, 'a>(tree: &'t mut Tree, text: &'a str) -> Result<Node<'t, 'a>, SyntaxError> {
+pub(super) fn read<'t, 'a>(tree: &'t mut Tree, text: &'a str) -> Result<Node<'t, 'a>, SyntaxError> {
     tree.parse(text.as_bytes(), &LIMITS)
 }
 
 /// The member called `name`, whatever FHIR knows of the name.
-pub fn member<'t, 'a>(node: Node<'t, 'a>, name: &str) -> Option<Node<'t, 'a>> {
+pub(super) fn member<'t, 'a>(node: Node<'t, 'a>, name: &str) -> Option<Node<'t, 'a>> {
     node.children()
         .find(|child| child.name_text() == name)
         .filter(|child| child.kind() != Kind::Null)
 }
 
 /// The items of the array called `name`; none when it is absent or no array.
-pub fn items<'t, 'a>(node: Node<'t, 'a>, name: &str) -> impl Iterator<Item = Node<'t, 'a>> + use<'t, 'a> {
+pub(super) fn items<'t, 'a>(node: Node<'t, 'a>, name: &str) -> impl Iterator<Item = Node<'t, 'a>> + use<'t, 'a> {
     member(node, name)
         .filter(|array| array.kind() == Kind::Array)
         .into_iter()
@@ -76,7 +76,7 @@ pub fn items<'t, 'a>(node: Node<'t, 'a>, name: &str) -> impl Iterator<Item = Nod
 }
 
 /// The string called `name`.
-pub fn text(node: Node<'_, '_>, name: &str) -> Option<String> {
+pub(super) fn text(node: Node<'_, '_>, name: &str) -> Option<String> {
     member(node, name)
         .filter(|value| value.kind() == Kind::String)
         .map(|value| value.text().into_owned())

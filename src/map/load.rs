@@ -28,7 +28,7 @@ const TAGS: [&str; 9] = [
     "headwater/date",
 ];
 
-pub fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: &[(String, String)]) -> Result<Mapping, Vec<MappingFault>> {
+pub(super) fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: &[(String, String)]) -> Result<Mapping, Vec<MappingFault>> {
     let mut all = Vec::new();
     let mut maps = HashMap::new();
     for (file, text) in concept_maps {

@@ -23,7 +23,7 @@ pub struct Mapping {
 
 /// One view that fills one table.
 #[derive(Debug)]
-pub struct TableView {
+pub(super) struct TableView {
     pub file: String,
     pub table: TableId,
     pub view: View,
@@ -35,7 +35,7 @@ pub struct TableView {
 
 /// What is done with the value of one `column`.
 #[derive(Debug, Default)]
-pub struct Rule {
+pub(super) struct Rule {
     pub translation: Option<Translation>,
     /// Place in `Mapping::resolves`.
     pub resolve: Option<usize>,
@@ -46,7 +46,7 @@ pub struct Rule {
 }
 
 #[derive(Debug)]
-pub struct Translation {
+pub(super) struct Translation {
     pub map: Arc<ConceptMap>,
     /// The system of a code that the column's own path gives.
     pub system: Option<String>,
@@ -57,7 +57,7 @@ pub struct Translation {
 
 /// What becomes of a code that the map does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenUnmapped {
+pub(super) enum WhenUnmapped {
     #[default]
     Null,
     Refuse,

@@ -14,7 +14,7 @@ use super::view::Field;
 
 /// One kind of lookup that some column declares: a type of resource and what is wanted of it.
 #[derive(Debug)]
-pub struct Resolve {
+pub(super) struct Resolve {
     pub resource: String,
     pub target: String,
     pub path: Path,
@@ -124,7 +124,7 @@ fn owned(cell: Cell<'_>) -> Cell<'static> {
 }
 
 /// System and code of a Coding, or of each Coding of a CodeableConcept, until `visit` says `false`.
-pub fn codings(node: Node<'_, '_>, visit: &mut dyn FnMut(&str, &str) -> bool) {
+pub(super) fn codings(node: Node<'_, '_>, visit: &mut dyn FnMut(&str, &str) -> bool) {
     if let Some(all) = node.get(Name::CODING).filter(|all| all.kind() == Kind::Array) {
         for coding in all.children() {
             if !coding_of(coding, visit) {

@@ -12,9 +12,9 @@ use super::stats::MapStats;
 use super::view::{Field, Row};
 
 /// The column that broke a rule, and the rule.
-pub type Broken = (usize, &'static str);
+pub(super) type Broken = (usize, &'static str);
 
-pub struct RowMaker<'m> {
+pub(super) struct RowMaker<'m> {
     pub view: &'m TableView,
     pub table: &'m Table,
     pub resolves: &'m [super::resolve::Resolve],
@@ -24,7 +24,7 @@ pub struct RowMaker<'m> {
 impl RowMaker<'_> {
     /// Appends the row's cells to `cells`, one per column of the table.
     /// # Errors: the first column that cannot be filled or does not fit.
-    pub fn cells<'a>(&self, row: &Row<'_, 'a>, cells: &mut Vec<Cell<'a>>, stats: &mut MapStats) -> Result<(), Broken> {
+    pub(super) fn cells<'a>(&self, row: &Row<'_, 'a>, cells: &mut Vec<Cell<'a>>, stats: &mut MapStats) -> Result<(), Broken> {
         cells.clear();
         let mut key = None;
         for (place, filled) in self.view.filled_by.iter().enumerate() {

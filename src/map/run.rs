@@ -10,7 +10,7 @@ use super::row::RowMaker;
 use super::stats::MapStats;
 use super::view::RowFault;
 
-pub enum Made {
+pub(super) enum Made {
     Rows,
     /// No view reads the type.
     NoView,
@@ -18,7 +18,7 @@ pub enum Made {
     NoRow,
 }
 
-pub fn run<'a>(
+pub(super) fn run<'a>(
     mapping: &Mapping,
     lookups: &Lookups,
     root: Node<'_, 'a>,

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::mapping::Mapping;
 use super::run::{Made, run};
 use super::stats::MapStats;
+use super::{Fate, Mapped, map};
 use crate::cdm::{Model, Rows};
 use crate::fhir::tree::{Limits, Tree};
+use crate::validate::{self, Profiles};
 
 const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"x-order":["k","code","n","d","drug"],"x-key":"k","required":["k"],
     "properties":{"k":{"type":"string"},"code":{"type":"string"},"n":{"type":"number"},"d":{"type":"string","format":"x-partial-date"},
@@ -205,5 +207,34 @@ fn a_case_that_does_not_come_out_names_column_and_both_values() {
     assert_eq!(
         cases(r#"{"k":"Observation/o2"}"#),
         ["Observation.t.cases.json: one: t: no row has the key `Observation/o2`"]
+    );
+}
+
+#[test]
+fn a_conformant_resource_is_mapped_and_one_that_no_view_wants_is_excluded() {
+    let mapping = load(&format!("{KEY},{}", translated("null"))).expect("the mapping loads");
+    let lookups = mapping.lookups().finish();
+    let fate = |line: &str| {
+        let mut tree = Tree::new();
+        let root = tree.parse(line.as_bytes(), &Limits::default()).expect("the line is JSON");
+        let resource = validate::validate(&Profiles::default(), root).expect("the resource conforms");
+        let mut mapped = Mapped::new();
+        let fate = map(&mapping, &lookups, resource, &mut mapped);
+        (fate, mapped.rows().len(), mapped.stats().unmapped().len())
+    };
+    let observation =
+        |coding: &str| format!(r#"{{"resourceType":"Observation","id":"o1","status":"final","code":{{"coding":[{coding}]}}}}"#);
+    assert_eq!(fate(&observation(&coding("http://loinc.org", "1-8"))), (Ok(Fate::Mapped), 1, 0));
+    assert_eq!(fate(&observation(&coding("http://local", "L"))), (Ok(Fate::Mapped), 1, 1));
+    let no_code = r#"{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"x"}}"#;
+    assert_eq!(fate(no_code), (Ok(Fate::Excluded("no view wants this resource")), 0, 0));
+    let patient = r#"{"resourceType":"Patient","id":"p1"}"#;
+    assert_eq!(fate(patient), (Ok(Fate::Excluded("no view reads this type")), 0, 0));
+    let twice = format!("{0},{0}", coding("http://loinc.org", "1-8"));
+    let (refused, rows, _) = fate(&observation(&twice));
+    let refusal = refused.expect_err("two rows with one key");
+    assert_eq!(
+        (refusal.rule.as_ref(), refusal.source.as_deref(), rows),
+        ("duplicate key", Some("Observation.t.json"), 0)
     );
 }

@@ -10,7 +10,7 @@ use super::file::{Faults, items, member, read, text};
 
 /// One ConceptMap, ready to be asked.
 #[derive(Debug, Default)]
-pub struct ConceptMap {
+pub(super) struct ConceptMap {
     groups: HashMap<String, Group>,
 }
 
@@ -32,12 +32,12 @@ enum Unmapped {
 
 impl ConceptMap {
     /// The target code that the map has for this code itself.
-    pub fn target(&self, system: &str, code: &str) -> Option<&str> {
+    pub(super) fn target(&self, system: &str, code: &str) -> Option<&str> {
         self.groups.get(system)?.codes.get(code).map(String::as_str)
     }
 
     /// What the map says of codes of this system that it does not know.
-    pub fn otherwise<'c>(&'c self, system: &str, code: &'c str) -> Option<&'c str> {
+    pub(super) fn otherwise<'c>(&'c self, system: &str, code: &'c str) -> Option<&'c str> {
         match &self.groups.get(system)?.unmapped {
             Unmapped::None => None,
             Unmapped::Provided => Some(code),
@@ -47,7 +47,7 @@ impl ConceptMap {
 
     /// The map's canonical url and the map.
     /// # Errors: every fault of the file.
-    pub fn load(file: &str, source: &str) -> Result<(String, ConceptMap), Vec<MappingFault>> {
+    pub(super) fn load(file: &str, source: &str) -> Result<(String, ConceptMap), Vec<MappingFault>> {
         let mut faults = Faults::new(file, source);
         let mut tree = Tree::new();
         let root = match read(&mut tree, source) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use headwater::fhir::tree::{Limits, Tree};
 use headwater::map::view::{Reading, View};
+use headwater::platform::file::write_durable;
 use serde_json::{Value, json};
 
 fn shared() -> PathBuf {
@@ -127,11 +128,8 @@ fn the_official_suite_passes() {
     }
     let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target");
     std::fs::create_dir_all(&target).expect("the target folder");
-    std::fs::write(
-        target.join("test_report.json"),
-        serde_json::to_vec_pretty(&report).expect("a report is JSON"),
-    )
-    .expect("the report");
+    let text = serde_json::to_vec_pretty(&report).expect("a report is JSON");
+    write_durable(&target.join("test_report.json"), &text).expect("the report");
     println!("SQL on FHIR: {counts:?}");
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
     assert_eq!(counts.values().map(|count| count.1).sum::<usize>(), 134, "the suite is not whole");

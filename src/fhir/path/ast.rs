@@ -9,7 +9,7 @@ use crate::fhir::decimal::Decimal;
 use crate::fhir::name::Name;
 
 /// Byte offset in the expression.
-pub type At = u32;
+pub(super) type At = u32;
 
 #[derive(Debug)]
 pub enum Expr {
@@ -148,4 +148,4 @@ impl Operator {
 }
 
 /// How tightly `is` and `as` bind.
-pub const TYPE_BINDING: u8 = 8;
+pub(super) const TYPE_BINDING: u8 = 8;

@@ -2,16 +2,17 @@
 //! FHIRPath 2.0, "Boundary functions"; of a Period, the boundary of its start and of its end (SQL on FHIR v2).
 
 use super::ast::Call;
-use super::convert::date_part;
+use super::convert::{date_part, time_part};
 use super::eval::{Answer, Fault, single};
 use super::function::Function as F;
+use super::items::Collection;
 use super::temporal::{Precision, Sort, Temporal, days_in_month};
-use super::value::{Collection, Element, Item};
+use super::value::{Element, Item};
 use crate::fhir::decimal::Decimal;
 use crate::fhir::name::Name;
 use crate::fhir::types::TypeId;
 
-pub fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {
+pub(super) fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {
     let at = call.at;
     let Some(item) = single(input, at)? else {
         return Ok(Collection::None);
@@ -169,7 +170,7 @@ fn precision(own: &Item<'_, '_>) -> Option<i64> {
 }
 
 /// `yearOf()` … `timeOf()`
-pub fn part<'t, 'a>(call: &Call, input: &Collection<'t, 'a>) -> Answer<'t, 'a> {
+pub(super) fn part<'t, 'a>(call: &Call, input: &Collection<'t, 'a>) -> Answer<'t, 'a> {
     let Some(Item::Temporal(moment)) = single(input, call.at)?.map(|item| item.clone().plain()) else {
         return Ok(Collection::None);
     };
@@ -189,11 +190,7 @@ pub fn part<'t, 'a>(call: &Call, input: &Collection<'t, 'a>) -> Answer<'t, 'a> {
             });
         }
         _ => {
-            let time = Temporal {
-                sort: Sort::Time,
-                zone: None,
-                ..moment
-            };
+            let time = time_part(moment);
             let known = moment.precision >= Precision::Hour;
             return Ok(if known {
                 Collection::One(Item::Temporal(time))

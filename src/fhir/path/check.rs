@@ -11,7 +11,7 @@ use crate::fhir::types::TypeId;
 /// The types that a collection's items may have; `None` when anything may come.
 pub type Typing = Option<Vec<TypeId>>;
 
-pub struct Checker<'s> {
+pub(super) struct Checker<'s> {
     pub source: &'s str,
     /// Refuse elements and types that R4 does not have.
     pub strict: bool,
@@ -22,7 +22,7 @@ pub struct Checker<'s> {
 
 impl Checker<'_> {
     /// # Errors: when strict, the first element or type that R4 does not have.
-    pub fn expr(&self, expr: &Expr, this: &Typing) -> Result<Typing, PathError> {
+    pub(super) fn expr(&self, expr: &Expr, this: &Typing) -> Result<Typing, PathError> {
         match expr {
             Expr::Literal(_) | Expr::Empty | Expr::Index | Expr::Total => Ok(None),
             Expr::This => Ok(this.clone()),
@@ -163,7 +163,7 @@ impl Checker<'_> {
 }
 
 /// Whether `Patient` at the beginning of a path only says what the focus is.
-pub fn names_type(step: &Step, current: &Typing) -> bool {
+pub(super) fn names_type(step: &Step, current: &Typing) -> bool {
     let (Step::Member(member), Some(types)) = (step, current) else {
         return false;
     };

@@ -1,18 +1,20 @@
 //! Functions on collections: filtering, projecting, counting, set operations, types and keys. The dispatcher is here.
 
 use super::ast::{Call, Expr};
-use super::compare::{contains, equal};
+use super::compare::contains;
+use super::convert::{date_part, time_part};
 use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, truth};
 use super::function::Function as F;
+use super::items::Collection;
 use super::types::is_of_type;
-use super::value::{Collection, Element, Item, Text};
+use super::value::{Element, Item, Text};
 use super::{boundary, convert, keys, number, text};
 use crate::fhir::name::Name;
-use crate::fhir::tree::{Kind, Node};
+use crate::fhir::tree::Kind;
 use crate::fhir::types::TypeId;
 
 impl<'t, 'a> Evaluator<'_, 't, 'a> {
-    pub fn call(&self, call: &'t Call, input: Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+    pub(super) fn call(&self, call: &'t Call, input: Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
         let at = call.at;
         let argument = |place: usize| -> Answer<'t, 'a> {
             call.arguments
@@ -60,10 +62,10 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 }
                 boolean(Some(true))
             }
-            F::AllTrue => all_are(&input, true),
-            F::AllFalse => all_are(&input, false),
-            F::AnyTrue => any_is(&input, true),
-            F::AnyFalse => any_is(&input, false),
+            F::AllTrue => boolean(Some(booleans(&input, at)?.iter().all(|value| *value))),
+            F::AllFalse => boolean(Some(!booleans(&input, at)?.contains(&true))),
+            F::AnyTrue => boolean(Some(booleans(&input, at)?.contains(&true))),
+            F::AnyFalse => boolean(Some(booleans(&input, at)?.contains(&false))),
             F::Repeat => self.repeat(&call.arguments[0], input, at)?,
             F::Iif => self.iif(call, &input, scope)?,
             F::Aggregate => self.aggregate(call, input, scope)?,
@@ -88,6 +90,19 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 self.context.spend(input.len().saturating_mul(other.len()), at)?;
                 let kept = input.into_iter().filter(|item| contains(&other, item) == keep).collect();
                 if keep { self.distinct(kept, Collection::None, at)? } else { kept }
+            }
+            F::Now | F::Today | F::TimeOfDay => {
+                let Some(now) = self.context.now else {
+                    return Err(Fault {
+                        rule: "no clock is given here",
+                        at,
+                    });
+                };
+                Collection::One(Item::Temporal(match call.function {
+                    F::Now => now,
+                    F::Today => date_part(now),
+                    _ => time_part(now),
+                }))
             }
             F::Not => boolean(truth(&input, at)?.map(|value| !value)),
             F::OfType => match &call.type_name {
@@ -154,7 +169,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 
     /// `expr` with `item` as `$this`.
-    fn each(&self, expr: &'t Expr, item: Item<'t, 'a>, index: usize) -> Answer<'t, 'a> {
+    pub(super) fn each(&self, expr: &'t Expr, item: Item<'t, 'a>, index: usize) -> Answer<'t, 'a> {
         self.eval(
             expr,
             &Scope {
@@ -184,27 +199,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         Ok(out)
     }
 
-    /// Applies the projection again and again to what it newly gives; what was already seen is not gone into again.
-    fn repeat(&self, projection: &'t Expr, input: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
-        let mut out = Collection::None;
-        let mut todo: Vec<Item<'t, 'a>> = input.into_iter().collect();
-        while !todo.is_empty() {
-            let mut next = Vec::new();
-            for (index, item) in todo.into_iter().enumerate() {
-                for found in self.each(projection, item, index)? {
-                    self.context.spend(out.len(), at)?;
-                    if !seen(&out, &found) {
-                        out.push(found.clone());
-                        next.push(found);
-                    }
-                }
-                out = room(out, at)?;
-            }
-            todo = next;
-        }
-        Ok(out)
-    }
-
     fn iif(&self, call: &'t Call, input: &Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
         let inner = match single(input, call.at)? {
             Some(item) => Scope {
@@ -227,55 +221,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             .map_or(Ok(Collection::None), |otherwise| self.eval(otherwise, &inner))
     }
 
-    fn aggregate(&self, call: &'t Call, input: Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
-        let mut total = call
-            .arguments
-            .get(1)
-            .map_or(Ok(Collection::None), |start| self.eval(start, scope))?;
-        for (index, item) in input.into_iter().enumerate() {
-            let inner = Scope {
-                this: item,
-                index: i64::try_from(index).unwrap_or(i64::MAX),
-                total,
-            };
-            total = room(self.eval(&call.arguments[0], &inner)?, call.at)?;
-        }
-        Ok(total)
-    }
-
-    fn sort(&self, call: &'t Call, input: Collection<'t, 'a>) -> Answer<'t, 'a> {
-        let (criteria, descending) = match call.arguments.first() {
-            Some(Expr::Negate(inner, _)) => (Some(&**inner), true),
-            criteria => (criteria, false),
-        };
-        let mut keyed = Vec::with_capacity(input.len());
-        for (index, item) in input.into_iter().enumerate() {
-            let key = match criteria {
-                Some(criteria) => self.each(criteria, item.clone(), index)?.into_iter().next(),
-                None => Some(item.clone()),
-            };
-            keyed.push((key, item));
-        }
-        let mut fault = None;
-        keyed.sort_by(|(a, _), (b, _)| {
-            let order = match (a, b) {
-                (Some(a), Some(b)) => match super::compare::compare(a, b) {
-                    Ok(order) => order.unwrap_or(std::cmp::Ordering::Equal),
-                    Err(rule) => {
-                        fault = Some(rule);
-                        std::cmp::Ordering::Equal
-                    }
-                },
-                (a, b) => a.is_some().cmp(&b.is_some()),
-            };
-            if descending { order.reverse() } else { order }
-        });
-        match fault {
-            Some(rule) => Err(Fault { rule, at: call.at }),
-            None => Ok(keyed.into_iter().map(|(_, item)| item).collect()),
-        }
-    }
-
     fn subset(&self, some: &Collection<'t, 'a>, all: &Collection<'t, 'a>, at: u32) -> Result<bool, Fault> {
         self.context.spend(some.len().saturating_mul(all.len()), at)?;
         Ok(some.as_slice().iter().all(|item| contains(all, item)))
@@ -293,7 +238,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 
     /// A whole number given as an argument.
-    pub fn whole(&self, argument: &Collection<'t, 'a>, at: u32) -> Result<Option<i64>, Fault> {
+    pub(super) fn whole(&self, argument: &Collection<'t, 'a>, at: u32) -> Result<Option<i64>, Fault> {
         match single(argument, at)?.map(|item| item.clone().plain()) {
             None => Ok(None),
             Some(Item::Integer(number)) => Ok(Some(number)),
@@ -305,26 +250,20 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 }
 
-/// For `repeat`: one element of the line is itself and no other; computed values are compared.
-fn seen(all: &Collection<'_, '_>, item: &Item<'_, '_>) -> bool {
-    all.as_slice().iter().any(|other| match (other, item) {
-        (Item::Element(a), Item::Element(b)) if a.node.is_some() && b.node.is_some() => a.node.map(Node::index) == b.node.map(Node::index),
-        _ => equal(other, item) == Some(true),
-    })
-}
-
 fn integer<'t, 'a>(number: usize) -> Collection<'t, 'a> {
     Collection::One(Item::Integer(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
-fn all_are<'t, 'a>(input: &Collection<'t, 'a>, value: bool) -> Collection<'t, 'a> {
-    let is = |item: &Item<'t, 'a>| matches!(item.clone().plain(), Item::Boolean(own) if own == value);
-    boolean(Some(input.as_slice().iter().all(is)))
-}
-
-fn any_is<'t, 'a>(input: &Collection<'t, 'a>, value: bool) -> Collection<'t, 'a> {
-    let is = |item: &Item<'t, 'a>| matches!(item.clone().plain(), Item::Boolean(own) if own == value);
-    boolean(Some(input.as_slice().iter().any(is)))
+/// The items as booleans.
+fn booleans(input: &Collection<'_, '_>, at: u32) -> Result<Vec<bool>, Fault> {
+    let value = |item: &Item<'_, '_>| match item.clone().plain() {
+        Item::Boolean(value) => Ok(value),
+        _ => Err(Fault {
+            rule: "only booleans can be asked whether they are true",
+            at,
+        }),
+    };
+    input.as_slice().iter().map(value).collect()
 }
 
 fn has_value(item: &Item<'_, '_>) -> bool {
@@ -373,7 +312,7 @@ fn extensions<'t, 'a>(input: &Collection<'t, 'a>, url: &str) -> Collection<'t, '
 }
 
 /// A text argument; empty gives `None`.
-pub fn text_of<'t, 'a>(argument: &Collection<'t, 'a>, at: u32) -> Result<Option<Text<'t, 'a>>, Fault> {
+pub(super) fn text_of<'t, 'a>(argument: &Collection<'t, 'a>, at: u32) -> Result<Option<Text<'t, 'a>>, Fault> {
     match single(argument, at)?.map(|item| item.clone().plain()) {
         None => Ok(None),
         Some(Item::Text(text)) => Ok(Some(text)),

@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
+use super::items::Collection;
 use super::temporal::{Sort, Temporal};
-use super::value::{Collection, Item, is_calendar_unit};
+use super::value::{Item, is_calendar_unit};
 use crate::fhir::decimal::Decimal;
 use crate::fhir::tree::{Kind, Node};
 
 /// `=` on two collections: `None` where either is empty or precision leaves it open.
-pub fn collections_equal(left: &Collection<'_, '_>, right: &Collection<'_, '_>) -> Option<bool> {
+pub(super) fn collections_equal(left: &Collection<'_, '_>, right: &Collection<'_, '_>) -> Option<bool> {
     let (left, right) = (left.as_slice(), right.as_slice());
     if left.is_empty() || right.is_empty() {
         return None;
@@ -28,7 +29,7 @@ pub fn collections_equal(left: &Collection<'_, '_>, right: &Collection<'_, '_>) 
 }
 
 /// `~` on two collections, in any order.
-pub fn collections_equivalent(left: &Collection<'_, '_>, right: &Collection<'_, '_>) -> bool {
+pub(super) fn collections_equivalent(left: &Collection<'_, '_>, right: &Collection<'_, '_>) -> bool {
     let (left, right) = (left.as_slice(), right.as_slice());
     if left.len() != right.len() {
         return false;
@@ -43,11 +44,11 @@ pub fn collections_equivalent(left: &Collection<'_, '_>, right: &Collection<'_, 
     })
 }
 
-pub fn contains(all: &Collection<'_, '_>, item: &Item<'_, '_>) -> bool {
+pub(super) fn contains(all: &Collection<'_, '_>, item: &Item<'_, '_>) -> bool {
     all.as_slice().iter().any(|other| equal(item, other) == Some(true))
 }
 
-pub fn equal(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Option<bool> {
+pub(super) fn equal(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Option<bool> {
     let (a, b) = (a.clone().plain(), b.clone().plain());
     if let (Some(a), Some(b)) = (a.as_decimal(), b.as_decimal()) {
         return Some(a == b);
@@ -93,7 +94,7 @@ fn read_as(sort: Sort, text: &str) -> Option<Temporal> {
     }
 }
 
-pub fn equivalent(a: &Item<'_, '_>, b: &Item<'_, '_>) -> bool {
+pub(super) fn equivalent(a: &Item<'_, '_>, b: &Item<'_, '_>) -> bool {
     let (a, b) = (a.clone().plain(), b.clone().plain());
     if let (Some(a), Some(b)) = (a.as_decimal(), b.as_decimal()) {
         return near(a, b);
@@ -122,7 +123,7 @@ fn same_words(a: &str, b: &str) -> bool {
 
 /// `<` and its kin. `None` where precision or units leave it open.
 /// # Errors: two sorts of values that have no order.
-pub fn compare(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Result<Option<Ordering>, &'static str> {
+pub(super) fn compare(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Result<Option<Ordering>, &'static str> {
     let (a, b) = (a.clone().plain(), b.clone().plain());
     if let (Some(a), Some(b)) = (a.as_decimal(), b.as_decimal()) {
         return Ok(Some(a.cmp(&b)));
@@ -139,7 +140,7 @@ pub fn compare(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Result<Option<Ordering>, &
 }
 
 /// Both numbers in one unit; `None` where the units do not say the same kind of thing to us.
-pub fn same_unit(a: Decimal, a_unit: &str, b: Decimal, b_unit: &str) -> Option<(Decimal, Decimal)> {
+pub(super) fn same_unit(a: Decimal, a_unit: &str, b: Decimal, b_unit: &str) -> Option<(Decimal, Decimal)> {
     if a_unit == b_unit {
         return Some((a, b));
     }
@@ -166,6 +167,10 @@ fn unit_factor(unit: &str) -> Option<(&'static str, Decimal)> {
         "min" | "minute" => whole("ms", 60_000),
         "s" | "second" => whole("ms", 1000),
         "ms" | "millisecond" => whole("ms", 1),
+        "[lb_av]" => Some(("g", Decimal::new(45_359_237, 5))),
+        "[oz_av]" => Some(("g", Decimal::new(28_349_523_125, 9))),
+        "[in_i]" => Some(("m", Decimal::new(254, 4))),
+        "[ft_i]" => Some(("m", Decimal::new(3048, 4))),
         "kg" => whole("g", 1000),
         "g" => whole("g", 1),
         "mg" => part("g", 3),

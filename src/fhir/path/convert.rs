@@ -4,8 +4,9 @@ use super::ast::Call;
 use super::collection::text_of;
 use super::eval::{Answer, boolean, single};
 use super::function::Function as F;
+use super::items::Collection;
 use super::temporal::{Precision, Sort, Temporal};
-use super::value::{Collection, Item, Text, is_calendar_unit};
+use super::value::{Item, Text, is_calendar_unit};
 use crate::fhir::decimal::Decimal;
 
 /// The conversion that a `convertsTo…` asks about, or the function itself.
@@ -24,11 +25,11 @@ fn conversion(function: F) -> Option<(F, bool)> {
     })
 }
 
-pub fn is_conversion(function: F) -> bool {
+pub(super) fn is_conversion(function: F) -> bool {
     conversion(function).is_some()
 }
 
-pub fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {
+pub(super) fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {
     let Some((function, asks)) = conversion(call.function) else {
         return Ok(Collection::None);
     };
@@ -87,10 +88,19 @@ fn convert<'t, 'a>(function: F, item: Item<'t, 'a>, unit: Option<&str>) -> Optio
 }
 
 /// The calendar date in which the moment lies, in its own zone.
-pub fn date_part(moment: Temporal) -> Temporal {
+pub(super) fn date_part(moment: Temporal) -> Temporal {
     Temporal {
         sort: Sort::Date,
         precision: moment.precision.min(Precision::Day),
+        zone: None,
+        ..moment
+    }
+}
+
+/// The time of day of the moment, in its own zone.
+pub(crate) fn time_part(moment: Temporal) -> Temporal {
+    Temporal {
+        sort: Sort::Time,
         zone: None,
         ..moment
     }

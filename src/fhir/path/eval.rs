@@ -6,18 +6,20 @@ use std::cmp::Ordering;
 
 use super::ast::{Expr, Literal, Member, Operator, Step, Variable};
 use super::compare::{collections_equal, collections_equivalent, compare, contains};
+use super::items::Collection;
 use super::operator::arithmetic;
+use super::temporal::Temporal;
 use super::types::is_of_type;
-use super::value::{Collection, Element, Item, Text};
+use super::value::{Element, Item, Text};
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
 
 /// Steps that all expressions on one resource may take together.
-pub const MAX_STEPS: u32 = 1_000_000;
+pub(super) const MAX_STEPS: u32 = 1_000_000;
 /// Items of one collection.
-pub const MAX_ITEMS: usize = 100_000;
+pub(super) const MAX_ITEMS: usize = 100_000;
 /// Bytes of one text that an expression makes.
-pub const MAX_TEXT: usize = 1 << 20;
+pub(super) const MAX_TEXT: usize = 1 << 20;
 
 /// Why an expression has no answer: the rule it broke and where in the expression. Never a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Context<'t, 'a> {
     /// Values of the `%constants`, in the order their names were given when compiling.
     pub constants: &'t [Literal],
     pub row_index: Cell<i64>,
+    /// What `now()` answers; without it the functions that ask the clock have no answer.
+    pub now: Option<Temporal>,
     steps: Cell<u32>,
 }
 
@@ -46,6 +50,7 @@ impl<'t, 'a> Context<'t, 'a> {
             resource,
             constants,
             row_index: Cell::new(0),
+            now: None,
             steps: Cell::new(0),
         }
     }
@@ -65,22 +70,22 @@ impl<'t, 'a> Context<'t, 'a> {
 }
 
 /// `$this`, `$index`, `$total`.
-pub struct Scope<'t, 'a> {
+pub(super) struct Scope<'t, 'a> {
     pub this: Item<'t, 'a>,
     pub index: i64,
     pub total: Collection<'t, 'a>,
 }
 
-pub struct Evaluator<'c, 't, 'a> {
+pub(super) struct Evaluator<'c, 't, 'a> {
     pub context: &'c Context<'t, 'a>,
     /// What `%context` is: the item the whole expression started from.
     pub focus: Item<'t, 'a>,
 }
 
-pub type Answer<'t, 'a> = Result<Collection<'t, 'a>, Fault>;
+pub(super) type Answer<'t, 'a> = Result<Collection<'t, 'a>, Fault>;
 
 impl<'t, 'a> Evaluator<'_, 't, 'a> {
-    pub fn run(&self, expr: &'t Expr) -> Answer<'t, 'a> {
+    pub(super) fn run(&self, expr: &'t Expr) -> Answer<'t, 'a> {
         let scope = Scope {
             this: self.focus.clone(),
             index: 0,
@@ -89,7 +94,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         self.eval(expr, &scope)
     }
 
-    pub fn eval(&self, expr: &'t Expr, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+    pub(super) fn eval(&self, expr: &'t Expr, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
         self.context.spend(1, 0)?;
         match expr {
             Expr::Literal(literal) => Ok(Collection::One(literal.into())),
@@ -300,7 +305,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 
     /// The items of both without repetition, in order.
-    pub fn distinct(&self, left: Collection<'t, 'a>, right: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
+    pub(super) fn distinct(&self, left: Collection<'t, 'a>, right: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
         let mut out = Collection::None;
         for item in left.into_iter().chain(right) {
             self.context.spend(out.len(), at)?;
@@ -327,7 +332,7 @@ fn names_type(member: &Member, this: &Item<'_, '_>) -> bool {
 
 /// The only item, or none.
 /// # Errors: more than one.
-pub fn single<'c, 't, 'a>(collection: &'c Collection<'t, 'a>, at: u32) -> Result<Option<&'c Item<'t, 'a>>, Fault> {
+pub(super) fn single<'c, 't, 'a>(collection: &'c Collection<'t, 'a>, at: u32) -> Result<Option<&'c Item<'t, 'a>>, Fault> {
     match collection.as_slice() {
         [] => Ok(None),
         [item] => Ok(Some(item)),
@@ -339,7 +344,7 @@ pub fn single<'c, 't, 'a>(collection: &'c Collection<'t, 'a>, at: u32) -> Result
 }
 
 /// A collection as a condition: one item that is no boolean counts as true.
-pub fn truth(collection: &Collection<'_, '_>, at: u32) -> Result<Option<bool>, Fault> {
+pub(super) fn truth(collection: &Collection<'_, '_>, at: u32) -> Result<Option<bool>, Fault> {
     Ok(single(collection, at)?.map(|item| match item {
         Item::Boolean(value) => *value,
         Item::Element(element) => !matches!(element.value(), Some(Item::Boolean(false))),
@@ -347,12 +352,12 @@ pub fn truth(collection: &Collection<'_, '_>, at: u32) -> Result<Option<bool>, F
     }))
 }
 
-pub fn boolean<'t, 'a>(value: Option<bool>) -> Collection<'t, 'a> {
+pub(super) fn boolean<'t, 'a>(value: Option<bool>) -> Collection<'t, 'a> {
     value.map(Item::Boolean).into()
 }
 
 /// A text that an expression made, if it is not too long.
-pub fn text<'t, 'a>(text: String, at: u32) -> Answer<'t, 'a> {
+pub(super) fn text<'t, 'a>(text: String, at: u32) -> Answer<'t, 'a> {
     if text.len() > MAX_TEXT {
         return Err(Fault {
             rule: "the expression makes a text longer than 1 MiB",
@@ -363,7 +368,7 @@ pub fn text<'t, 'a>(text: String, at: u32) -> Answer<'t, 'a> {
 }
 
 /// The collection, if it is not too large.
-pub fn room<'t, 'a>(collection: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
+pub(super) fn room<'t, 'a>(collection: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
     if collection.len() > MAX_ITEMS {
         return Err(Fault {
             rule: "the expression gives more than 100000 items",

@@ -71,10 +71,13 @@ functions! {
     Union "union" 1 1 Values,
     Combine "combine" 1 1 Values,
     Iif "iif" 2 3 EachItem,
-    Sort "sort" 0 1 EachItem,
+    Sort "sort" 0 8 EachItem,
     Aggregate "aggregate" 1 2 EachItem,
     Children "children" 0 0 Values,
     Descendants "descendants" 0 0 Values,
+    Now "now" 0 0 Values,
+    Today "today" 0 0 Values,
+    TimeOfDay "timeOfDay" 0 0 Values,
     Not "not" 0 0 Values,
     Trace "trace" 1 2 EachItem,
     Type "type" 0 0 Values,
@@ -145,7 +148,7 @@ functions! {
 }
 
 /// Functions whose answer depends on the moment or on the outside; a mapping must give the same rows tomorrow.
-pub const IMPURE: [&str; 8] = [
+pub(super) const IMPURE: [&str; 8] = [
     "now",
     "today",
     "timeOfDay",

@@ -5,7 +5,7 @@ use super::temporal::Temporal;
 use crate::fhir::decimal::Decimal;
 
 #[derive(Clone, Debug)]
-pub enum Token {
+pub(super) enum Token {
     /// A name; `true` when it stood in backticks.
     Name(String, bool),
     Text(String),
@@ -21,7 +21,7 @@ pub enum Token {
 }
 
 /// All tokens of `source`, the last one `End`.
-pub fn tokens(source: &str) -> Result<Vec<(Token, usize)>, PathError> {
+pub(super) fn tokens(source: &str) -> Result<Vec<(Token, usize)>, PathError> {
     let mut lexer = Lexer { source, at: 0 };
     let mut all = Vec::new();
     loop {

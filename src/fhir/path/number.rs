@@ -3,10 +3,11 @@
 use super::ast::Call;
 use super::eval::{Answer, Fault, single};
 use super::function::Function as F;
-use super::value::{Collection, Item};
+use super::items::Collection;
+use super::value::Item;
 use crate::fhir::decimal::Decimal;
 
-pub fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {
+pub(super) fn call<'t, 'a>(call: &Call, input: &Collection<'t, 'a>, argument: &Collection<'t, 'a>) -> Answer<'t, 'a> {
     let at = call.at;
     let range = Fault {
         rule: "the number is out of range",

@@ -2,14 +2,14 @@
 
 use super::ast::Operator;
 use super::compare::same_unit;
-use super::value::{Item, Text};
+use super::value::{Item, Text, is_calendar_unit};
 use crate::fhir::decimal::Decimal;
 
 const RANGE: &str = "the number is out of range";
 const SORTS: &str = "this operator does not go with these two values";
 
 /// One value from two; `None` for an empty result (division by zero, a date without an answer).
-pub fn arithmetic<'t, 'a>(operator: Operator, a: Item<'t, 'a>, b: Item<'t, 'a>) -> Result<Option<Item<'t, 'a>>, &'static str> {
+pub(super) fn arithmetic<'t, 'a>(operator: Operator, a: Item<'t, 'a>, b: Item<'t, 'a>) -> Result<Option<Item<'t, 'a>>, &'static str> {
     match (&a, &b) {
         (Item::Integer(x), Item::Integer(y)) => integers(operator, *x, *y),
         (Item::Integer(_) | Item::Decimal(_), Item::Integer(_) | Item::Decimal(_)) => {
@@ -24,6 +24,9 @@ pub fn arithmetic<'t, 'a>(operator: Operator, a: Item<'t, 'a>, b: Item<'t, 'a>) 
             let amount = if operator == Operator::Subtract { -amount } else { amount };
             if matches!(&**unit, "a" | "mo") {
                 return Err("a calendar word (`months`) is needed here, not a UCUM unit");
+            }
+            if !is_calendar_unit(unit) && !matches!(&**unit, "wk" | "d" | "h" | "min" | "s" | "ms") {
+                return Err("a date can only be moved by a unit of time");
             }
             Ok(moment.plus(amount, unit).map(Item::Temporal))
         }

@@ -1,23 +1,24 @@
 //! Tokens to tree. Precedence climbing; every nesting is counted, so that no input can exhaust the stack.
 //! Limits: 16 KiB of text, a tree 64 deep, 10,000 tokens' worth of everything else follows from the length.
 
-use regex::RegexBuilder;
+mod call;
 
-use super::ast::{Call, Expr, Literal, Member, Operator, Step, TYPE_BINDING, TypeName};
-use super::function::{Arguments, Function, IMPURE};
+pub(crate) use call::compile_pattern;
+
+use super::ast::{Expr, Literal, Member, Operator, Step, TYPE_BINDING};
 use super::lexer::{Token, tokens};
 use super::{Names, PathError};
 use crate::fhir::name::Name;
 
 /// Longest expression, in bytes.
-pub const MAX_BYTES: usize = 16 << 10;
+pub(super) const MAX_BYTES: usize = 16 << 10;
 /// Deepest tree.
-pub const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 /// Open calls of `expression` at one time: a nesting may need one per level of precedence.
 const MAX_OPEN: usize = 80;
 
 /// The tree of `source`. `names` says which `%constants` there are.
-pub fn parse(source: &str, names: &Names<'_>) -> Result<Expr, PathError> {
+pub(super) fn parse(source: &str, names: &Names<'_>) -> Result<Expr, PathError> {
     if source.len() > MAX_BYTES {
         return Err(PathError::at(source, 0, "the expression is longer than 16 KiB"));
     }
@@ -347,86 +348,6 @@ impl Parser<'_> {
             _ => self.fault("a value, a name or a function was expected here"),
         }
     }
-
-    fn call(&mut self, name: &str, at: u32) -> Result<Primary, PathError> {
-        if self.names.pure && IMPURE.contains(&name) {
-            return self.fault_at(
-                at,
-                format!("`{name}()` is not allowed here: the same input must always give the same answer"),
-            );
-        }
-        let Some(function) = Function::of(name) else {
-            return self.fault_at(at, format!("`{name}()` is not a function known here"));
-        };
-        let mut call = Call {
-            function,
-            arguments: Vec::new(),
-            type_name: None,
-            pattern: None,
-            at,
-        };
-        let mut depth = 0;
-        let mut count = 0;
-        if !self.take(")") {
-            loop {
-                count += 1;
-                if function.arguments() == Arguments::Type {
-                    call.type_name = Some(self.type_name()?);
-                } else {
-                    let (argument, argument_depth) = self.expression(0)?;
-                    depth = depth.max(argument_depth);
-                    call.arguments.push(argument);
-                }
-                if !self.take(",") {
-                    break;
-                }
-            }
-            self.need(")")?;
-        }
-        let (least, most) = function.arity();
-        if count < least || count > most {
-            let expected = if least == most {
-                least.to_string()
-            } else {
-                format!("{least} to {most}")
-            };
-            return self.fault_at(at, format!("`{name}()` takes {expected} argument(s), not {count}"));
-        }
-        if let (Function::Matches | Function::MatchesFull | Function::ReplaceMatches, Some(Expr::Literal(Literal::Text(pattern)))) =
-            (function, call.arguments.first())
-        {
-            call.pattern = match compile_pattern(pattern, function == Function::MatchesFull) {
-                Some(pattern) => Some(Box::new(pattern)),
-                None => return self.fault_at(at, "the pattern is no regular expression that we can run in linear time"),
-            };
-        }
-        Ok(Primary::Step(Step::Call(call), self.deeper(depth)?))
-    }
-
-    /// `Quantity`, `FHIR.Quantity`, `` `Quantity` ``.
-    fn type_name(&mut self) -> Result<TypeName, PathError> {
-        let at = self.at();
-        let mut word = || match self.peek().clone() {
-            Token::Name(word, _) => {
-                self.advance();
-                Ok(word)
-            }
-            _ => self.fault("the name of a type was expected here"),
-        };
-        let first = word()?;
-        let mut type_name = TypeName {
-            namespace: None,
-            name: first,
-            at,
-        };
-        if self.take(".") {
-            let Token::Name(word, _) = self.advance() else {
-                return self.fault_at(at, "the name of a type was expected here");
-            };
-            type_name.namespace = Some(std::mem::replace(&mut type_name.name, word));
-        }
-        Ok(type_name)
-    }
 }
 
 enum Primary {
@@ -435,7 +356,7 @@ enum Primary {
 }
 
 /// An element name with its interned forms.
-pub fn member(text: String, at: u32) -> Member {
+pub(super) fn member(text: String, at: u32) -> Member {
     let name = Name::of(&text);
     Member {
         under: name.companion(),
@@ -443,20 +364,4 @@ pub fn member(text: String, at: u32) -> Member {
         text,
         at,
     }
-}
-
-/// A pattern in single-line mode; `None` if it is no regular expression or too large a one.
-pub fn compile_pattern(pattern: &str, whole: bool) -> Option<regex::Regex> {
-    let anchored;
-    let pattern = if whole {
-        anchored = format!("^(?:{pattern})$");
-        &anchored
-    } else {
-        pattern
-    };
-    RegexBuilder::new(pattern)
-        .dot_matches_new_line(true)
-        .size_limit(1 << 20)
-        .build()
-        .ok()
 }

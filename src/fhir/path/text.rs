@@ -4,10 +4,16 @@ use super::ast::Call;
 use super::collection::text_of;
 use super::eval::{Answer, Fault, MAX_TEXT, boolean, single, text};
 use super::function::Function as F;
+use super::items::Collection;
 use super::parser::compile_pattern;
-use super::value::{Collection, Item};
+use super::value::Item;
 
-pub fn call<'t, 'a>(call: &'t Call, input: &Collection<'t, 'a>, first: &Collection<'t, 'a>, second: &Collection<'t, 'a>) -> Answer<'t, 'a> {
+pub(super) fn call<'t, 'a>(
+    call: &'t Call,
+    input: &Collection<'t, 'a>,
+    first: &Collection<'t, 'a>,
+    second: &Collection<'t, 'a>,
+) -> Answer<'t, 'a> {
     let at = call.at;
     if call.function == F::Join {
         let separator = text_of(first, at)?;
@@ -198,7 +204,11 @@ fn unescape(own: &str, format: &str) -> Option<String> {
                 .rev()
                 .fold(own.to_owned(), |text, (plain, escaped)| text.replace(escaped, plain)),
         ),
-        "json" => serde_json::from_str(&format!("\"{own}\"")).ok(),
+        "json" => {
+            let inside = own.strip_prefix('"').and_then(|own| own.strip_suffix('"')).unwrap_or(own);
+            let text: String = serde_json::from_str(&format!("\"{inside}\"")).ok()?;
+            Some(if inside.len() == own.len() { text } else { format!("\"{text}\"") })
+        }
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use super::value::Item;
 use crate::fhir::types::TypeId;
 
 /// Whether a FHIR type is `name` or a specialisation of it.
-pub fn is_subtype(type_id: TypeId, name: &str) -> bool {
+pub(super) fn is_subtype(type_id: TypeId, name: &str) -> bool {
     let own = type_id.as_str();
     if own == name {
         return true;
@@ -24,7 +24,7 @@ pub fn is_subtype(type_id: TypeId, name: &str) -> bool {
 }
 
 /// `is`, `as`, `ofType`.
-pub fn is_of_type(item: &Item<'_, '_>, asked: &TypeName) -> bool {
+pub(super) fn is_of_type(item: &Item<'_, '_>, asked: &TypeName) -> bool {
     let namespace = asked.namespace.as_deref();
     match item {
         Item::Element(element) => {
@@ -43,7 +43,7 @@ pub fn is_of_type(item: &Item<'_, '_>, asked: &TypeName) -> bool {
 }
 
 /// Whether a type of this name can be asked for at all.
-pub fn is_known(asked: &TypeName) -> bool {
+pub(super) fn is_known(asked: &TypeName) -> bool {
     const SYSTEM: [&str; 8] = ["Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time", "Quantity"];
     const ABSTRACT: [&str; 5] = ["Element", "BackboneElement", "Resource", "DomainResource", "SimpleQuantity"];
     let system = SYSTEM.contains(&asked.name.as_str());

@@ -12,7 +12,7 @@ use crate::fhir::decimal::Decimal;
 /// Columns of one view.
 const MAX_COLUMNS: usize = 1000;
 
-pub fn compile(source: &str, file: &str, reading: Reading) -> Result<View, Vec<MappingFault>> {
+pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View, Vec<MappingFault>> {
     let mut faults = Faults::new(file, source);
     let mut tree = Tree::new();
     let root = match read(&mut tree, source) {

@@ -7,13 +7,25 @@ use crate::cdm::Cell;
 use crate::fhir::path::Item;
 use crate::fhir::tree::{Kind, Node};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum Field<'t, 'a> {
     #[default]
     Null,
     Node(Node<'t, 'a>),
     Cell(Cell<'a>),
     List(Vec<Field<'t, 'a>>),
+}
+
+/// Never shows a value.
+impl std::fmt::Debug for Field<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Field::Null => "Null",
+            Field::Node(_) => "Node",
+            Field::Cell(_) => "Cell",
+            Field::List(_) => "List",
+        })
+    }
 }
 
 impl<'t, 'a> Field<'t, 'a> {

@@ -17,7 +17,7 @@ pub struct Row<'t, 'a> {
 }
 
 /// No `column` filled this field: an empty `forEachOrNull`.
-pub const NO_SOURCE: u16 = u16::MAX;
+pub(super) const NO_SOURCE: u16 = u16::MAX;
 
 /// Rows of one resource: a few lists side by side multiply.
 const MAX_ROWS: usize = 100_000;
