@@ -1,6 +1,7 @@
 //! The one integration test binary: ways through the whole house.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 #![allow(
     clippy::disallowed_methods,
     reason = "a test writes its own input, and nothing hangs on its durability"
