@@ -122,7 +122,10 @@ impl Places {
     }
     /// Where the chunks of one run wait for their receipt.
     pub fn outbox(&self, run: i64) -> PathBuf {
-        self.0.join("outbox").join(run.to_string())
+        self.outboxes().join(run.to_string())
+    }
+    pub(super) fn outboxes(&self) -> PathBuf {
+        self.0.join("outbox")
     }
     fn lock(&self) -> PathBuf {
         self.0.join("gateway.lock")
