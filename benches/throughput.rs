@@ -54,8 +54,16 @@ fn map_files(corpus: &Corpus) {
     let one = map::best_pass(folder.path(), 1);
     let two = map::best_pass(folder.path(), 2);
     let speed = |time: Duration| corpus.megabytes() / time.as_secs_f64();
-    println!("  one thread   {:>6.0} MB/s  {:.2} of the tape", speed(one), tape[0].best.as_secs_f64() / one.as_secs_f64());
-    println!("  two threads  {:>6.0} MB/s  {:.2} times one", speed(two), one.as_secs_f64() / two.as_secs_f64());
+    println!(
+        "  one thread   {:>6.0} MB/s  {:.2} of the tape",
+        speed(one),
+        tape[0].best.as_secs_f64() / one.as_secs_f64()
+    );
+    println!(
+        "  two threads  {:>6.0} MB/s  {:.2} times one",
+        speed(two),
+        one.as_secs_f64() / two.as_secs_f64()
+    );
 }
 
 type Step = Box<dyn FnMut(&[u8]) -> usize>;
