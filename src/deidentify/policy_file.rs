@@ -20,6 +20,8 @@ const LONGEST_SHIFT_DAYS: i64 = 3650;
 pub struct PolicyFault {
     /// From 1; for what is missing, the line of its table, or 1.
     pub line: usize,
+    /// From 1.
+    pub column: usize,
     /// `table.column`, `table` or `policy.name`.
     pub place: String,
     pub fault: String,
@@ -37,6 +39,7 @@ impl PolicyFile {
         let known: Vec<_> = self.headings.keys().map(|basis| basis.as_str()).collect();
         self.faults.push(PolicyFault {
             line: 1,
+            column: 1,
             place: format!("policy.{name}"),
             fault: format!("is no policy of this file; it has: {}", known.join(", ")),
         });
@@ -86,6 +89,7 @@ impl Reader<'_> {
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
         self.faults.push(PolicyFault {
             line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+            column: 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count(),
             place: place.to_owned(),
             fault: fault.into(),
         });
