@@ -81,10 +81,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Patient data from an EHR to a learning health network's registry, every record accounted for
 #[derive(Parser)]
 #[command(name = "headwater", version, max_term_width = 120)]
-#[command(after_help = "Answers stand on stdout, everything else on stderr. HEADWATER_LOG=debug says more.\n\
+#[command(
+    after_help = "Answers stand on stdout, everything else on stderr. HEADWATER_LOG=debug says more.\n\
                         Exit codes: 0 done and balanced · 1 our own error · 2 wrong use or configuration · \
                         3 partial, the next run goes on · 4 stopped: a person must decide\n\n\
-                        Example: headwater demo --exit")]
+                        Example: headwater demo --exit"
+)]
 struct Cli {
     /// Write everything on stderr as JSON lines, for a log collector
     #[arg(long, global = true, display_order = 900)]

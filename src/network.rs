@@ -100,9 +100,12 @@ impl Package {
             Package::BuiltIn => {
                 let (root, rest) = path.split_once('/').unwrap_or((path, ""));
                 let root = if root == "profiles" { &PROFILES } else { &MAPPINGS };
-                let dir = root
-                    .get_dir(rest)
-                    .ok_or_else(|| format!("{path}: is not in the built-in package, which has the models: {}", self.models().join(", ")))?;
+                let dir = root.get_dir(rest).ok_or_else(|| {
+                    format!(
+                        "{path}: is not in the built-in package, which has the models: {}",
+                        self.models().join(", ")
+                    )
+                })?;
                 for file in dir.files() {
                     if let (Some(name), Some(text)) = (file.path().file_name().and_then(|n| n.to_str()), file.contents_utf8())
                         && name.ends_with(ending)
@@ -168,7 +171,9 @@ impl Package {
             checked.cases += report.cases;
             checked.failed += report.failures.len();
             let folder = self.shown(&format!("mappings/{model}"));
-            checked.faults.extend(report.failures.iter().map(|failure| format!("{folder}/{failure}")));
+            checked
+                .faults
+                .extend(report.failures.iter().map(|failure| format!("{folder}/{failure}")));
         }
         checked
     }
@@ -270,10 +275,19 @@ fn policy_faults(folder: &str, text: &str, model: &Model) -> Vec<String> {
     faults.sort();
     faults.dedup();
     // A rule that could not be read is not missed a second time.
-    let unread: Vec<String> = faults.iter().filter(|fault| fault.fault.ends_with("is no rule")).map(|fault| fault.place.clone()).collect();
+    let unread: Vec<String> = faults
+        .iter()
+        .filter(|fault| fault.fault.ends_with("is no rule"))
+        .map(|fault| fault.place.clone())
+        .collect();
     faults.retain(|fault| !(fault.fault.starts_with("has no rule under") && unread.contains(&fault.place)));
     let shown = |fault: &PolicyFault| {
-        let PolicyFault { line, column, place, fault } = fault;
+        let PolicyFault {
+            line,
+            column,
+            place,
+            fault,
+        } = fault;
         format!("{folder}/deidentification.toml:{line}:{column}: `{place}`: {fault}")
     };
     faults.iter().map(shown).collect()

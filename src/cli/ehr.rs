@@ -13,19 +13,19 @@ use crate::simulate::ehr::{EhrError, EhrSettings, Fault, FaultOrder, Vendor, ser
                   Example: headwater ehr --data patients/ --port 8088 --fault poll-503=2,truncate-file"
 )]
 pub struct Args {
-    /// A folder of `<Type>*.ndjson` or `<Type>*.ndjson.gz`.
+    /// A folder of `<Type>*.ndjson` or `<Type>*.ndjson.gz`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// 0 takes any free port.
+    /// The port on 127.0.0.1; 0 takes any free one
     #[arg(long, value_name = "P", default_value_t = 0)]
     pub port: u16,
-    /// Whose EHR; so far only `generic`.
+    /// Whose EHR; so far only `generic`
     #[arg(long, value_name = "NAME", default_value = "generic")]
     pub vendor: Vendor,
-    /// What goes wrong, and how often: NAME or NAME=N.
+    /// What goes wrong, and how often: NAME or NAME=N
     #[arg(long = "fault", value_name = "NAME[=N]", value_delimiter = ',')]
     pub faults: Vec<FaultOrder>,
-    /// Where the chance of the next day's changes begins.
+    /// Seed of the next day's changes
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
 }
@@ -69,7 +69,11 @@ async fn serve_until_interrupted(args: Args) -> Result<(), Failure> {
     asked_to_stop().await?;
     for fault in Fault::ALL {
         if ehr.fired(fault) > 0 {
-            show::note(&format!("fault {} happened {}", fault.name(), show::count(ehr.fired(fault).into(), "time")));
+            show::note(&format!(
+                "fault {} happened {}",
+                fault.name(),
+                show::count(ehr.fired(fault).into(), "time")
+            ));
         }
     }
     ehr.shutdown().await;

@@ -86,7 +86,12 @@ struct Files {
 
 impl Files {
     fn one(&mut self, line: &str) -> Result<String, String> {
-        let question: Value = serde_json::from_str(line).map_err(|error| format!("the line is not JSON at column {}; write {{\"expression\":…,\"file\":…}}", error.column()))?;
+        let question: Value = serde_json::from_str(line).map_err(|error| {
+            format!(
+                "the line is not JSON at column {}; write {{\"expression\":…,\"file\":…}}",
+                error.column()
+            )
+        })?;
         let expression = question["expression"].as_str().ok_or("the line has no `expression`")?;
         self.answer(expression, question["file"].as_str())
     }

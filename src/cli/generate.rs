@@ -14,16 +14,16 @@ use crate::simulate::{GeneratorSettings, generate_watched};
                   Example: headwater generate --patients 100 --seed 1 --out patients/"
 )]
 pub struct Args {
-    /// How many patients; any number, in constant memory.
-    #[arg(long, value_name = "N")]
+    /// How many patients; any number, in constant memory
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub patients: u64,
-    /// Where chance begins.
+    /// Seed of everything random
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// The folder to write into; made if it is not there.
+    /// The folder to write into; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Write into a folder that is not empty; files of the same name are replaced.
+    /// Write into a folder that is not empty; files of the same name are replaced
     #[arg(long)]
     pub force: bool,
 }

@@ -148,14 +148,14 @@ fn text(outcome: &Outcome, seconds: f64) -> String {
         .map(|(name, number)| vec![name.clone(), thousands(*number)])
         .collect();
     out.push(show::table(&["table", "rows"], &tables));
-    for (head, reasons) in [("Excluded", &counts.excluded), ("Refused", &counts.refused)] {
+    for (head, reasons) in [("Excluded, as the mappings say", &counts.excluded), ("Refused", &counts.refused)] {
         if !reasons.is_empty() {
             out.push(format!("\n{head}:"));
             out.extend(reasons.iter().map(|(why, number)| format!("  {:>10}  {why}", thousands(*number))));
         }
     }
     if !outcome.unmapped.is_empty() {
-        out.push("\nCodes without a concept (distinct codes, occurrences):".to_owned());
+        out.push("\nCodes that no concept map knows (different codes, occurrences):".to_owned());
         out.extend(outcome.unmapped.iter().map(|one| {
             format!(
                 "  {:>10}  {:>10}  {}.{}",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::show::{self, Stage, thousands};
+use super::show::{self, Stage};
 use super::{Exit, Failure, chain, report, runtime};
 use crate::config::{self, EhrConfig, Level, SiteConfig};
 use crate::fhir::tree::Limits;
@@ -15,9 +15,11 @@ use crate::pull::{self, PullError};
 use crate::submit::SubmitError;
 
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 done and balanced · 1 our own error · 2 wrong configuration, here or at the EHR or registry · \
+#[command(
+    after_help = "Exit codes: 0 done and balanced · 1 our own error · 2 wrong configuration, here or at the EHR or registry · \
                         3 partial, the next run goes on · 4 stopped: a person must decide\n\n\
-                        Example: headwater sync --site /var/lib/headwater/site.toml")]
+                        Example: headwater sync --site /var/lib/headwater/site.toml"
+)]
 pub(super) struct Args {
     /// The site's file
     #[arg(long, value_name = "FILE", default_value = "site.toml")]
@@ -154,9 +156,7 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
     if let Some((_, old, last)) = stage.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         old.end(&last);
     }
-    done.map_err(|error| {
-        Failure::new(exit_of(&error), chain(&error))
-    })
+    done.map_err(|error| Failure::new(exit_of(&error), chain(&error)))
 }
 
 /// Whose turn it is: nobody's (the next run goes on), the operator's, or ours.
@@ -167,7 +167,9 @@ fn exit_of(error: &GatewayError) -> Exit {
         GatewayError::Pull(error) => match error {
             error if error.is_transient() => Exit::Partial,
             // A key that is not registered, a scope that is missing, a host that may not be asked: no later run mends it.
-            PullError::Token(_) | PullError::Http(_) | PullError::Breach(_) | PullError::Refused { .. } | PullError::Folder(_) => Exit::Usage,
+            PullError::Token(_) | PullError::Http(_) | PullError::Breach(_) | PullError::Refused { .. } | PullError::Folder(_) => {
+                Exit::Usage
+            }
             PullError::Landing(_) | PullError::Database(_) | PullError::Interrupted => Exit::Ours,
             _ => Exit::Partial,
         },
