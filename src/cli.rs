@@ -159,7 +159,11 @@ pub fn main() -> ExitCode {
 fn log_to_stderr(json: bool, unless_asked: &str) {
     let asked = if json { "headwater=info,warn" } else { unless_asked };
     let filter = EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| EnvFilter::new(asked));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Whether anyone still reads the log does not change what is done.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     if json {
         builder.json().init();
     } else {
