@@ -33,6 +33,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     for name in &models {
         let mut checked = package.check(name);
         faults.append(&mut checked.faults);
+        if checked.tables == 0 {
+            continue;
+        }
         let Checked {
             tables,
             columns,
