@@ -238,3 +238,65 @@ pub(super) fn verdict(report: &Report) -> Result<(), Failure> {
 fn url(key: &str, text: &str) -> Result<Url, Failure> {
     Url::parse(text).map_err(|_| Failure::usage(format!("{key}: is no address")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_says_whose_turn_it_is() {
+        let submit = |error| GatewayError::Submit(error);
+        let refused = |status| {
+            submit(SubmitError::Refused {
+                doing: "submit",
+                status,
+                code: "forbidden".into(),
+                diagnostics: String::new(),
+            })
+        };
+        let cases = [
+            (
+                submit(SubmitError::Retry {
+                    doing: "submit",
+                    why: String::new(),
+                    after: None,
+                }),
+                Exit::Partial,
+            ),
+            (refused(401), Exit::Usage),
+            (refused(409), Exit::Brake),
+            (submit(SubmitError::Untrusted(String::new())), Exit::Brake),
+            (submit(SubmitError::Spoilt(String::new())), Exit::Ours),
+            (GatewayError::NotAll { problems: Vec::new() }, Exit::Partial),
+            (
+                GatewayError::Brake {
+                    gone: 9,
+                    known: 10,
+                    percent: 20,
+                },
+                Exit::Brake,
+            ),
+            (
+                GatewayError::Pull(PullError::Unavailable {
+                    what: "the export",
+                    status: 503,
+                }),
+                Exit::Partial,
+            ),
+            (
+                GatewayError::Pull(PullError::Refused {
+                    status: 403,
+                    codes: String::new(),
+                    hint: "",
+                }),
+                Exit::Usage,
+            ),
+            (GatewayError::Pull(PullError::Folder("in".into())), Exit::Usage),
+            (GatewayError::Pull(PullError::Interrupted), Exit::Ours),
+            (GatewayError::Worker, Exit::Ours),
+        ];
+        for (error, exit) in cases {
+            assert_eq!(exit_of(&error), exit, "{error}");
+        }
+    }
+}

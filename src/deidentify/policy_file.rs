@@ -20,11 +20,11 @@ const LONGEST_SHIFT_DAYS: i64 = 3650;
 pub struct PolicyFault {
     /// From 1; for what is missing, the line of its table, or 1.
     pub line: usize,
-    /// From 1.
-    pub column: usize,
     /// `table.column`, `table` or `policy.name`.
     pub place: String,
     pub fault: String,
+    /// From 1. Last, so that faults of one line sort by their words.
+    pub column: usize,
 }
 
 /// What a policy file says, as far as it can be read, and every fault it has.

@@ -206,7 +206,7 @@ fn a_case_that_does_not_come_out_names_column_and_both_values() {
     );
     assert_eq!(
         cases(r#"{"k":"Observation/o2"}"#),
-        ["Observation.t.cases.json:1:154: one: t: no row has the key `Observation/o2`"]
+        ["Observation.t.cases.json:1:153: one: t: no row has the key `Observation/o2`"]
     );
 }
 
