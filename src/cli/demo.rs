@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// How many synthetic patients the simulated EHR has
     #[arg(long, value_name = "N", default_value_t = 40, conflicts_with = "data", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     patients: u64,
-    /// Serve this folder of FHIR NDJSON (<Type>*.ndjson[.gz]) instead of synthetic patients
+    /// Serve this folder of FHIR NDJSON (`<Type>*.ndjson[.gz]`) instead of synthetic patients
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The registry's common data model
