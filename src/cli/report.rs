@@ -14,12 +14,20 @@ pub(super) fn text(report: &Report) -> String {
     };
     out.push(title);
     out.push(String::new());
-    out.push(resources(counts));
+    out.push(if counts.types.is_empty() {
+        "  nothing new at the EHR".to_owned()
+    } else {
+        resources(counts)
+    });
     out.push(String::new());
-    out.push(rows(report));
+    out.push(if counts.released() == 0 {
+        "  no row is new, changed or withdrawn".to_owned()
+    } else {
+        rows(report)
+    });
     for (head, reasons) in [
-        ("Excluded", &counts.excluded),
-        ("Refused", &counts.refused),
+        ("Excluded, as the mappings say", &counts.excluded),
+        ("Refused, kept in quarantine", &counts.refused),
         ("Rejected by the registry", &report.rejected),
         ("Rejected by the registry to this day", &report.outstanding),
     ] {
@@ -31,7 +39,7 @@ pub(super) fn text(report: &Report) -> String {
     }
     if !report.unmapped.is_empty() {
         out.push(String::new());
-        out.push("Codes without a concept:".to_owned());
+        out.push("Codes that no concept map knows, by column:".to_owned());
         out.extend(
             report
                 .unmapped
@@ -88,6 +96,43 @@ fn rows(report: &Report) -> String {
         thousands(counts.tombstones.values().sum()),
     ]);
     show::table(&["rows released", "upserts", "tombstones"], &rows)
+}
+
+/// Both equations of several runs, one line each, under each other.
+pub(super) fn ledger(runs: &[(&str, &Report)]) -> String {
+    let rows: Vec<Vec<String>> = runs
+        .iter()
+        .map(|(name, report)| {
+            let counts = &report.counts;
+            let numbers = [
+                counts.total(|t| t.pulled + t.remapped),
+                counts.total(|t| t.mapped),
+                counts.total(|t| t.excluded),
+                counts.total(|t| t.refused),
+                counts.released(),
+                counts.accepted,
+                counts.rejected,
+            ];
+            let verdict = if report.balanced() { "balanced" } else { "DOES NOT BALANCE" };
+            std::iter::once((*name).to_owned())
+                .chain(numbers.map(thousands))
+                .chain([verdict.to_owned(), format!("{:.1} s", report.seconds)])
+                .collect()
+        })
+        .collect();
+    let head = [
+        "ledger",
+        "pulled",
+        "= mapped",
+        "+ excluded",
+        "+ refused",
+        "released",
+        "= accepted",
+        "+ rejected",
+        "",
+        "took",
+    ];
+    show::table(&head, &rows)
 }
 
 /// One line: the two equations, with their numbers.
