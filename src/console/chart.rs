@@ -20,6 +20,12 @@ pub(super) struct Fate {
     pub class: &'static str,
 }
 
+impl Fate {
+    const fn of(label: &'static str, class: &'static str) -> Self {
+        Self { label, class }
+    }
+}
+
 /// A flow from sources on the left to fates on the right; the bands' heights are the numbers.
 pub(super) struct Flow<'f> {
     /// Unique on the page.
@@ -57,12 +63,22 @@ const WIDE: Size = Size {
     font: 14,
     notes: true,
 };
+/// Two of these stand beside each other.
+const HALF: Size = Size {
+    class: "wide",
+    width: 520.0,
+    left: 128.0,
+    right: 112.0,
+    letters: 15,
+    font: 14,
+    notes: false,
+};
 const SLIM: Size = Size {
     class: "slim",
     width: 350.0,
-    left: 116.0,
+    left: 134.0,
     right: 78.0,
-    letters: 13,
+    letters: 18,
     font: 12,
     notes: false,
 };
@@ -71,6 +87,16 @@ const SLIM: Size = Size {
 pub(super) fn flow(flow: &Flow<'_>) -> Markup {
     html! { (draw(flow, &WIDE)) (draw(flow, &SLIM)) }
 }
+
+/// The same for a place half as wide.
+pub(super) fn half_flow(flow: &Flow<'_>) -> Markup {
+    html! { (draw(flow, &HALF)) (draw(flow, &SLIM)) }
+}
+
+/// What becomes of a resource at the hospital.
+pub(super) const RESOURCE_FATES: [Fate; 3] = [Fate::of("mapped", "good"), Fate::of("excluded", "calm"), Fate::of("refused", "bad")];
+/// What becomes of a row at the registry.
+pub(super) const ROW_FATES: [Fate; 2] = [Fate::of("accepted", "good"), Fate::of("rejected", "bad")];
 
 /// Where one bar stands and how high it is.
 #[derive(Clone, Copy)]
@@ -293,7 +319,7 @@ mod tests {
     fn names_are_escaped_and_long_ones_shortened() {
         let svg = drawn(&[("<b>&</b>", [1, 0, 0]), ("MedicationAdministrationRequestOrder", [1, 0, 0])]);
         assert!(!svg.contains("<b>"));
-        assert!(svg.contains("MedicationAd…"));
+        assert!(svg.contains("MedicationAdminis…"));
         assert!(
             svg.contains("MedicationAdministrationRequestOrder to mapped"),
             "the whole name stands in the title"
