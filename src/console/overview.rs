@@ -53,7 +53,10 @@ fn in_words(overview: &Overview, fresh: u64) -> String {
     match sites - fresh {
         _ if sites == 0 => "This registry waits for its first site.".to_owned(),
         0 if sites == 1 => "The site is fresh: its last submission was accepted within 36 hours.".to_owned(),
-        0 => format!("All {} sites are fresh: each had a submission accepted within 36 hours.", grouped(sites)),
+        0 => format!(
+            "All {} sites are fresh: each had a submission accepted within 36 hours.",
+            grouped(sites)
+        ),
         1 => format!("1 of {} is not fresh; its line says since when.", plural(sites, "site")),
         stale => format!(
             "{} of {} are not fresh; their lines say since when.",

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use headwater::platform::backend_services::{Algorithm, ClientKey};
@@ -20,7 +21,6 @@ use headwater::platform::clock::Clock;
 use headwater::platform::signing::SigningKey;
 use headwater::receive::{Accept, Registry, Settings, prepare};
 use headwater::submission::{BulkSubmit, Ledger, Manifest, Output, StatusRequest, Tally, sha256_hex, write_delete, write_upsert};
-use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::{Method, StatusCode};
 use headwater::platform::backend_services::{Algorithm, ClientKey};
 use headwater::platform::signing::SigningKey;
-use http::{Method, StatusCode};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 

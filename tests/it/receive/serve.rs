@@ -3,13 +3,13 @@
 use std::process::{Command, Stdio};
 
 use axum::body::Body;
+use axum::http::{Method, StatusCode};
 use bytes::Bytes;
 use futures_util::stream;
 use headwater::audit::{Vkey, verify_dir};
 use headwater::platform::file::write_durable;
 use headwater::platform::http::{HttpSettings, client};
 use headwater::registry::{RegistryConfig, serve};
-use http::{Method, StatusCode};
 
 use super::{Change, House, row, settings};
 
