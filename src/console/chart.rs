@@ -177,7 +177,7 @@ fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
         svg.flow.(size.class) viewBox=(format!("0 0 {:.0} {height:.0}", size.width)) role="img" aria-labelledby={(title_id) " " (said_id)} {
             title id=(title_id) { (flow.title) }
             desc id=(said_id) { (said) }
-            @for (class, thin, path, title) in &bands { path.band.thin[*thin] class={"fill-" (class)} d=(path) { title { (title) } } }
+            @for (class, thin, path, title) in &bands { path.band.{"fill-" (class)}.thin[*thin] d=(path) { title { (title) } } }
             @for ((place, source), total) in lefts.iter().zip(flow.sources).zip(&totals) {
                 (bar(size.left, *place, "accent"))
                 (label(size, size.left - 8.0, *place, "end", &source.label, &number(*total, source.note.as_ref().filter(|_| size.notes))))
@@ -313,6 +313,11 @@ mod tests {
             svg.matches("<path").count(),
             2 * 4,
             "one band for each part that is not nothing, in both sizes"
+        );
+        assert_eq!(
+            svg.matches(r#"<path class="band fill-good"#).count(),
+            2 * 4,
+            "each in its fate's colour"
         );
     }
 

@@ -21,5 +21,6 @@ mod receive;
 mod simulate;
 mod sql_on_fhir;
 mod submit;
+mod tamper;
 mod webdriver;
 mod world;

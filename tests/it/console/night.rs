@@ -25,6 +25,11 @@ fn sum(report: &Value, path: &str, number: Option<&str>) -> u64 {
 /// The run's ledger under the names that the pages use.
 fn ledger(report: &Value) -> Vec<(&'static str, u64)> {
     let resources = ["pulled", "mapped", "excluded", "refused"].map(|name| (name, sum(report, "/counts/types", Some(name))));
+    assert_eq!(
+        sum(report, "/counts/types", Some("remapped")),
+        0,
+        "nothing was read again from the landing"
+    );
     let (upserts, tombstones) = (sum(report, "/counts/upserts", None), sum(report, "/counts/tombstones", None));
     let rows = [
         ("released", upserts + tombstones),
