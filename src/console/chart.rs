@@ -179,7 +179,7 @@ fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
             desc id=(said_id) { (said) }
             @for (class, thin, path, title) in &bands { path.band.{"fill-" (class)}.thin[*thin] d=(path) { title { (title) } } }
             @for ((place, source), total) in lefts.iter().zip(flow.sources).zip(&totals) {
-                (bar(size.left, *place, "accent"))
+                (bar(size.left, *place, if *total == 0 { "none" } else { "accent" }))
                 (label(size, size.left - 8.0, *place, "end", &source.label, &number(*total, source.note.as_ref().filter(|_| size.notes))))
             }
             @for ((place, fate), total) in rights.iter().zip(flow.fates).zip(&fates) {
