@@ -93,11 +93,6 @@ impl Browser {
         self.call("POST", "/url", &json!({"url": url})).await;
     }
 
-    /// The page as the browser holds it.
-    pub async fn source(&self) -> String {
-        self.get("/source").await.as_str().unwrap().to_owned()
-    }
-
     pub async fn url(&self) -> String {
         self.get("/url").await.as_str().unwrap().to_owned()
     }

@@ -1,7 +1,6 @@
 //! A visit of the console by a browser: every page opened is looked at in two widths, and its numbers are read.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use headwater::platform::http::Client;
 
@@ -12,8 +11,6 @@ pub(super) struct Visit {
     pub browser: Browser,
     base: String,
     pictures: Option<PathBuf>,
-    /// Each page opened, by its path: its whole source.
-    seen: Mutex<Vec<(String, String)>>,
 }
 
 impl Visit {
@@ -27,7 +24,6 @@ impl Visit {
             browser: Browser::start(http.clone(), &chromium, &chromedriver).await,
             base: base.to_owned(),
             pictures: std::env::var_os("HEADWATER_PICTURES").map(PathBuf::from),
-            seen: Mutex::default(),
         })
     }
 
@@ -48,13 +44,6 @@ impl Visit {
             }
         }
         self.browser.resize(1280, 900).await;
-        let source = self.browser.source().await;
-        self.seen.lock().unwrap().push((path.to_owned(), source));
-    }
-
-    /// The pages opened so far: path and source.
-    pub(super) fn pages(&self) -> Vec<(String, String)> {
-        self.seen.lock().unwrap().clone()
     }
 
     async fn number(&self, css: &str) -> u64 {

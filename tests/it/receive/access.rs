@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
-use headwater::platform::backend_services::{Algorithm, ClientKey};
-use headwater::platform::signing::SigningKey;
+use headwater::platform::backend_services::ClientKey;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
