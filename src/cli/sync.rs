@@ -280,6 +280,7 @@ mod tests {
                 GatewayError::Brake {
                     gone: 9,
                     known: 10,
+                    what: "resources".into(),
                     percent: 20,
                 },
                 Exit::Brake,

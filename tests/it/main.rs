@@ -21,6 +21,7 @@ mod receive;
 mod simulate;
 mod sql_on_fhir;
 mod submit;
+mod tamper;
 mod verbs;
 mod webdriver;
 mod world;
