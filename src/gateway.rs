@@ -6,6 +6,7 @@
 //! packaged  chunks and signed manifest are durable            (the same bytes are sent however often it takes)
 //! done      receipt verified, ledger and watermark moved in one transaction
 //! ```
+//! Or it ends unsent: `rehearsed`, or `abandoned` for a fresh pull. Then what it landed is forgotten with it.
 //! Each phase ends in one SQLite transaction; a crash between any two lines repeats at most one phase.
 
 pub mod ledger;
@@ -13,101 +14,92 @@ pub mod offline;
 pub mod quarantine;
 
 mod blocks;
+mod counts;
+mod deliver;
+mod enter;
+mod error;
+mod journal;
+mod lookups;
+mod options;
+mod package;
 mod people;
 mod pipeline;
-mod release;
+mod prepare;
 mod report;
-mod run;
+
 mod site;
+mod steps;
 mod transform;
+mod version;
+mod withdraw;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
+use crate::landing::LandingError;
 use crate::platform::database;
 use crate::pull::{self, Pulled};
-use crate::submit;
 
-use run::{Phase, Run};
+use journal::{Phase, Run};
 
-pub use ledger::{Counts, Fate};
+pub use counts::{Counts, Fate, TypeCounts};
+pub use error::GatewayError;
+pub use options::{Event, Options};
 pub use report::{Report, Unmapped};
 pub use site::{Places, RegistrySettings, Rules, Settings, Site, SiteError, Tools};
 
-/// What one run is asked to do.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Pull everything, not only what changed.
-    pub full: bool,
-    /// Pull what changed since then, whatever the watermark says.
-    pub since: Option<Timestamp>,
-    /// Go the whole way and deliver nothing.
-    pub rehearse: bool,
-    /// A person has looked: let a run through that would withdraw an unusual share of all resources.
-    pub accept_deletions: bool,
-}
+/// Where a run's steps are told.
+type Listener<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
-/// What is going on, for whoever shows it.
-#[derive(Clone, Debug)]
-pub enum Event {
-    Resumed { run: i64, phase: &'static str },
-    Pull(pull::Progress),
-    Transform { resources: u64 },
-    Package { rows: u64 },
-    Submit { chunks: usize },
-}
-
-/// Why a run did not end.
-#[derive(Debug, thiserror::Error)]
-pub enum GatewayError {
-    #[error("pulling from the EHR stopped")]
-    Pull(#[from] pull::PullError),
-    #[error(
-        "the EHR did not give every file of its export: nothing was sent, what came is landed, the next run asks for the rest\n  {}",
-        problems.join("\n  ")
-    )]
-    NotAll { problems: Vec<String> },
-    #[error(transparent)]
-    Ledger(#[from] ledger::LedgerError),
-    #[error("the site's database could not be used")]
-    Database(#[from] database::DatabaseError),
-    #[error("a landed segment could not be read")]
-    Landing(#[from] crate::landing::LandingError),
-    #[error("submitting to the registry stopped; what was prepared is kept and sent by the next run")]
-    Submit(#[from] submit::SubmitError),
-    #[error("the patients' crosswalk could not be used")]
-    People(#[from] people::PeopleError),
-    #[error(
-        "{gone} of {known} resources known here would be withdrawn at once (more than {percent} %): nothing was sent. \
-         If that is right, run again with --accept-deletions; if not, ask the EHR's team what changed in the export"
-    )]
-    Brake { gone: u64, known: u64, percent: u8 },
-    #[error("the ledger does not balance ({0}): nothing was sent; this is our fault, please report it with the counts above")]
-    Unbalanced(&'static str),
-    #[error("registry.log_vkey in site.toml is no verifier key; take it from the enrolment")]
-    LogKey(#[source] crate::audit::AuditError),
-    #[error("the outbox could not be cleared")]
-    Outbox(#[source] std::io::Error),
-    #[error("the packaged submission in the outbox is not the one the ledger noted; restore the state directory from its backup")]
-    Package,
-    #[error("de-identification could not be set up")]
-    Deidentify(#[from] crate::deidentify::DeidentifyError),
-    #[error("the worker of this run stopped unexpectedly")]
-    Worker,
-}
-
-/// One run, or the rest of one that was interrupted.
+/// One run. If one was interrupted, that one first: it goes on with its own options, and only when it is not what was asked
+/// for, what was asked for follows in a run of its own.
 /// # Errors: see [`GatewayError`]; whatever it is, nothing is lost and the next run goes on.
-pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Report, GatewayError> {
-    let started = site.tools.clock.now();
-    let mut run = run::begin(&mut database::lock(&site.db), options, started)?;
-    if run.resumed {
-        progress(Event::Resumed {
-            run: run.id,
-            phase: run.phase.as_str(),
-        });
+pub async fn run(site: &Arc<Site>, options: &Options, progress: Listener<'_>) -> Result<Report, GatewayError> {
+    journal::tidy(site)?;
+    loop {
+        let started = site.tools.clock.now();
+        let run = journal::begin(&mut database::lock(&site.db), options, started)?;
+        let answers = run.answers(options);
+        if run.resumed {
+            let phase = run.phase.as_str();
+            // A rehearsal must not deliver what waits for delivery, nor end a run that is not the one to be rehearsed.
+            if options.rehearse && (run.phase == Phase::Packaged || !answers) {
+                return Err(GatewayError::Unfinished { run: run.id, phase });
+            }
+            let then_anew = !answers;
+            progress(Event::Resumed {
+                run: run.id,
+                phase,
+                then_anew,
+            });
+        }
+        match finish(site, &run, options, progress).await {
+            Ok(mut report) if answers => {
+                report.seconds = site.tools.clock.now().duration_since(started).as_secs_f64();
+                return Ok(report);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let why = cannot_end(&run, &error).filter(|_| run.resumed && !options.rehearse);
+                let Some(why) = why else { return Err(error) };
+                journal::end_unsent(site, run.id, "abandoned", None)?;
+                progress(Event::Abandoned { run: run.id, why });
+            }
+        }
     }
+}
+
+/// Why going on with this run would fail for ever: it is pulled anew instead. Nothing of it was sent.
+fn cannot_end(run: &Run, error: &GatewayError) -> Option<&'static str> {
+    match error {
+        GatewayError::Brake { .. } => Some("it would withdraw too much; perhaps the EHR's export is whole again"),
+        GatewayError::Landing(LandingError::Damaged { run: of, .. }) if *of == run.id => Some("what it landed is damaged"),
+        _ => None,
+    }
+}
+
+/// The rest of a run, from the phase it is in.
+async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listener<'_>) -> Result<Report, GatewayError> {
+    let mut run = run.clone();
     if run.phase == Phase::Pulling {
         let pulled = pull(site, &run, progress).await?;
         // What the EHR did not give just now, it may give to the next run, which goes on with the same export. Only when
@@ -116,7 +108,7 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) 
         if unfinished && !run.resumed {
             return Err(GatewayError::NotAll { problems: pulled.problems });
         }
-        run::landed(
+        journal::landed(
             &database::lock(&site.db),
             &mut run,
             pulled.transaction_time,
@@ -124,19 +116,21 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: &(dyn Fn(Event) 
             pulled.problems,
         )?;
     }
-    if run.phase == Phase::Landed {
-        let prepared = blocking(site, &run, options, progress).await?;
-        if prepared.rehearsed {
-            return Ok(prepared);
+    if run.phase == Phase::Packaged {
+        match deliver::deliver(site, &run, progress).await {
+            // It waited with the model, policy or mapping of then, which the registry does not take: now with those of today.
+            Err(error) if deliver::is_turned_down(&error) => journal::back_to_landed(&database::lock(&site.db), &mut run)?,
+            done => return done,
         }
-        run.phase = Phase::Packaged;
     }
-    let mut report = release::deliver(site, &run, progress).await?;
-    report.seconds = site.tools.clock.now().duration_since(started).as_secs_f64();
-    Ok(report)
+    let prepared = blocking(site, &run, options, progress).await?;
+    if prepared.rehearsed {
+        return Ok(prepared);
+    }
+    deliver::deliver(site, &run, progress).await
 }
 
-async fn pull(site: &Arc<Site>, run: &Run, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Pulled, GatewayError> {
+async fn pull(site: &Arc<Site>, run: &Run, progress: Listener<'_>) -> Result<Pulled, GatewayError> {
     let request = pull::Request {
         run: run.id,
         since: run.since,
@@ -156,12 +150,7 @@ async fn pull(site: &Arc<Site>, run: &Run, progress: &(dyn Fn(Event) + Send + Sy
 }
 
 /// The transform on threads of its own, its progress brought back here.
-async fn blocking(
-    site: &Arc<Site>,
-    run: &Run,
-    options: &Options,
-    progress: &(dyn Fn(Event) + Send + Sync),
-) -> Result<Report, GatewayError> {
+async fn blocking(site: &Arc<Site>, run: &Run, options: &Options, progress: Listener<'_>) -> Result<Report, GatewayError> {
     let (site, run, options) = (site.clone(), run.clone(), options.clone());
     let (events, mut inbox) = tokio::sync::mpsc::unbounded_channel();
     let work = tokio::task::spawn_blocking(move || {
@@ -169,7 +158,7 @@ async fn blocking(
             // Nobody listening is no reason to stop.
             let _ = events.send(event);
         };
-        release::prepare(&site, &run, &options, &show)
+        prepare::prepare(&site, &run, &options, &show)
     });
     while let Some(event) = inbox.recv().await {
         progress(event);

@@ -76,14 +76,15 @@ impl Landing {
         Ok(landing)
     }
 
-    /// The same store, refusing lines longer than `line_bytes`. Default: 16 MiB.
+    /// The same store, cutting lines longer than `line_bytes` one byte after that, so that whoever reads them with the same
+    /// limit refuses them one by one. Default: 16 MiB.
     #[must_use]
     pub fn with_line_limit(mut self, line_bytes: usize) -> Self {
         self.line_bytes = line_bytes;
         self
     }
 
-    /// The longest line taken.
+    /// The longest line taken whole.
     #[must_use]
     pub fn line_limit(&self) -> usize {
         self.line_bytes

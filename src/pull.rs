@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 pub use self::error::PullError;
 use self::job::{Jobs, State};
-pub use self::job::{SCHEMA, unfinished};
+pub use self::job::{SCHEMA, forget, unfinished};
 pub use self::origin_rule::Breach;
 pub use self::settings::{BulkSettings, Level, Limits, Listener, Progress, Pulled, Request, Settings, Source};
 use crate::landing::{Kind, Landing, Segment};

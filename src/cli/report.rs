@@ -21,6 +21,7 @@ pub(super) fn text(report: &Report) -> String {
         ("Excluded", &counts.excluded),
         ("Refused", &counts.refused),
         ("Rejected by the registry", &report.rejected),
+        ("Rejected by the registry to this day", &report.outstanding),
     ] {
         if !reasons.is_empty() {
             out.push(String::new());

@@ -158,7 +158,15 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
 
 fn words(event: &Event) -> (&'static str, String) {
     match event {
-        Event::Resumed { run, phase } => ("resume", format!("run {run} goes on where it stopped: {phase}")),
+        Event::Resumed { run, phase, then_anew } => {
+            let then = if *then_anew {
+                "; what you asked for follows it, in a run of its own"
+            } else {
+                ""
+            };
+            ("resume", format!("run {run} goes on where it stopped: {phase}{then}"))
+        }
+        Event::Abandoned { run, why } => ("abandon", format!("run {run} is given up and pulled anew: {why}")),
         Event::Pull(progress) => ("pull", pulling(progress)),
         Event::Transform { resources } => (
             "transform",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::cdm::{Cell, Model, TableId};
+use crate::cdm::{Cell, Model, TableId, csv};
 use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
 use crate::fhir::tree::{Limits, Node};
 use crate::map::{self, Lookups, MapStats, Mapped};
@@ -17,10 +17,11 @@ use crate::refusal::{Refusal, Step};
 use crate::validate;
 
 use super::blocks::{Block, Blocks};
-use super::ledger::{Counts, TypeCounts};
-use super::release::unmapped;
-use super::transform::{Bench, map_resource};
-use super::{Rules, Unmapped, pipeline};
+use super::counts::{Counts, TypeCounts};
+use super::pipeline;
+use super::report::{Unmapped, unmapped};
+use super::site::Rules;
+use super::steps::{Bench, lines, map_resource};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,10 +207,7 @@ fn map_block(
     };
     let mut mapped = Mapped::default();
     let mut released = Vec::new();
-    for (line_number, line) in (block.first_line..).zip(lines(&block.bytes)) {
-        if line.is_empty() {
-            continue;
-        }
+    for (line_number, line) in lines(block.first_line, &block.bytes) {
         let mut resource_type = input.resource_type.as_str();
         let done = bench.read(line, &job.limits).and_then(|root| {
             resource_type = root.resource_type().unwrap_or(resource_type);
@@ -285,7 +283,7 @@ fn write_rows(model: &Model, format: Format, mapped: &Mapped<'_>, part: &mut Par
     }
 }
 
-/// One CSV record (RFC 4180); a text that a spreadsheet would run as a formula gets a leading apostrophe (ASVS 1.2.10).
+/// One CSV record.
 fn write_csv(cells: &[Cell<'_>], out: &mut Vec<u8>) {
     for (at, cell) in cells.iter().enumerate() {
         if at > 0 {
@@ -293,19 +291,7 @@ fn write_csv(cells: &[Cell<'_>], out: &mut Vec<u8>) {
         }
         match cell {
             Cell::Null => {}
-            Cell::Text(text) => {
-                let guard = text.starts_with(['=', '+', '-', '@', '\t', '\0']);
-                if guard || text.contains(['"', ',', '\n', '\r']) {
-                    out.push(b'"');
-                    if guard {
-                        out.push(b'\'');
-                    }
-                    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
-                    out.push(b'"');
-                } else {
-                    out.extend_from_slice(text.as_bytes());
-                }
-            }
+            Cell::Text(text) => csv::write_text(text, out),
             other => other.write_json(out),
         }
     }
@@ -395,22 +381,6 @@ fn reader(path: &Path) -> Result<Box<dyn Read + Send>, OfflineError> {
     }
 }
 
-/// The lines of a block, without their ends.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (line, after) = match memchr::memchr(b'\n', rest) {
-            Some(at) => (&rest[..at], &rest[at + 1..]),
-            None => (rest, &rest[rest.len()..]),
-        };
-        rest = after;
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
-    })
-}
-
 /// What mappings look up in other resources, gathered before the first row is mapped.
 fn lookups(rules: &Rules, job: &Job<'_>, inputs: &[Input]) -> Result<Lookups, OfflineError> {
     let mut builder = rules.mapping.lookups();
@@ -459,7 +429,7 @@ fn each_of(job: &Job<'_>, inputs: &[Input], types: &[&str], each: &mut dyn FnMut
             source,
         };
         while let Some(block) = blocks.next().map_err(unreadable)? {
-            for line in lines(&block.bytes) {
+            for (_, line) in lines(block.first_line, &block.bytes) {
                 if let Ok(root) = bench.read(line, &job.limits) {
                     each(root);
                 }

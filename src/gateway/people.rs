@@ -7,8 +7,9 @@ use crate::deidentify::{BadRecord, People, PeopleBuilder, PersonRecord};
 use crate::landing::{Kind, Segment};
 use crate::platform::{database, random, secret};
 
-use super::transform::Bench;
-use super::{GatewayError, Site};
+use super::error::GatewayError;
+use super::site::Site;
+use super::steps::{self, Bench};
 
 /// The crosswalk's table.
 pub const SCHEMA: &str = "
@@ -45,7 +46,7 @@ pub(super) fn refresh(site: &Site, segments: &[Segment]) -> Result<People, Gatew
         while frames.next_into(&mut bytes)? {
             let mut db = database::lock(&site.db);
             let tx = db.transaction().map_err(PeopleError::from)?;
-            for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            for (_, line) in steps::lines(1, &bytes) {
                 let Ok(root) = bench.read(line, &site.settings.limits) else {
                     continue;
                 };

@@ -53,6 +53,20 @@ pub fn enter(tx: &Transaction<'_>, run: i64, resource_type: &str, origin: Origin
     Ok(())
 }
 
+/// Takes a resource out again: a newer version of it came in the same export.
+/// # Errors: the database.
+pub fn leave(tx: &Transaction<'_>, run: i64, origin: Origin) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM quarantine WHERE run = ?1 AND segment = ?2 AND line = ?3")?
+        .execute(params![run, origin.segment.0, origin.line.cast_signed()])?;
+    Ok(())
+}
+
+/// Empties the run's part, before its transform begins anew.
+/// # Errors: the database.
+pub fn clear(tx: &Transaction<'_>, run: i64) -> rusqlite::Result<()> {
+    tx.execute("DELETE FROM quarantine WHERE run = ?1", [run]).map(drop)
+}
+
 /// The refused resources of a run, in the order of the landing.
 /// # Errors: the database.
 pub fn list(db: &Connection, run: i64) -> rusqlite::Result<Vec<Refused>> {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Counts;
+use super::counts::Counts;
+use crate::cdm::{Model, TableId};
+use crate::map::MapStats;
 
 /// A code that no ConceptMap knows. The code stays at the site: it may be a local one with a patient's text in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,10 @@ pub struct Report {
     pub chunks: usize,
     /// Why the registry rejected rows: `table: rule`.
     pub rejected: BTreeMap<String, u64>,
+    /// Rows of this and earlier runs that the registry has not taken to this day: `table: rule`. They are tried again when
+    /// their resource changes, when the rules change, and whenever it is pulled again (`--full`).
+    #[serde(default)]
+    pub outstanding: BTreeMap<String, u64>,
     pub seconds: f64,
 }
 
@@ -48,4 +54,23 @@ impl Report {
     pub fn balanced(&self) -> bool {
         self.counts.resources_balance() && (self.rehearsed || self.counts.rows_balance())
     }
+}
+
+/// Codes without a concept, by table and column; the codes themselves are not told.
+pub(super) fn unmapped(model: &Model, stats: &MapStats) -> Vec<Unmapped> {
+    let mut sums: BTreeMap<(TableId, usize), (u64, u64)> = BTreeMap::new();
+    for (code, times) in stats.unmapped() {
+        let sum = sums.entry((code.table, code.column)).or_default();
+        *sum = (sum.0 + 1, sum.1 + times);
+    }
+    let named = |((table, column), (codes, count)): ((TableId, usize), (u64, u64))| {
+        let table = model.table(table);
+        Unmapped {
+            table: table.name.clone(),
+            column: table.columns[column].name.clone(),
+            codes,
+            count,
+        }
+    };
+    sums.into_iter().map(named).collect()
 }

@@ -1,100 +1,188 @@
-//! validate -> map -> (deidentify) for one line at a time: the sequence both the nightly run and the offline path use.
-//! Pure: what comes out depends on the line, the rules, the lookups and the people alone.
+//! Landed segments, line by line, into the ledger's pending tables: frames are read in order, worked on by several threads
+//! and entered in the order they were read, so that the result does not depend on the number of threads.
 
-use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::deidentify::{self, Deidentified, Deidentifier};
-use crate::fhir::tree::{Limits, Node, Tree};
-use crate::map::{self, Lookups, Mapped};
-use crate::refusal::{Refusal, Step};
-use crate::validate;
+use rusqlite::{Connection, OpenFlags};
 
-use super::Rules;
+use crate::deidentify::Deidentifier;
+use crate::landing::{FrameReader, Kind, Segment};
+use crate::map::{self, Lookups, MapStats, Mapped};
+use crate::origin::{Origin, SegmentId};
+use crate::platform::secret::{hmac_sha256, sha256};
 
-/// One thread's reusable room: the tree a line is parsed into.
+use super::counts::Counts;
+use super::enter::{Entry, Outcome, Page, Sealed};
+use super::error::GatewayError;
+use super::ledger::{self, LedgerError, SourceKey};
+use super::options::Event;
+use super::site::Site;
+use super::steps::{self, Bench, Head};
+use super::{pipeline, version};
+
+/// What all workers share.
+pub(super) struct Plan<'s> {
+    pub site: &'s Site,
+    pub run: i64,
+    pub lookups: Lookups,
+    pub deidentifier: Deidentifier,
+    /// The registry's rows were made by other rules or lookups: everything is mapped again.
+    pub new_rules: bool,
+    /// Resources whose bytes are as acknowledged need no second look.
+    pub skip_unchanged: bool,
+}
+
+impl Plan<'_> {
+    pub(super) fn page(&self) -> Page<'_> {
+        Page {
+            run: self.run,
+            by: &self.deidentifier,
+            new_rules: self.new_rules,
+        }
+    }
+}
+
+/// What a transform counts.
 #[derive(Default)]
-pub(super) struct Bench {
-    tree: Tree,
+pub(super) struct Sums {
+    pub counts: Counts,
+    pub stats: MapStats,
 }
 
-/// What a line says of itself before anything is checked. Borrowed from the line.
-pub(super) struct Head<'a> {
-    pub resource_type: &'a str,
-    pub id: Cow<'a, str>,
-    pub last_updated: Cow<'a, str>,
+/// One frame of a segment on its way to a worker.
+struct Frame {
+    segment: SegmentId,
+    resource_type: String,
+    first_line: u64,
+    bytes: Vec<u8>,
+    remapped: bool,
 }
 
-impl Bench {
-    /// The root of `line`.
-    /// # Errors: a refusal of step `read`, with the byte offset as its path.
-    pub(super) fn read<'t, 'a>(&'t mut self, line: &'a [u8], limits: &Limits) -> Result<Node<'t, 'a>, Refusal> {
-        self.tree
-            .parse(line, limits)
-            .map_err(|error| Refusal::new(Step::Read, format!("byte {}", error.offset), error.rule))
-    }
-}
-
-impl<'a> Head<'a> {
-    /// # Errors: a refusal of step `read` for a line that is no resource with an id.
-    pub(super) fn of(root: Node<'_, 'a>) -> Result<Self, Refusal> {
-        let resource_type = root
-            .resource_type()
-            .ok_or_else(|| Refusal::new(Step::Read, "resourceType", "required"))?;
-        let id = member(root, "id")
-            .ok_or_else(|| Refusal::new(Step::Read, format!("{resource_type}.id"), "required"))?
-            .text();
-        let last_updated = member(root, "meta")
-            .and_then(|meta| member(meta, "lastUpdated"))
-            .map(Node::text)
-            .unwrap_or_default();
-        Ok(Self {
-            resource_type,
-            id,
-            last_updated,
-        })
-    }
-}
-
-fn member<'t, 'a>(node: Node<'t, 'a>, name: &str) -> Option<Node<'t, 'a>> {
-    node.get(crate::fhir::name::Name::of(name))
-}
-
-/// Validates and maps one resource into `mapped`.
-/// # Errors: a refusal by either step.
-pub(super) fn map_resource<'a>(
-    rules: &Rules,
-    lookups: &Lookups,
-    root: Node<'_, 'a>,
-    mapped: &mut Mapped<'a>,
-) -> Result<map::Fate, Refusal> {
-    let conformant = validate::validate(&rules.profiles, root)?;
-    map::map(&rules.mapping, lookups, conformant, mapped)
-}
-
-/// The whole way of one resource: its fate; its rows, de-identified, go to `released`.
-/// # Errors: a refusal by any step; then nothing was released.
-pub(super) fn release<'a>(
-    rules: &Rules,
-    lookups: &Lookups,
-    deidentifier: &Deidentifier,
-    root: Node<'_, 'a>,
-    mapped: &mut Mapped<'a>,
-    released: &mut Vec<Deidentified>,
-) -> Result<map::Fate, Refusal> {
-    let fate = map_resource(rules, lookups, root, mapped)?;
-    if fate == map::Fate::Mapped {
-        deidentify::deidentify(deidentifier, mapped, released)?;
-    }
-    Ok(fate)
-}
-
-/// What a `deleted` Bundle asks to delete: `Type/id`, one for each entry (Bulk Data 2.0: type transaction, method DELETE).
-pub(super) fn deleted_urls<'a>(root: Node<'_, 'a>) -> Vec<Cow<'a, str>> {
-    let Some(entries) = member(root, "entry") else { return Vec::new() };
-    let request = |entry: Node<'_, 'a>| {
-        let request = member(entry, "request")?;
-        let is_delete = member(request, "method").is_some_and(|method| method.text() == "DELETE");
-        member(request, "url").filter(|_| is_delete).map(Node::text)
+/// Enters every line of the segments. `remapped`: they are of earlier runs, and only what is still the newest counts.
+/// # Errors: see [`GatewayError`].
+pub(super) fn transform(
+    plan: &Plan<'_>,
+    writer: &mut Connection,
+    segments: &[Segment],
+    remapped: bool,
+    sums: &mut Sums,
+    progress: &dyn Fn(Event),
+) -> Result<(), GatewayError> {
+    let site = plan.site;
+    let mut files = segments.iter().filter(|segment| segment.kind == Kind::Resources);
+    let mut open: Option<(&Segment, FrameReader)> = None;
+    let next = || loop {
+        if let Some((segment, frames)) = &mut open {
+            let mut bytes = Vec::new();
+            if frames.next_into(&mut bytes)? {
+                let first_line = frames.first_line();
+                return Ok(Some(Frame {
+                    segment: segment.id,
+                    resource_type: steps::shown_type(&segment.resource_type).to_owned(),
+                    first_line,
+                    bytes,
+                    remapped,
+                }));
+            }
+        }
+        match files.next() {
+            Some(segment) => open = Some((segment, site.landing.read(segment)?)),
+            None => return Ok(None),
+        }
     };
-    entries.children().filter_map(request).collect()
+    let worker = || {
+        let known = Connection::open_with_flags(site.places.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(LedgerError::from)?;
+        let mut bench = Bench::default();
+        Ok(move |frame: Frame| work(plan, &known, &mut bench, &frame))
+    };
+    let entered = AtomicU64::new(0);
+    let page = plan.page();
+    let Sums { counts, stats } = sums;
+    let put = |(entries, seen): (Vec<Entry>, MapStats)| {
+        let tx = writer.transaction().map_err(LedgerError::from)?;
+        for entry in &entries {
+            page.enter(&tx, entry, counts)?;
+        }
+        tx.commit().map_err(LedgerError::from)?;
+        stats.merge(seen);
+        entered.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        Ok::<_, GatewayError>(())
+    };
+    let done = pipeline::run(site.settings.threads, next, worker, put);
+    progress(Event::Transform {
+        resources: entered.load(Ordering::Relaxed),
+    });
+    done
+}
+
+/// Every line of a frame, to its fate.
+fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats), GatewayError> {
+    let site = plan.site;
+    let mut entries = Vec::new();
+    let (mut mapped, mut released) = (Mapped::default(), Vec::new());
+    for (line_number, line) in steps::lines(frame.first_line, &frame.bytes) {
+        let mut entry = Entry {
+            resource_type: frame.resource_type.clone(),
+            key: None,
+            content: first16(&sha256(line)),
+            version: String::new(),
+            outcome: Outcome::Excluded("not looked at"),
+            remapped: frame.remapped,
+            origin: Origin {
+                segment: frame.segment,
+                line: line_number,
+            },
+        };
+        let read = bench.read(line, &site.settings.limits).and_then(|root| Ok((root, Head::of(root)?)));
+        let (root, head) = match read {
+            Ok(read) => read,
+            Err(refusal) => {
+                if !frame.remapped {
+                    entry.outcome = Outcome::Refused(refusal);
+                    entries.push(entry);
+                }
+                continue;
+            }
+        };
+        let key = source_key(site, head.resource_type, &head.id);
+        entry.key = Some(key);
+        version::of(&head.last_updated).clone_into(&mut entry.version);
+        if steps::is_resource_type(head.resource_type) {
+            head.resource_type.clone_into(&mut entry.resource_type);
+        }
+        if frame.remapped || plan.skip_unchanged {
+            let newest = ledger::known(known, &key)?;
+            match newest {
+                // Mapped again is only the newest state of a resource, and only if it is still there.
+                Some(newest) if frame.remapped && newest.content != entry.content => continue,
+                None if frame.remapped => continue,
+                Some(newest) if plan.skip_unchanged && newest.settles(&entry.content) => {
+                    entry.outcome = Outcome::Unchanged(newest.fate);
+                    entries.push(entry);
+                    continue;
+                }
+                _ => {}
+            }
+        }
+        released.clear();
+        let fate = steps::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, &mut released);
+        entry.outcome = match fate {
+            Ok(map::Fate::Mapped) => Outcome::Mapped(released.drain(..).map(|row| Sealed::new(row, &plan.deidentifier)).collect()),
+            Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),
+            Err(refusal) => Outcome::Refused(refusal),
+        };
+        entries.push(entry);
+    }
+    Ok((entries, mapped.take_stats()))
+}
+
+/// The keyed hash under which the ledger knows a resource.
+pub(super) fn source_key(site: &Site, resource_type: &str, id: &str) -> SourceKey {
+    first16(&hmac_sha256(&site.source_key, format!("{resource_type}/{id}").as_bytes()))
+}
+
+pub(super) fn first16(digest: &[u8; 32]) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.copy_from_slice(&digest[..16]);
+    out
 }

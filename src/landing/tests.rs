@@ -264,16 +264,30 @@ fn a_forgotten_run_is_gone_and_a_missing_file_is_told() {
 }
 
 #[test]
-fn a_line_beyond_the_limit_is_refused_and_one_at_the_limit_taken() {
+fn a_line_beyond_the_limit_is_cut_one_byte_after_it_and_the_next_is_whole() {
     let store = Store::new();
     let landing = store.open().with_line_limit(1000);
-    for length in [999, 1000, 1001] {
-        for chunk in [1, 300, 5000] {
-            let content = [&b"short\n"[..], &vec![b'x'; length], b"\nshort\n"].concat();
-            let mut writer = landing.begin(1, "Patient", Kind::Resources).unwrap();
-            let taken = content.chunks(chunk).try_for_each(|part| writer.write(part));
-            assert_eq!(taken.is_ok(), length <= 1000, "{length} by {chunk}");
+    for length in [999, 1000, 1001, 1002, 70_000] {
+        for chunk in [1, 300, 1 << 20] {
+            let content = |length| [&b"short\n"[..], &vec![b'x'; length], b"\nshort\n", &vec![b'y'; length]].concat();
+            let segment = land(&landing, &content(length), chunk);
+            assert_eq!(
+                read_all(&landing, &segment).unwrap(),
+                content(length.min(1001)),
+                "{length} by {chunk}"
+            );
+            assert_eq!(segment.lines, 4);
         }
+    }
+}
+
+#[test]
+fn the_writer_says_whether_its_unfinished_line_is_cut() {
+    let store = Store::new();
+    for (length, cut) in [(1000, false), (1001, true), (5000, true)] {
+        let mut writer = store.open().with_line_limit(1000).begin(1, "Patient", Kind::Resources).unwrap();
+        writer.write(&vec![b'x'; length]).unwrap();
+        assert_eq!(writer.is_line_cut(), cut, "{length}");
     }
 }
 

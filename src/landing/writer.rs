@@ -76,7 +76,8 @@ impl SegmentWriter {
     }
 
     /// Takes the next bytes, cut anywhere.
-    /// # Errors: the disk; a line beyond the limit. The writer is of no use then: drop it.
+    /// A line beyond the limit is cut, one byte after the limit.
+    /// # Errors: the disk. The writer is of no use then: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), LandingError> {
         for piece in bytes.chunks(PIECE_BYTES) {
             self.take(piece)?;
@@ -85,35 +86,54 @@ impl SegmentWriter {
     }
 
     fn take(&mut self, piece: &[u8]) -> Result<(), LandingError> {
-        self.digest.update(piece);
-        self.segment.bytes += piece.len() as u64;
-        let under_way = self.frame.len() - self.line_start;
-        // Lines that begin and end within one piece are shorter than any sensible limit, unless the limit is tiny.
-        let mut line = under_way;
-        let mut from = 0;
-        while let Some(end) = memchr(b'\n', &piece[from..]) {
-            self.refuse_long(line + end)?;
-            line = 0;
-            from += end + 1;
+        if self.has_long_line(piece) {
+            for line in piece.split_inclusive(|&byte| byte == b'\n') {
+                self.take_cut(line);
+            }
+        } else {
+            self.digest.update(piece);
+            self.segment.bytes += piece.len() as u64;
+            if let Some(last) = memrchr(b'\n', piece) {
+                self.line_start = self.frame.len() + last + 1;
+            }
+            self.frame.extend_from_slice(piece);
         }
-        self.refuse_long(line + piece.len() - from)?;
-        if let Some(last) = memrchr(b'\n', piece) {
-            self.line_start = self.frame.len() + last + 1;
-        }
-        self.frame.extend_from_slice(piece);
         if self.frame.len() >= FRAME_BYTES && self.line_start > 0 {
             self.close_frame(self.line_start, false)?;
         }
         Ok(())
     }
 
-    fn refuse_long(&self, line: usize) -> Result<(), LandingError> {
-        if line > self.line_bytes {
-            return Err(LandingError::LineTooLong {
-                max_bytes: self.line_bytes,
-            });
+    /// Whether a line would be longer than the limit with `piece`.
+    fn has_long_line(&self, piece: &[u8]) -> bool {
+        let mut line = self.frame.len() - self.line_start;
+        let mut from = 0;
+        while let Some(end) = memchr(b'\n', &piece[from..]) {
+            if line + end > self.line_bytes {
+                return true;
+            }
+            line = 0;
+            from += end + 1;
         }
-        Ok(())
+        line + piece.len() - from > self.line_bytes
+    }
+
+    /// Takes a part of one line, up to its end at most. Of a line beyond the limit one byte more than the limit is kept:
+    /// who reads it sees that it is too long and refuses that line, the others go on.
+    fn take_cut(&mut self, part: &[u8]) {
+        let (body, end) = match part.strip_suffix(b"\n") {
+            Some(body) => (body, &b"\n"[..]),
+            None => (part, &b""[..]),
+        };
+        let room = (self.line_bytes + 1).saturating_sub(self.frame.len() - self.line_start);
+        for kept in [&body[..body.len().min(room)], end] {
+            self.digest.update(kept);
+            self.segment.bytes += kept.len() as u64;
+            self.frame.extend_from_slice(kept);
+        }
+        if !end.is_empty() {
+            self.line_start = self.frame.len();
+        }
     }
 
     fn close_frame(&mut self, length: usize, last: bool) -> Result<(), LandingError> {
@@ -147,6 +167,12 @@ impl SegmentWriter {
     #[must_use]
     pub fn unfinished_line(&self) -> &[u8] {
         &self.frame[self.line_start..]
+    }
+
+    /// Whether the unfinished line is beyond the limit, and so cut.
+    #[must_use]
+    pub fn is_line_cut(&self) -> bool {
+        self.unfinished_line().len() > self.line_bytes
     }
 
     /// Whether nothing stands after the last line end.

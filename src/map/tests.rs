@@ -156,6 +156,10 @@ fn loading_names_every_fault() {
         r#"{"name":"k","path":"code"}"#,
         "`k` is the key of table `t` and needs the tag `headwater/key`",
     );
+    fault(
+        r#"{"name":"k","path":"code","tag":[{"name":"headwater/key","value":""}]}"#,
+        "the key column `k` needs the path `getResourceKey()`, so that no two resources make one row",
+    );
     let with_key = |column: &str, message: &str| fault(&format!("{KEY},{column}"), message);
     with_key(r#"{"name":"z","path":"code"}"#, "table `t` has no column `z`");
     with_key(

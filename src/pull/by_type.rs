@@ -49,22 +49,24 @@ impl ByType {
     /// Takes NDJSON, cut anywhere. A line that is no JSON goes to the segment without a type: refusing it is `validate`'s.
     pub(super) fn take(&mut self, mut plain: &[u8]) -> Result<(), NotTaken> {
         while let Some(end) = memchr::memchr(b'\n', plain) {
-            self.line.extend_from_slice(&plain[..end]);
+            self.gather(&plain[..end]);
             self.close_line()?;
             plain = &plain[end + 1..];
         }
-        self.line.extend_from_slice(plain);
-        if self.line.len() > self.limits.line_bytes {
-            let max_bytes = self.limits.line_bytes;
-            return Err(LandingError::LineTooLong { max_bytes }.into());
-        }
+        self.gather(plain);
         Ok(())
+    }
+
+    /// A line beyond the limit is cut one byte after it, as the landing store does: it is refused when it is read.
+    fn gather(&mut self, part: &[u8]) {
+        let room = (self.limits.line_bytes + 1).saturating_sub(self.line.len());
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
     }
 
     /// Takes the last line when it lacks its line end.
     /// # Errors: it is cut.
     pub(super) fn end(&mut self) -> Result<(), NotTaken> {
-        if !is_whole(&self.line) {
+        if self.line.len() <= self.limits.line_bytes && !is_whole(&self.line) {
             return Err(NotTaken::Cut("its last line is cut"));
         }
         self.close_line()
@@ -84,7 +86,7 @@ impl ByType {
     }
 
     /// Takes a JSON text that is a Bundle or one resource.
-    /// # Errors: it is neither, or a resource in it is too long; nothing of it was taken then.
+    /// # Errors: it is neither; nothing of it was taken then.
     pub(super) fn bundle(&mut self, text: &[u8]) -> Result<(), NotTaken> {
         let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
         let limits = Limits {
@@ -111,10 +113,6 @@ impl ByType {
             lines.extend(entries.iter().flat_map(|entries| entries.children()).filter_map(line_of));
         } else {
             lines.push((Kind::Resources, name, resource_line(root)));
-        }
-        // All lengths before the first line: a refused Bundle leaves nothing behind.
-        if lines.iter().any(|(.., line)| line.len() > self.limits.line_bytes) {
-            return Err(NotTaken::Refused("a resource in it is longer than a line may be".to_owned()));
         }
         lines.iter().try_for_each(|(kind, name, line)| self.write(*kind, name, line))
     }

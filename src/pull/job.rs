@@ -258,6 +258,15 @@ pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<
     .map(drop)
 }
 
+/// Forgets everything of a run whose landed files are forgotten with it: no file of it counts as landed any more.
+/// # Errors: the database.
+pub fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
+    for table in ["landed_file", "export_file", "export_job"] {
+        tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
+    }
+    Ok(())
+}
+
 /// The latest run whose pull is not done, with the moment it began: the one to resume before a new one is begun.
 /// # Errors: the database.
 pub fn unfinished(database: &Mutex<Connection>) -> Result<Option<(i64, Timestamp)>, DatabaseError> {

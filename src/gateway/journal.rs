@@ -1,0 +1,342 @@
+//! Where a run stands, kept in the ledger's `run` table: what makes an interrupted run go on instead of starting again.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::error::GatewayError;
+use super::ledger::{self, LedgerError};
+use super::options::Options;
+use super::report::Report;
+use super::site::Site;
+use crate::platform::database;
+use crate::pull;
+
+/// The phases a run goes through before it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Pulling,
+    Landed,
+    Packaged,
+}
+
+impl Phase {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Pulling => "pulling",
+            Phase::Landed => "landed",
+            Phase::Packaged => "packaged",
+        }
+    }
+
+    fn of(text: &str) -> Option<Self> {
+        [Phase::Pulling, Phase::Landed, Phase::Packaged]
+            .into_iter()
+            .find(|phase| phase.as_str() == text)
+    }
+}
+
+/// One run, as far as it got.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub id: i64,
+    pub phase: Phase,
+    pub full: bool,
+    pub since: Option<Timestamp>,
+    pub transaction_time: Option<Timestamp>,
+    /// The EHR gave everything: only then may the watermark move and may the absent be taken for gone.
+    pub complete: bool,
+    pub problems: Vec<String>,
+    pub resumed: bool,
+}
+
+impl Run {
+    /// Whether ending this run is what `options` ask for.
+    pub(super) fn answers(&self, options: &Options) -> bool {
+        (!options.full || self.full) && (options.since.is_none() || options.since == self.since)
+    }
+
+    /// The day of the data: ages are reckoned at it, whenever the run is done or done again.
+    pub(super) fn day(&self) -> jiff::civil::Date {
+        self.transaction_time
+            .unwrap_or(Timestamp::UNIX_EPOCH)
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date()
+    }
+}
+
+/// The interrupted run, or a new one: full when asked for or when there is no watermark, else from the watermark on.
+/// # Errors: the database.
+pub(super) fn begin(db: &mut Connection, options: &Options, now: Timestamp) -> Result<Run, LedgerError> {
+    let tx = db.transaction()?;
+    let open = tx
+        .query_row(
+            "SELECT id, phase, kind, since, transaction_time, complete, problems FROM run
+             WHERE phase IN ('pulling', 'landed', 'packaged') ORDER BY id DESC LIMIT 1",
+            [],
+            resumed,
+        )
+        .optional()?;
+    if let Some(run) = open {
+        return Ok(run);
+    }
+    let since = match (options.full, options.since) {
+        (true, _) => None,
+        (false, Some(since)) => Some(since),
+        (false, None) => ledger::watermark(&tx)?.and_then(|mark| mark.since.parse().ok()),
+    };
+    let kind = if since.is_none() { "full" } else { "incremental" };
+    tx.execute(
+        "INSERT INTO run (kind, phase, since, started_at) VALUES (?1, 'pulling', ?2, ?3)",
+        params![kind, since.map(|since| since.to_string()), now.to_string()],
+    )?;
+    let id = tx.last_insert_rowid();
+    tx.commit()?;
+    Ok(Run {
+        id,
+        phase: Phase::Pulling,
+        full: since.is_none(),
+        since,
+        transaction_time: None,
+        complete: false,
+        problems: Vec::new(),
+        resumed: false,
+    })
+}
+
+fn resumed(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let time = |text: Option<String>| text.and_then(|text| text.parse().ok());
+    Ok(Run {
+        id: row.get(0)?,
+        phase: Phase::of(&row.get::<_, String>(1)?).unwrap_or(Phase::Pulling),
+        full: row.get::<_, String>(2)? == "full",
+        since: time(row.get(3)?),
+        transaction_time: time(row.get(4)?),
+        complete: row.get::<_, Option<bool>>(5)?.unwrap_or(false),
+        problems: row
+            .get::<_, Option<String>>(6)?
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default(),
+        resumed: true,
+    })
+}
+
+/// Every file is landed: notes what the EHR said, and that the transform is next.
+/// # Errors: the database.
+pub(super) fn landed(db: &Connection, run: &mut Run, time: Timestamp, complete: bool, problems: Vec<String>) -> Result<(), LedgerError> {
+    db.execute(
+        "UPDATE run SET phase = 'landed', transaction_time = ?2, complete = ?3, problems = ?4 WHERE id = ?1",
+        params![
+            run.id,
+            time.to_string(),
+            complete,
+            serde_json::Value::from(problems.clone()).to_string()
+        ],
+    )?;
+    run.phase = Phase::Landed;
+    run.transaction_time = Some(time);
+    run.complete = complete;
+    run.problems = problems;
+    Ok(())
+}
+
+/// Moves a run to `phase` with what it has to report so far.
+/// # Errors: the database.
+pub(super) fn note(db: &Connection, run: i64, phase: &str, report: &Report, ended: Option<Timestamp>) -> rusqlite::Result<()> {
+    db.execute(
+        "UPDATE run SET phase = ?2, report = ?3, ended_at = ?4 WHERE id = ?1",
+        params![
+            run,
+            phase,
+            serde_json::to_string(report).unwrap_or_default(),
+            ended.map(|time| time.to_string())
+        ],
+    )
+    .map(drop)
+}
+
+/// What was packaged will not be taken: the run is prepared again from what is landed.
+/// # Errors: the database.
+pub(super) fn back_to_landed(db: &Connection, run: &mut Run) -> Result<(), LedgerError> {
+    db.execute("UPDATE run SET phase = 'landed' WHERE id = ?1 AND phase = 'packaged'", [run.id])?;
+    run.phase = Phase::Landed;
+    Ok(())
+}
+
+/// Ends a run of which nothing was sent, as `rehearsed` or `abandoned`, and forgets what it pulled, all in one transaction:
+/// a later run must neither take it for acknowledged nor its files for landed.
+/// # Errors: the database, the landing.
+pub(super) fn end_unsent(site: &Site, run: i64, phase: &str, report: Option<&Report>) -> Result<(), GatewayError> {
+    let now = site.tools.clock.now();
+    site.landing.forget(run, |tx| {
+        ledger::discard_pending(tx)?;
+        pull::forget(tx, run)?;
+        match report {
+            Some(report) => note(tx, run, phase, report, Some(now)),
+            None => tx
+                .execute(
+                    "UPDATE run SET phase = ?2, ended_at = ?3 WHERE id = ?1",
+                    params![run, phase, now.to_string()],
+                )
+                .map(drop),
+        }
+    })?;
+    Ok(())
+}
+
+/// Removes the outboxes of runs that are not waiting for their receipt: a crash came before they were cleared.
+/// # Errors: the database. What cannot be removed stays until the next run.
+pub(super) fn tidy(site: &Site) -> Result<(), LedgerError> {
+    let waiting: Vec<i64> = database::lock(&site.db)
+        .prepare("SELECT id FROM run WHERE phase = 'packaged'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for folder in std::fs::read_dir(site.places.outboxes()).into_iter().flatten().flatten() {
+        let run = folder.file_name().to_str().and_then(|name| name.parse::<i64>().ok());
+        if run.is_some_and(|run| !waiting.contains(&run)) {
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+    Ok(())
+}
+
+/// What a run has reported so far.
+/// # Errors: the database.
+pub(super) fn report(db: &Connection, run: i64) -> Result<Report, LedgerError> {
+    let text: Option<String> = db
+        .query_row("SELECT report FROM run WHERE id = ?1", [run], |row| row.get(0))
+        .optional()?
+        .flatten();
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn db() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(ledger::SCHEMA).unwrap();
+        db
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    const NOW: &str = "2026-03-02T02:00:00Z";
+
+    fn with_mark(since: &str) -> Connection {
+        let db = db();
+        db.execute("INSERT INTO watermark VALUES (1, ?1, '', x'', 1, NULL)", [since])
+            .unwrap();
+        db
+    }
+
+    #[test]
+    fn a_new_run_is_full_without_a_watermark_and_goes_on_from_it_otherwise() {
+        let since = |mut db: Connection, options: Options| begin(&mut db, &options, at(NOW)).unwrap().since;
+        let full = Options {
+            full: true,
+            ..Options::default()
+        };
+        let later = Options {
+            since: Some(at("2026-02-01T00:00:00Z")),
+            ..Options::default()
+        };
+        assert_eq!(since(db(), Options::default()), None);
+        // An incomplete first run leaves a ledger, but no moment up to which everything is known.
+        assert_eq!(since(with_mark(""), Options::default()), None);
+        assert_eq!(
+            since(with_mark("2026-03-01T02:00:00Z"), Options::default()),
+            Some(at("2026-03-01T02:00:00Z"))
+        );
+        assert_eq!(since(with_mark("2026-03-01T02:00:00Z"), full), None);
+        assert_eq!(since(with_mark("2026-03-01T02:00:00Z"), later), Some(at("2026-02-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn an_interrupted_run_goes_on_as_it_was_begun_in_every_phase_and_an_ended_one_does_not() {
+        let mut db = with_mark("2026-03-01T02:00:00Z");
+        let begun = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+        assert!(!begun.resumed);
+        let problems = vec!["a file was late".to_owned()];
+        landed(&db, &mut begun.clone(), at(NOW), true, problems.clone()).unwrap();
+        for (phase, expected) in [
+            ("pulling", Phase::Pulling),
+            ("landed", Phase::Landed),
+            ("packaged", Phase::Packaged),
+        ] {
+            db.execute("UPDATE run SET phase = ?1", [phase]).unwrap();
+            let again = begin(&mut db, &Options::default(), at("2026-03-03T02:00:00Z")).unwrap();
+            assert!(again.resumed);
+            assert_eq!((again.id, again.phase, again.since), (begun.id, expected, begun.since));
+            assert_eq!(
+                (again.transaction_time, again.complete, &again.problems),
+                (Some(at(NOW)), true, &problems)
+            );
+            assert_eq!(
+                again.day(),
+                jiff::civil::date(2026, 3, 2),
+                "the day of the data, not of the second try"
+            );
+        }
+        for phase in ["done", "rehearsed", "abandoned"] {
+            db.execute("UPDATE run SET phase = ?1", [phase]).unwrap();
+            let next = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+            assert!(!next.resumed && next.id > begun.id, "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_resumed_run_knows_whether_it_is_the_one_that_was_asked_for() {
+        let mut db = with_mark("2026-03-01T02:00:00Z");
+        let incremental = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+        let full = Run {
+            full: true,
+            since: None,
+            ..incremental.clone()
+        };
+        let options = |full, since: Option<&str>| Options {
+            full,
+            since: since.map(at),
+            ..Options::default()
+        };
+        for (run, options, expected) in [
+            (&incremental, options(false, None), true),
+            (&incremental, options(true, None), false),
+            (&incremental, options(false, Some("2026-03-01T02:00:00Z")), true),
+            (&incremental, options(false, Some("2026-02-01T02:00:00Z")), false),
+            (&full, options(false, None), true),
+            (&full, options(true, None), true),
+            (&full, options(false, Some("2026-03-01T02:00:00Z")), false),
+        ] {
+            assert_eq!(run.answers(&options), expected, "full {} asked {options:?}", run.full);
+        }
+    }
+
+    #[test]
+    fn only_a_packaged_run_goes_back_to_what_is_landed() {
+        let mut db = db();
+        let mut run = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+        for (phase, expected) in [("packaged", "landed"), ("done", "done")] {
+            db.execute("UPDATE run SET phase = ?1", [phase]).unwrap();
+            back_to_landed(&db, &mut run).unwrap();
+            let now: String = db.query_row("SELECT phase FROM run", [], |row| row.get(0)).unwrap();
+            assert_eq!(now, expected);
+        }
+    }
+
+    #[test]
+    fn a_report_that_was_noted_is_read_again() {
+        let mut db = db();
+        let run = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+        assert_eq!(report(&db, run.id).unwrap(), Report::default());
+        let noted = Report {
+            run: run.id,
+            submission: Some("north-00000001-0123456789abcdef".to_owned()),
+            ..Report::default()
+        };
+        note(&db, run.id, "packaged", &noted, None).unwrap();
+        assert_eq!(report(&db, run.id).unwrap(), noted);
+    }
+}

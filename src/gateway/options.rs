@@ -1,0 +1,44 @@
+//! What a run is asked to do, and what it tells while it does it.
+
+use jiff::Timestamp;
+
+use crate::pull;
+
+/// What one run is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Pull everything, not only what changed.
+    pub full: bool,
+    /// Pull what changed since then, whatever the watermark says.
+    pub since: Option<Timestamp>,
+    /// Go the whole way and deliver nothing.
+    pub rehearse: bool,
+    /// A person has looked: let a run through that would withdraw an unusual share of all resources.
+    pub accept_deletions: bool,
+}
+
+/// What is going on, for whoever shows it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An interrupted run goes on. `then_anew`: it is not what was asked for; that comes after it, in a run of its own.
+    Resumed {
+        run: i64,
+        phase: &'static str,
+        then_anew: bool,
+    },
+    /// An interrupted run cannot end: what it pulled is thrown away and pulled again.
+    Abandoned {
+        run: i64,
+        why: &'static str,
+    },
+    Pull(pull::Progress),
+    Transform {
+        resources: u64,
+    },
+    Package {
+        rows: u64,
+    },
+    Submit {
+        chunks: usize,
+    },
+}
