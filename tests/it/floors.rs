@@ -100,17 +100,11 @@ fn no_part_imports_a_floor_it_may_not() {
 
 #[test]
 fn no_folder_imports_its_face() {
-    let sources = sources();
-    let debts: BTreeSet<String> = FACE_DEBTS
-        .iter()
-        .flat_map(|(file, items)| items.iter().map(|item| face_fault(file, item)))
-        .collect();
-    let faults: BTreeSet<String> = folders_that_import_their_face(&sources).into_iter().collect();
-    for paid in debts.difference(&faults) {
-        println!("paid, strike it off FACE_DEBTS: {paid}");
-    }
-    let new: Vec<&String> = faults.difference(&debts).collect();
-    assert!(new.is_empty(), "move the item into a file of its own and re-export it: {new:#?}");
+    let faults = folders_that_import_their_face(&sources());
+    assert!(
+        faults.is_empty(),
+        "move the item into a file of its own and re-export it: {faults:#?}"
+    );
 }
 
 #[test]
