@@ -177,9 +177,7 @@ fn strict(name: &str, text: &str) -> String {
 
 #[test]
 fn rows_the_registry_rejects_are_counted_told_and_tried_again_until_they_are_taken() {
-    let data = patients(8, 61);
-    let mut house = House::over(data.path());
-    let site = house.site("safe-harbor", None);
+    let (_data, mut house, site) = files(8, 61, "safe-harbor");
     let port = house.stop_registry();
     house.open_registry_as(port, &["safe-harbor"], strict);
     let first = report(&sync(&site, &[]));
