@@ -62,10 +62,6 @@ const GROUND: [&str; 2] = ["origin", "platform"];
 /// The command line is a face by nature: its verbs answer with the face's own exit codes.
 const FACES_OPEN_TO_THEIR_FOLDER: [&str; 1] = ["cli"];
 
-/// Items that still stand in a face although its folder needs them, by file. They belong in a file of their own, which
-/// the face re-exports. The list may only grow shorter: nothing is added here.
-const FACE_DEBTS: [(&str, &[&str]); 0] = [];
-
 const LONG_LINES: usize = 400;
 const TOO_LONG_LINES: usize = 700;
 
