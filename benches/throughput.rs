@@ -10,6 +10,8 @@
     reason = "a bench prints what it measured by the machine's clock"
 )]
 
+#[path = "throughput/map.rs"]
+mod map;
 #[path = "throughput/view.rs"]
 mod view;
 
@@ -39,6 +41,29 @@ fn main() {
         Runner::new("simd-json tape", tape_parse()),
         Runner::new("six-column view to NDJSON", view::six_columns()),
     ]);
+    map_files(&corpus);
+}
+
+/// `headwater map`, files to files, with one thread and with two.
+fn map_files(corpus: &Corpus) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    map::write_folder(&corpus.lines, folder.path());
+    let mut tape = [Runner::new("simd-json tape", tape_parse())];
+    println!("map to ibd-registry, files to files:");
+    corpus.race(&mut tape);
+    let one = map::best_pass(folder.path(), 1);
+    let two = map::best_pass(folder.path(), 2);
+    let speed = |time: Duration| corpus.megabytes() / time.as_secs_f64();
+    println!(
+        "  one thread   {:>6.0} MB/s  {:.2} of the tape",
+        speed(one),
+        tape[0].best.as_secs_f64() / one.as_secs_f64()
+    );
+    println!(
+        "  two threads  {:>6.0} MB/s  {:.2} times one",
+        speed(two),
+        one.as_secs_f64() / two.as_secs_f64()
+    );
 }
 
 type Step = Box<dyn FnMut(&[u8]) -> usize>;

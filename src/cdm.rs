@@ -1,5 +1,6 @@
 //! The common data model as values: tables, columns, rows. Read from JSON Schema; knows nothing of FHIR or networks.
 
+pub mod csv;
 pub mod row;
 pub mod table;
 

@@ -20,6 +20,12 @@ pub(super) struct Fate {
     pub class: &'static str,
 }
 
+impl Fate {
+    const fn of(label: &'static str, class: &'static str) -> Self {
+        Self { label, class }
+    }
+}
+
 /// A flow from sources on the left to fates on the right; the bands' heights are the numbers.
 pub(super) struct Flow<'f> {
     /// Unique on the page.
@@ -36,6 +42,8 @@ const BANDS: f64 = 200.0;
 const SLOT: f64 = 38.0;
 const GAP: f64 = 6.0;
 const BAR: f64 = 9.0;
+/// The thinnest band.
+const THIN: f64 = 2.0;
 
 struct Size {
     class: &'static str,
@@ -57,12 +65,22 @@ const WIDE: Size = Size {
     font: 14,
     notes: true,
 };
+/// Two of these stand beside each other.
+const HALF: Size = Size {
+    class: "wide",
+    width: 520.0,
+    left: 128.0,
+    right: 112.0,
+    letters: 15,
+    font: 14,
+    notes: false,
+};
 const SLIM: Size = Size {
     class: "slim",
     width: 350.0,
-    left: 116.0,
+    left: 152.0,
     right: 78.0,
-    letters: 13,
+    letters: 18,
     font: 12,
     notes: false,
 };
@@ -72,6 +90,16 @@ pub(super) fn flow(flow: &Flow<'_>) -> Markup {
     html! { (draw(flow, &WIDE)) (draw(flow, &SLIM)) }
 }
 
+/// The same for a place half as wide.
+pub(super) fn half_flow(flow: &Flow<'_>) -> Markup {
+    html! { (draw(flow, &HALF)) (draw(flow, &SLIM)) }
+}
+
+/// What becomes of a resource at the hospital.
+pub(super) const RESOURCE_FATES: [Fate; 3] = [Fate::of("mapped", "good"), Fate::of("excluded", "calm"), Fate::of("refused", "bad")];
+/// What becomes of a row at the registry.
+pub(super) const ROW_FATES: [Fate; 2] = [Fate::of("accepted", "good"), Fate::of("rejected", "bad")];
+
 /// Where one bar stands and how high it is.
 #[derive(Clone, Copy)]
 struct Place {
@@ -80,11 +108,10 @@ struct Place {
 }
 
 /// Puts bars under each other, each in a slot that has room for its label; gives the places and the height of all.
-fn stack(values: &[u64], scale: f64) -> (Vec<Place>, f64) {
+fn stack(heights: impl Iterator<Item = f64>) -> (Vec<Place>, f64) {
     let mut y = 0.0;
-    let mut places = Vec::with_capacity(values.len());
-    for value in values {
-        let height = thick(*value, scale);
+    let mut places = Vec::new();
+    for height in heights {
         let slot = height.max(SLOT);
         places.push(Place {
             y: y + (slot - height) / 2.0,
@@ -97,7 +124,7 @@ fn stack(values: &[u64], scale: f64) -> (Vec<Place>, f64) {
 
 /// A band that is not nothing can be seen.
 fn thick(value: u64, scale: f64) -> f64 {
-    if value == 0 { 0.0 } else { (value as f64 * scale).max(1.5) }
+    if value == 0 { 0.0 } else { (value as f64 * scale).max(THIN) }
 }
 
 fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
@@ -107,8 +134,11 @@ fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
         .collect();
     let all: u64 = totals.iter().sum();
     let scale = BANDS / all.max(1) as f64;
-    let (mut lefts, left_height) = stack(&totals, scale);
-    let (mut rights, right_height) = stack(&fates, scale);
+    // A bar is as high as the bands that meet there, which may be thicker than their numbers.
+    let thicknesses = |source: &Source| source.parts.iter().map(|part| thick(*part, scale)).collect::<Vec<_>>();
+    let bands_of: Vec<Vec<f64>> = flow.sources.iter().map(thicknesses).collect();
+    let (mut lefts, left_height) = stack(bands_of.iter().map(|bands| bands.iter().sum()));
+    let (mut rights, right_height) = stack((0..fates.len()).map(|fate| bands_of.iter().map(|bands| bands[fate]).sum()));
     let height = left_height.max(right_height) + 8.0;
     for place in &mut lefts {
         place.y += (height - left_height) / 2.0;
@@ -121,9 +151,14 @@ fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
     let mut bands = Vec::new();
     for (s, source) in flow.sources.iter().enumerate() {
         for (f, value) in source.parts.iter().enumerate().filter(|(_, value)| **value > 0) {
-            let thickness = thick(*value, scale);
+            let thickness = bands_of[s][f];
             let title = format!("{} to {}: {} {}", source.label, flow.fates[f].label, grouped(*value), flow.unit);
-            bands.push((flow.fates[f].class, band(from, out[s].y, to, inn[f].y, thickness), title));
+            bands.push((
+                flow.fates[f].class,
+                thickness < 2.0 * THIN,
+                band(from, out[s].y, to, inn[f].y, thickness),
+                title,
+            ));
             out[s].y += thickness;
             inn[f].y += thickness;
         }
@@ -142,9 +177,9 @@ fn draw(flow: &Flow<'_>, size: &Size) -> Markup {
         svg.flow.(size.class) viewBox=(format!("0 0 {:.0} {height:.0}", size.width)) role="img" aria-labelledby={(title_id) " " (said_id)} {
             title id=(title_id) { (flow.title) }
             desc id=(said_id) { (said) }
-            @for (class, path, title) in &bands { path class={"band fill-" (class)} d=(path) { title { (title) } } }
+            @for (class, thin, path, title) in &bands { path.band.{"fill-" (class)}.thin[*thin] d=(path) { title { (title) } } }
             @for ((place, source), total) in lefts.iter().zip(flow.sources).zip(&totals) {
-                (bar(size.left, *place, "accent"))
+                (bar(size.left, *place, if *total == 0 { "none" } else { "accent" }))
                 (label(size, size.left - 8.0, *place, "end", &source.label, &number(*total, source.note.as_ref().filter(|_| size.notes))))
             }
             @for ((place, fate), total) in rights.iter().zip(flow.fates).zip(&fates) {
@@ -279,13 +314,18 @@ mod tests {
             2 * 4,
             "one band for each part that is not nothing, in both sizes"
         );
+        assert_eq!(
+            svg.matches(r#"<path class="band fill-good"#).count(),
+            2 * 4,
+            "each in its fate's colour"
+        );
     }
 
     #[test]
     fn the_smallest_part_beside_the_largest_can_still_be_seen_and_labels_have_room() {
         let svg = drawn(&[("Patient", [u64::from(u32::MAX), 0, 1]), ("Group", [0, 0, 0])]);
-        assert!(svg.contains(r#"height="1.5""#), "{svg}");
-        let (places, height) = stack(&[0, 0, 1], 0.001);
+        assert!(svg.contains(r#"height="2.0""#), "{svg}");
+        let (places, height) = stack([0.0, 0.0, THIN].into_iter());
         assert!(places.windows(2).all(|pair| pair[1].y - pair[0].y >= SLOT) && height >= 3.0 * SLOT);
     }
 
@@ -293,7 +333,7 @@ mod tests {
     fn names_are_escaped_and_long_ones_shortened() {
         let svg = drawn(&[("<b>&</b>", [1, 0, 0]), ("MedicationAdministrationRequestOrder", [1, 0, 0])]);
         assert!(!svg.contains("<b>"));
-        assert!(svg.contains("MedicationAd…"));
+        assert!(svg.contains("MedicationAdminis…"));
         assert!(
             svg.contains("MedicationAdministrationRequestOrder to mapped"),
             "the whole name stands in the title"

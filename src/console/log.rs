@@ -9,13 +9,14 @@ use crate::audit::Entry;
 
 pub(super) fn body(log: &LogReading, vkey: &str, base_url: &str) -> Markup {
     let mut lines = log.checkpoint.iter().flat_map(|checkpoint| checkpoint.lines()).skip(1);
-    let (signed, root) = (lines.next(), lines.next());
+    let signed = lines.next().and_then(|size| size.parse::<u64>().ok()).unwrap_or(0);
+    let root = lines.next();
     html! {
         h1 { "Audit log" }
         p.lead { "Every submission, accepted or refused, and everyone who was let in or shut out, is one entry. Entries are chained in a tree: none can be changed, removed or inserted unseen." }
         dl.figures {
             div { dt { "Entries" } dd { (count("log-size", log.size)) } }
-            div { dt { "Signed up to" } dd { (count("checkpoint-size", signed.and_then(|size| size.parse().ok()).unwrap_or(0))) } }
+            div { dt { "Signed up to" } dd { (count("checkpoint-size", signed)) small { @match log.size.saturating_sub(signed) { 0 => "every entry", new => { (grouped(new)) " more to be signed" } } } } }
         }
         section aria-labelledby="checkpoint" {
             h2 id="checkpoint" { "Last checkpoint" }
@@ -76,6 +77,14 @@ fn event(event: &str) -> &str {
     }
 }
 
+fn digest_of(name: &str) -> &str {
+    match name {
+        "clientKey" => "sign-in key",
+        "manifestKey" => "signing key",
+        other => other,
+    }
+}
+
 fn details(value: &Value) -> Markup {
     let text = |name: &str| value.get(name).and_then(Value::as_str);
     let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
@@ -91,7 +100,7 @@ fn details(value: &Value) -> Markup {
         } @else if let Some(digests) = value.get("digests").and_then(Value::as_array) {
             @for digest in digests {
                 @if let (Some(name), Some(digest)) = (digest.get(0).and_then(Value::as_str), digest.get(1).and_then(Value::as_str)) {
-                    small { (name) " " code { (digest.get(..16).unwrap_or(digest)) } }
+                    small { (digest_of(name)) " SHA-256 " code { (digest.get(..16).unwrap_or(digest)) } }
                 }
             }
         } @else { "–" }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::chart;
+use super::chart::{self, Flow, RESOURCE_FATES, ROW_FATES, Source};
 use super::page::{self, Freshness, count, grouped, plural};
 use super::reading::{Overview, SiteLine};
+use crate::receive::read::SiteOverview;
 
 pub(super) fn body(overview: &Overview, now: Timestamp) -> Markup {
     let sites = &overview.sites;
@@ -22,6 +23,7 @@ pub(super) fn body(overview: &Overview, now: Timestamp) -> Markup {
             div { dt { "Submissions refused" } dd { (count("submissions-refused", sum(|line| line.site.refused))) } }
             div { dt { "Rows held" } dd { (count("rows", sum(|line| line.site.rows))) small { "in " (plural(overview.tables.len() as u64, "table")) } } }
         }
+        (flow(overview))
         section aria-labelledby="by-site" {
             h2 id="by-site" { "By site" }
             @if sites.is_empty() {
@@ -50,8 +52,11 @@ fn in_words(overview: &Overview, fresh: u64) -> String {
     let sites = overview.sites.len() as u64;
     match sites - fresh {
         _ if sites == 0 => "This registry waits for its first site.".to_owned(),
-        0 if sites == 1 => "The site is fresh.".to_owned(),
-        0 => format!("All {} sites are fresh.", grouped(sites)),
+        0 if sites == 1 => "The site is fresh: its last submission was accepted within 36 hours.".to_owned(),
+        0 => format!(
+            "All {} sites are fresh: each had a submission accepted within 36 hours.",
+            grouped(sites)
+        ),
         1 => format!("1 of {} is not fresh; its line says since when.", plural(sites, "site")),
         stale => format!(
             "{} of {} are not fresh; their lines say since when.",
@@ -59,6 +64,70 @@ fn in_words(overview: &Overview, fresh: u64) -> String {
             plural(sites, "site")
         ),
     }
+}
+
+/// Sites drawn by name; those after them are one.
+const DRAWN: usize = 8;
+
+/// The way of everything so far, from what the hospitals pulled to what is held here.
+fn flow(overview: &Overview) -> Markup {
+    let mut sites: Vec<&SiteOverview> = overview.sites.iter().map(|line| &line.site).collect();
+    sites.retain(|site| site.resources.pulled + site.accepted + site.rejected > 0);
+    if sites.is_empty() {
+        return html! {};
+    }
+    let of = |parts: fn(&SiteOverview) -> Vec<u64>| -> Vec<Source> { sources(&sites, parts) };
+    let resources = of(|site| vec![site.resources.mapped, site.resources.excluded, site.resources.refused]);
+    let rows = of(|site| vec![site.accepted, site.rejected]);
+    let sum = |number: fn(&SiteOverview) -> u64| sites.iter().map(|site| number(site)).sum::<u64>();
+    html! {
+        section aria-labelledby="flow" {
+            h2 id="flow" { "The flow so far" }
+            div.pair {
+                div {
+                    h3 { "At the hospitals: " (count("flow-pulled", sum(|site| site.resources.pulled))) " resources pulled" }
+                    p.note {
+                        (count("flow-mapped", sum(|site| site.resources.mapped))) " mapped, "
+                        (count("flow-excluded", sum(|site| site.resources.excluded))) " excluded, "
+                        (count("flow-refused", sum(|site| site.resources.refused))) " refused"
+                    }
+                    (chart::half_flow(&Flow { id: "all-resources", title: "What became of the resources at the hospitals", unit: "resources", sources: &resources, fates: &RESOURCE_FATES }))
+                }
+                div {
+                    h3 { "At the registry: " (count("flow-released", sum(|site| site.accepted + site.rejected))) " rows released" }
+                    p.note {
+                        (count("flow-accepted", sum(|site| site.accepted))) " accepted, "
+                        (count("flow-rejected", sum(|site| site.rejected))) " rejected"
+                    }
+                    (chart::half_flow(&Flow { id: "all-rows", title: "What became of the rows at the registry", unit: "rows", sources: &rows, fates: &ROW_FATES }))
+                }
+            }
+            p.note { "Summed over every accepted submission. One resource may give several rows or none; a row changed later is counted again." }
+        }
+    }
+}
+
+/// A source for each site, by name; where there are many, the largest and then all others as one.
+fn sources(sites: &[&SiteOverview], parts: fn(&SiteOverview) -> Vec<u64>) -> Vec<Source> {
+    let mut sources: Vec<Source> = sites
+        .iter()
+        .map(|site| Source {
+            label: site.name.clone(),
+            note: None,
+            parts: parts(site),
+        })
+        .collect();
+    if sources.len() > DRAWN {
+        sources.sort_by_key(|source| std::cmp::Reverse(source.parts.iter().sum::<u64>()));
+        let others = sources.split_off(DRAWN - 1);
+        let parts = (0..others[0].parts.len()).map(|fate| others.iter().map(|source| source.parts[fate]).sum());
+        sources.push(Source {
+            label: format!("{} others", others.len()),
+            note: None,
+            parts: parts.collect(),
+        });
+    }
+    sources
 }
 
 pub(super) fn freshness(line: &SiteLine, now: Timestamp) -> Freshness {
@@ -72,7 +141,9 @@ fn line(line: &SiteLine, now: Timestamp) -> Markup {
             th scope="row" { a href={"/console/sites/" (site.name)} { (site.name) } @if site.suspended { " " span.state.bad { "suspended" } } }
             td data-label="Last accepted" { div {
                 (freshness(line, now).badge())
-                @if let Some(at) = last.and_then(|last| last.applied_at.as_deref()) { " " small { (page::ago(at, now)) } }
+                @if let Some((last, at)) = last.and_then(|last| Some((last, last.applied_at.as_deref()?))) {
+                    " " small { a href={"/console/submissions/" (last.id)} { "no. " (grouped(last.sequence)) } ", " (page::ago(at, now)) }
+                }
                 @else if site.enrolled_at.is_none() { " " small { "not enrolled yet" } }
             } }
             td data-label="Data as of" { @match last { Some(last) => (page::at(&last.transaction_time)), None => "–" } }
@@ -110,5 +181,44 @@ fn tables(tables: &BTreeMap<String, u64>) -> Markup {
             } }
             tfoot { tr { th scope="row" { "All" } td.number { (count("rows-by-table", all)) } td {} } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::submission::Tally;
+
+    #[test]
+    fn many_sites_are_drawn_as_the_largest_and_the_others_and_none_is_lost() {
+        let site = |rows: u64| SiteOverview {
+            name: format!("site-{rows}"),
+            enrolled_at: None,
+            suspended: false,
+            submissions: 1,
+            refused: 0,
+            waiting: 0,
+            last_received_at: None,
+            last_applied_at: None,
+            last_transaction_time: None,
+            rows,
+            resources: Tally::default(),
+            accepted: rows,
+            rejected: 1,
+        };
+        let check = |number: u64, expected: &[&str]| {
+            let sites: Vec<_> = (1..=number).map(site).collect();
+            let drawn = sources(&sites.iter().collect::<Vec<_>>(), |site| vec![site.accepted, site.rejected]);
+            let names: Vec<_> = drawn.iter().map(|source| source.label.as_str()).collect();
+            assert_eq!(names, expected);
+            let sum = |fate: usize| drawn.iter().map(|source| source.parts[fate]).sum::<u64>();
+            assert_eq!((sum(0), sum(1)), (number * (number + 1) / 2, number));
+        };
+        check(2, &["site-1", "site-2"]);
+        check(8, &["site-1", "site-2", "site-3", "site-4", "site-5", "site-6", "site-7", "site-8"]);
+        check(
+            9,
+            &["site-9", "site-8", "site-7", "site-6", "site-5", "site-4", "site-3", "2 others"],
+        );
     }
 }

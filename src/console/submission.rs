@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::chart::{self, Fate, Flow, Source};
+use super::chart::{self, Flow, RESOURCE_FATES, ROW_FATES, Source};
 use super::page::{self, count, grouped, plural};
 use super::reading::Submission;
 use crate::receive::read::{self, OutcomeGroup, TableCounts};
@@ -57,27 +57,14 @@ fn resources(submission: &Submission) -> Markup {
         title: "What became of the resources at the hospital",
         unit: "resources",
         sources: &sources,
-        fates: &[
-            Fate {
-                label: "mapped",
-                class: "good",
-            },
-            Fate {
-                label: "excluded",
-                class: "calm",
-            },
-            Fate {
-                label: "refused",
-                class: "bad",
-            },
-        ],
+        fates: &RESOURCE_FATES,
     };
     html! {
         section aria-labelledby="at-the-hospital" {
             h2 id="at-the-hospital" { "At the hospital: " (count("pulled", summary.pulled)) " resources pulled" }
             p.note { "As the site's signed manifest counts them. Excluded: the mapping has no place for it. Refused: the data broke a rule; it stays in the site's quarantine." }
             @if !sources.is_empty() { (chart::flow(&flow)) }
-            div.scroll { table {
+            div.scroll { table.tally {
                 thead { tr { th scope="col" { "Resource" } @for name in ["Pulled", "Mapped", "Excluded", "Refused"] { th.number scope="col" { (name) } } } }
                 tbody { @for (kind, tally) in &submission.resources {
                     tr data-resource=(kind) { th scope="row" { (kind) } @for number in [tally.pulled, tally.mapped, tally.excluded, tally.refused] { (cell(number)) } }
@@ -107,16 +94,7 @@ fn rows(submission: &Submission) -> Markup {
         title: "What became of the rows at the registry",
         unit: "rows",
         sources: &sources,
-        fates: &[
-            Fate {
-                label: "accepted",
-                class: "good",
-            },
-            Fate {
-                label: "rejected",
-                class: "bad",
-            },
-        ],
+        fates: &ROW_FATES,
     };
     html! {
         section aria-labelledby="at-the-registry" {
@@ -142,7 +120,7 @@ fn zeros(summary: &read::Submission) -> Markup {
 
 fn tables(lines: &[TableCounts], summary: &read::Submission) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll { table.tally {
             thead { tr { th scope="col" { "Table" } @for name in ["Upserts", "Tombstones", "Accepted", "Rejected"] { th.number scope="col" { (name) } } } }
             tbody { @for line in lines {
                 tr data-table=(line.table) { th scope="row" { code { (line.table) } } @for number in [line.upserts, line.tombstones, line.accepted, line.rejected] { (cell(number)) } }

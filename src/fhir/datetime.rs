@@ -27,6 +27,8 @@ pub enum Form {
     Instant,
     /// `08:30:00`, without a time zone.
     Time,
+    /// A time of any precision: `08`, `08:30`
+    Clock,
     /// A FHIRPath literal without its `@`: a date or dateTime of any precision, with or without a time zone
     /// (`2024-03-09T`, `2024-03-09T08:30`), or a time of any precision (`T08`).
     Literal,
@@ -82,9 +84,9 @@ impl<'a> DateTime<'a> {
             offset: None,
         };
         let literal = form == Form::Literal;
-        if form == Form::Time || (literal && reader.take(b'T')) {
+        if matches!(form, Form::Time | Form::Clock) || (literal && reader.take(b'T')) {
             value.time_only = true;
-            reader.time(&mut value, literal)?;
+            reader.time(&mut value, form != Form::Time)?;
             return reader.is_done().then_some(value);
         }
         reader.date(&mut value)?;
@@ -248,7 +250,7 @@ impl<'a> Reader<'a> {
             value.month = self.two(1..=12)?;
             value.precision = Precision::Month;
             if self.take(b'-') {
-                value.day = self.two(1..=month_length(value.year, value.month))?;
+                value.day = self.two(1..=month_length(value.year, value.month).into())?;
                 value.precision = Precision::Day;
             }
         }
@@ -300,7 +302,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn month_length(year: u16, month: u8) -> u16 {
+/// 28 to 31.
+pub(super) fn month_length(year: u16, month: u8) -> u8 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
@@ -309,12 +312,15 @@ fn month_length(year: u16, month: u8) -> u16 {
     }
 }
 
+/// Days from 1 March of the year 0 to 1970-01-01.
+pub(super) const EPOCH_DAYS: i64 = 719_468;
+
 /// Days since 1970-01-01 in the Gregorian calendar, years counted from March so that 29 February is the last day.
-fn days(year: u16, month: u8, day: u8) -> i64 {
+pub(super) fn days(year: u16, month: u8, day: u8) -> i64 {
     let month = i64::from(month);
     let year = i64::from(year) - i64::from(month <= 2);
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(day) - 1;
-    year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468
+    year * 365 + year / 4 - year / 100 + year / 400 + of_year - EPOCH_DAYS
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Reference<'a> {
     pub id: &'a str,
     pub version: Option<&'a str>,
     pub form: Form,
+    /// `Type/id` as it stands in the text, where the reference says both.
+    pub key: Option<&'a str>,
 }
 
 impl<'a> Reference<'a> {
@@ -39,6 +41,7 @@ impl<'a> Reference<'a> {
             id,
             version: None,
             form,
+            key: None,
         };
         if let Some(id) = text.strip_prefix('#') {
             return (id.is_empty() || is_id(id)).then_some(bare(id, Form::Contained));
@@ -69,6 +72,7 @@ impl<'a> Reference<'a> {
             id,
             version,
             form: if absolute { Form::Absolute } else { Form::Relative },
+            key: text.get(path.len() - type_name.len()..),
         })
     }
 }
@@ -92,6 +96,11 @@ mod tests {
     fn check(text: &str, expected: Option<(Form, Option<&str>, &str, Option<&str>)>) {
         let parts = Reference::parse(text).map(|found| (found.form, found.type_name, found.id, found.version));
         assert_eq!(parts, expected, "{text}");
+        let key = |(form, kind, id, _): (Form, Option<&str>, &str, _)| {
+            matches!(form, Form::Relative | Form::Absolute).then(|| format!("{}/{id}", kind.unwrap_or_default()))
+        };
+        let found = Reference::parse(text).and_then(|found| found.key.map(str::to_owned));
+        assert_eq!(found, expected.and_then(key), "{text}");
     }
 
     #[test]

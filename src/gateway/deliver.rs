@@ -74,7 +74,7 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
         return Err(GatewayError::Answer("released is not accepted + rejected"));
     }
     {
-        let mut db = database::lock(&site.db);
+        let mut db = site.bulk()?;
         let tx = db.transaction().map_err(LedgerError::from)?;
         ledger::acknowledge(&tx, run.id, &answer.outcomes, &next)?;
         tx.execute(

@@ -1,16 +1,17 @@
 //! How a resource comes into the ledger's pending tables: its fate, and how its rows differ from what the registry holds.
-//! The order of entering does not matter, but for two: what the EHR deleted comes first, what is mapped again comes last.
+//! Entering only appends; `settle` then keeps the newest version of what came more than once. What is mapped again comes
+//! after that, and only where this run has nothing newer.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::counts::{Counts, Fate};
 use super::ledger::{LedgerError, SourceKey, UNCHANGED};
 use super::{quarantine, version};
 use crate::deidentify::{Deidentified, Deidentifier};
 use crate::origin::{Origin, SegmentId};
-use crate::refusal::{Refusal, Step};
+use crate::refusal::Refusal;
 
 const DELETED: i64 = 0;
 
@@ -63,20 +64,21 @@ pub struct Page<'a> {
 }
 
 /// An entry of this run.
-struct Earlier {
+struct Placed {
+    id: i64,
     resource_type: String,
     version: String,
     fate: i64,
     origin: Origin,
+    /// Its pending rows: behind the first id, up to and with the second.
+    rows: (i64, i64),
 }
 
 impl Page<'_> {
     /// Enters one resource: its fate, and how its rows differ from what the registry holds.
-    /// A repeat within the run replaces the earlier one only if it is newer; either way it is counted.
     /// # Errors: the database.
     pub fn enter(&self, tx: &Transaction<'_>, entry: &Entry, counts: &mut Counts) -> Result<(), LedgerError> {
-        let earlier = entry.key.map(|key| earlier(tx, &key)).transpose()?.flatten();
-        if entry.remapped && earlier.is_some() {
+        if entry.remapped && is_entered(tx, entry.key.as_ref())? {
             // This run has a newer state of it, or has mapped it again already.
             return Ok(());
         }
@@ -95,50 +97,28 @@ impl Page<'_> {
             }
             return Ok(());
         };
-        match earlier {
-            None => {}
-            // It is in the export, so it is there: deleted and made again.
-            Some(earlier) if earlier.fate == DELETED => {
-                counts.of(&earlier.resource_type).deleted -= 1;
-                forget_rows(tx, &key)?;
-            }
-            Some(earlier) if version::is_later(&entry.version, &earlier.version) => {
-                // The one that gives way may have been counted under another type: a file may hold what its name does not say.
-                counts.of(&earlier.resource_type).excluded += 1;
-                counts.exclude("replaced by a newer version in the same export");
-                quarantine::leave(tx, self.run, earlier.origin)?;
-                forget_rows(tx, &key)?;
-            }
-            Some(_) => {
-                counts.of(&entry.resource_type).excluded += 1;
-                counts.exclude("repeated in one export, not newer");
-                return Ok(());
-            }
-        }
+        let rows_after = newest_row(tx)?;
         let (fate, why) = match &entry.outcome {
             Outcome::Unchanged(fate) => (*fate, Some(UNCHANGED.to_owned())),
-            Outcome::Mapped(rows) => match self.rows(tx, &key, rows)? {
-                Ok(()) => (Fate::Mapped, None),
-                Err(refusal) => self.refuse(tx, &key, entry, &refusal)?,
-            },
+            Outcome::Mapped(rows) => {
+                self.rows(tx, &key, rows)?;
+                (Fate::Mapped, None)
+            }
             Outcome::Excluded(why) => {
-                self.rows(tx, &key, &[])?.ok();
+                self.rows(tx, &key, &[])?;
                 (Fate::Excluded, Some((*why).to_owned()))
             }
             Outcome::Refused(refusal) => self.refuse(tx, &key, entry, refusal)?,
         };
-        put(
-            tx,
-            &key,
-            &Earlier {
-                resource_type: entry.resource_type.clone(),
-                version: entry.version.clone(),
-                fate: fate as i64,
-                origin: entry.origin,
-            },
-            entry.content,
-            why.as_deref(),
-        )
+        let placed = Placed {
+            id: 0,
+            resource_type: entry.resource_type.clone(),
+            version: entry.version.clone(),
+            fate: fate as i64,
+            origin: entry.origin,
+            rows: (rows_after, newest_row(tx)?),
+        };
+        put(tx, &key, &placed, entry.content, why.as_deref())
     }
 
     /// The rows of an earlier, good version stay at the registry until the resource is mended, unless they were made by
@@ -152,20 +132,19 @@ impl Page<'_> {
     ) -> Result<(Fate, Option<String>), LedgerError> {
         quarantine::enter(tx, self.run, &entry.resource_type, entry.origin, refusal)?;
         if self.new_rules {
-            self.rows(tx, key, &[])?.ok();
+            self.rows(tx, key, &[])?;
         }
         Ok((Fate::Refused, Some(reason(refusal))))
     }
 
-    /// Enters a deletion: tombstones for every row that came from the resource. `false` if this run has it already.
+    /// Enters a deletion: tombstones for every row that came from the resource.
     /// # Errors: the database.
-    pub fn delete(&self, tx: &Transaction<'_>, resource_type: &str, key: &SourceKey, counts: &mut Counts) -> Result<bool, LedgerError> {
-        if earlier(tx, key)?.is_some() {
-            return Ok(false);
-        }
+    pub fn delete(&self, tx: &Transaction<'_>, resource_type: &str, key: &SourceKey, counts: &mut Counts) -> Result<(), LedgerError> {
         counts.of(resource_type).deleted += 1;
-        self.rows(tx, key, &[])?.ok();
-        let gone = Earlier {
+        let rows_after = newest_row(tx)?;
+        self.rows(tx, key, &[])?;
+        let gone = Placed {
+            id: 0,
             resource_type: resource_type.to_owned(),
             version: String::new(),
             fate: DELETED,
@@ -173,9 +152,9 @@ impl Page<'_> {
                 segment: SegmentId(0),
                 line: 0,
             },
+            rows: (rows_after, newest_row(tx)?),
         };
-        put(tx, key, &gone, [0; 16], None)?;
-        Ok(true)
+        put(tx, key, &gone, [0; 16], None)
     }
 
     /// Enters a line of a deletion that cannot be understood: refused and counted, for what it names is not withdrawn.
@@ -192,7 +171,9 @@ impl Page<'_> {
     /// # Errors: the database.
     pub fn vanish(&self, tx: &Transaction<'_>, resource_type: &str, counts: &mut Counts) -> Result<(), LedgerError> {
         let keys: Vec<SourceKey> = tx
-            .prepare_cached("SELECT key FROM source WHERE type = ?1 AND key NOT IN (SELECT key FROM pending_source)")?
+            .prepare_cached(
+                "SELECT key FROM source WHERE type = ?1 AND NOT EXISTS (SELECT 1 FROM pending_source p WHERE p.key = source.key)",
+            )?
             .query_map([resource_type], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for key in &keys {
@@ -208,7 +189,7 @@ impl Page<'_> {
         let stale: Vec<(SourceKey, Option<String>)> = tx
             .prepare_cached(
                 "SELECT DISTINCT r.source, s.type FROM released r LEFT JOIN source s ON s.key = r.source
-                 WHERE r.source NOT IN (SELECT key FROM pending_source)",
+                 WHERE NOT EXISTS (SELECT 1 FROM pending_source p WHERE p.key = r.source)",
             )?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
@@ -218,15 +199,53 @@ impl Page<'_> {
         Ok(stale.len() as u64)
     }
 
-    /// Pending rows of one resource: what differs from the registry, and tombstones for what is gone.
-    /// The inner error is the data's: two resources that claim one row key.
-    fn rows(&self, tx: &Transaction<'_>, key: &SourceKey, rows: &[Sealed]) -> Result<Result<(), Refusal>, LedgerError> {
-        for Sealed { row, .. } in rows {
-            if owner(tx, row)?.is_some_and(|owner| owner != *key) {
-                return Ok(Err(Refusal::new(Step::Map, row.table(), "row key of another resource")));
+    /// Everything of the export is entered: of what came more than once, only the newest version is kept, the others are
+    /// counted as excluded. What is there beats what is deleted: it was made again. Makes the pending tables' indexes.
+    /// # Errors: the database.
+    pub fn settle(&self, tx: &Transaction<'_>, counts: &mut Counts) -> Result<(), LedgerError> {
+        tx.execute_batch("CREATE INDEX pending_source_key ON pending_source (key)")?;
+        {
+            let mut repeated = tx.prepare("SELECT key FROM pending_source GROUP BY key HAVING count(*) > 1")?;
+            let mut keys = repeated.query([])?;
+            while let Some(row) = keys.next()? {
+                self.keep_newest(tx, &row.get(0)?, counts)?;
             }
         }
-        let mut held: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
+        Ok(tx.execute_batch("CREATE INDEX pending_row_key ON pending_row (table_name, row_key)")?)
+    }
+
+    fn keep_newest(&self, tx: &Transaction<'_>, key: &SourceKey, counts: &mut Counts) -> Result<(), LedgerError> {
+        let mut entries = placed(tx, key)?.into_iter();
+        let Some(mut kept) = entries.next() else { return Ok(()) };
+        for next in entries {
+            let newer = match (kept.fate == DELETED, next.fate == DELETED) {
+                (was_deleted, true) => was_deleted,
+                (true, false) => true,
+                (false, false) => version::is_later(&next.version, &kept.version),
+            };
+            let (loser, why) = if newer {
+                (std::mem::replace(&mut kept, next), "replaced by a newer version in the same export")
+            } else {
+                (next, "repeated in one export, not newer")
+            };
+            tx.prepare_cached("DELETE FROM pending_row WHERE id > ?1 AND id <= ?2")?
+                .execute([loser.rows.0, loser.rows.1])?;
+            tx.prepare_cached("DELETE FROM pending_source WHERE id = ?1")?.execute([loser.id])?;
+            let types = counts.of(&loser.resource_type);
+            if loser.fate == DELETED {
+                types.deleted -= 1;
+            } else {
+                types.excluded += 1;
+                counts.exclude(why);
+                quarantine::leave(tx, self.run, loser.origin)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pending rows of one resource: what differs from the registry, and tombstones for what is gone.
+    fn rows(&self, tx: &Transaction<'_>, key: &SourceKey, rows: &[Sealed]) -> Result<(), LedgerError> {
+        let mut held: BTreeMap<(String, String), [u8; 32]> = BTreeMap::new();
         {
             let mut statement = tx.prepare_cached("SELECT table_name, row_key, digest FROM released WHERE source = ?1")?;
             let mut found = statement.query([&key[..]])?;
@@ -236,67 +255,62 @@ impl Page<'_> {
         }
         for sealed in rows {
             let before = held.remove(&(sealed.row.table().to_owned(), sealed.row.key().to_owned()));
-            if before.as_deref() != Some(&sealed.row.digest()[..]) {
+            if before != Some(sealed.row.digest()) {
                 insert_row(tx, key, sealed)?;
             }
         }
         for (table, row_key) in held.into_keys() {
             insert_row(tx, key, &Sealed::new(self.by.tombstone(&table, &row_key)?, self.by))?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 
-/// Whose the row is: the resource that claimed it in this run, or the one that has it at the registry and did not give it up.
-fn owner(tx: &Transaction<'_>, row: &Deidentified) -> Result<Option<SourceKey>, LedgerError> {
-    Ok(tx
-        .prepare_cached(
-            "SELECT coalesce(
-                (SELECT source FROM pending_row WHERE table_name = ?1 AND row_key = ?2 AND body IS NOT NULL),
-                (SELECT source FROM released r WHERE table_name = ?1 AND row_key = ?2 AND NOT EXISTS
-                    (SELECT 1 FROM pending_row p WHERE p.table_name = ?1 AND p.row_key = ?2 AND p.body IS NULL)))",
-        )?
-        .query_row([row.table(), row.key()], |row| row.get(0))?)
-}
-
-/// A row that another resource claimed meanwhile stays that one's.
 fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, mac }: &Sealed) -> Result<(), LedgerError> {
-    tx.prepare_cached(
-        "INSERT INTO pending_row (table_name, row_key, source, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET source = excluded.source, digest = excluded.digest, mac = excluded.mac, body = excluded.body
-         WHERE pending_row.source = excluded.source OR pending_row.body IS NULL",
-    )?
-    .execute(params![row.table(), row.key(), &key[..], &row.digest()[..], &mac[..], row.body()])?;
+    tx.prepare_cached("INSERT INTO pending_row (table_name, row_key, source, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![row.table(), row.key(), &key[..], &row.digest()[..], &mac[..], row.body()])?;
     Ok(())
 }
 
-fn forget_rows(tx: &Transaction<'_>, key: &SourceKey) -> Result<(), LedgerError> {
-    tx.prepare_cached("DELETE FROM pending_row WHERE source = ?1")?
-        .execute([&key[..]])?;
-    Ok(())
-}
-
-fn earlier(tx: &Transaction<'_>, key: &SourceKey) -> Result<Option<Earlier>, LedgerError> {
+fn newest_row(tx: &Transaction<'_>) -> Result<i64, LedgerError> {
     Ok(tx
-        .prepare_cached("SELECT type, version, fate, segment, line FROM pending_source WHERE key = ?1")?
-        .query_row([&key[..]], |row| {
-            Ok(Earlier {
-                resource_type: row.get(0)?,
-                version: row.get(1)?,
-                fate: row.get(2)?,
-                origin: Origin {
-                    segment: SegmentId(row.get(3)?),
-                    line: row.get::<_, i64>(4)?.unsigned_abs(),
-                },
-            })
-        })
-        .optional()?)
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM pending_row")?
+        .query_row([], |row| row.get(0))?)
 }
 
-fn put(tx: &Transaction<'_>, key: &SourceKey, entry: &Earlier, content: [u8; 16], why: Option<&str>) -> Result<(), LedgerError> {
+/// Whether this run has it already; asked once the indexes are there.
+fn is_entered(tx: &Transaction<'_>, key: Option<&SourceKey>) -> Result<bool, LedgerError> {
+    let Some(key) = key else { return Ok(false) };
+    Ok(tx
+        .prepare_cached("SELECT 1 FROM pending_source WHERE key = ?1")?
+        .exists([&key[..]])?)
+}
+
+/// The entries of one resource, in the order they came.
+fn placed(tx: &Transaction<'_>, key: &SourceKey) -> Result<Vec<Placed>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT id, type, version, fate, segment, line, rows_after, rows_to FROM pending_source WHERE key = ?1 ORDER BY id",
+    )?;
+    let found = statement.query_map([&key[..]], |row| {
+        Ok(Placed {
+            id: row.get(0)?,
+            resource_type: row.get(1)?,
+            version: row.get(2)?,
+            fate: row.get(3)?,
+            origin: Origin {
+                segment: SegmentId(row.get(4)?),
+                line: row.get::<_, i64>(5)?.unsigned_abs(),
+            },
+            rows: (row.get(6)?, row.get(7)?),
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn put(tx: &Transaction<'_>, key: &SourceKey, entry: &Placed, content: [u8; 16], why: Option<&str>) -> Result<(), LedgerError> {
     tx.prepare_cached(
-        "INSERT OR REPLACE INTO pending_source (key, type, content, version, fate, reason, segment, line)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO pending_source (key, type, content, version, fate, reason, segment, line, rows_after, rows_to)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         &key[..],
@@ -306,7 +320,9 @@ fn put(tx: &Transaction<'_>, key: &SourceKey, entry: &Earlier, content: [u8; 16]
         entry.fate,
         why,
         entry.origin.segment.0,
-        entry.origin.line.cast_signed()
+        entry.origin.line.cast_signed(),
+        entry.rows.0,
+        entry.rows.1
     ])?;
     Ok(())
 }

@@ -42,33 +42,36 @@ CREATE TABLE IF NOT EXISTS source (  -- the newest acknowledged state of each re
     fate INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS released ( -- the rows the registry holds
+    source BLOB NOT NULL,
     table_name TEXT NOT NULL,
     row_key TEXT NOT NULL,
-    source BLOB NOT NULL,
     digest BLOB NOT NULL,
-    PRIMARY KEY (table_name, row_key)
+    PRIMARY KEY (source, table_name, row_key)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS released_by_source ON released (source);
+-- The pending tables only grow at their end while a run fills them: with a random place for each row the disk, and not the
+-- work, would set the pace. Their indexes are made once, when the export is in (`enter::settle`).
 CREATE TABLE IF NOT EXISTS pending_source (
-    key BLOB PRIMARY KEY,
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
     type TEXT NOT NULL,
     content BLOB NOT NULL,
     version TEXT NOT NULL,           -- meta.lastUpdated, to put repeats of one run in order; forgotten with the run
     fate INTEGER NOT NULL,           -- 0: deleted
     reason TEXT,
     segment INTEGER NOT NULL,        -- where it lies, 0 for what is deleted
-    line INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+    line INTEGER NOT NULL,
+    rows_after INTEGER NOT NULL,     -- its pending rows are those behind this id, up to and with `rows_to`
+    rows_to INTEGER NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS pending_row (
+    id INTEGER PRIMARY KEY,
     table_name TEXT NOT NULL,
     row_key TEXT NOT NULL,
     source BLOB NOT NULL,
     digest BLOB NOT NULL,
     mac BLOB NOT NULL,
-    body BLOB,                       -- none for a tombstone
-    PRIMARY KEY (table_name, row_key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS pending_row_by_source ON pending_row (source);
+    body BLOB                        -- none for a tombstone
+) STRICT;
 CREATE TABLE IF NOT EXISTS submission (
     id TEXT PRIMARY KEY,
     run INTEGER NOT NULL REFERENCES run (id),
@@ -100,6 +103,8 @@ pub(super) const UNCHANGED: &str = "unchanged";
 pub enum LedgerError {
     #[error("the site's ledger (gateway.db) could not be read or written; check the disk, then run again")]
     Database(#[from] rusqlite::Error),
+    #[error("two resources make one row of table `{0}`, which no mapping should be able to do: nothing was sent; please report this")]
+    TwoResources(String),
     #[error("a row in the site's ledger (gateway.db) cannot leave")]
     Row(#[from] DeidentifyError),
     #[error("the registry rejected a row of table `{0}` that was not sent: its answer is not entered, a person must look")]
@@ -170,7 +175,10 @@ pub fn known(db: &Connection, key: &SourceKey) -> Result<Option<Known>, LedgerEr
 /// Throws away the pending work of whatever run, so that the transform can begin again.
 /// # Errors: the database.
 pub fn discard_pending(tx: &Transaction<'_>) -> rusqlite::Result<()> {
-    tx.execute_batch("DELETE FROM pending_source; DELETE FROM pending_row;")
+    tx.execute_batch(
+        "DROP INDEX IF EXISTS pending_source_key; DROP INDEX IF EXISTS pending_row_key;
+         DELETE FROM pending_source; DELETE FROM pending_row;",
+    )
 }
 
 /// Adds to `counts` what the pending tables say: the fate of every resource, the rows that will leave.
@@ -215,8 +223,13 @@ pub fn each_pending_row<E: From<LedgerError>>(
         .prepare("SELECT table_name, row_key, mac, body FROM pending_row ORDER BY table_name, row_key")
         .map_err(LedgerError::from)?;
     let mut found = statement.query([]).map_err(LedgerError::from)?;
+    let mut before = (String::new(), String::new());
     while let Some(row) = found.next().map_err(LedgerError::from)? {
         let row = restore(row, by)?;
+        if (before.0.as_str(), before.1.as_str()) == (row.table(), row.key()) {
+            return Err(LedgerError::TwoResources(before.0).into());
+        }
+        before = (row.table().to_owned(), row.key().to_owned());
         each(row)?;
     }
     Ok(())
@@ -256,17 +269,19 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outco
         tx.prepare_cached("DELETE FROM pending_row WHERE table_name = ?1 AND row_key = ?2")?
             .execute([&row.table, &row.key])?;
     }
+    // In the order of the tables they go into: each page is written once.
     tx.execute_batch(
-        "DELETE FROM rejected WHERE EXISTS (SELECT 1 FROM pending_row p WHERE p.table_name = rejected.table_name AND p.row_key = rejected.row_key);
-         DELETE FROM released WHERE EXISTS
-            (SELECT 1 FROM pending_row p WHERE p.body IS NULL AND p.table_name = released.table_name AND p.row_key = released.row_key);
-         INSERT OR REPLACE INTO released (table_name, row_key, source, digest)
-            SELECT table_name, row_key, source, digest FROM pending_row WHERE body IS NOT NULL;
+        "DELETE FROM rejected WHERE EXISTS
+            (SELECT 1 FROM pending_row p WHERE p.table_name = rejected.table_name AND p.row_key = rejected.row_key);
+         DELETE FROM released WHERE (source, table_name, row_key) IN
+            (SELECT source, table_name, row_key FROM pending_row WHERE body IS NULL);
+         INSERT OR REPLACE INTO released (source, table_name, row_key, digest)
+            SELECT source, table_name, row_key, digest FROM pending_row WHERE body IS NOT NULL ORDER BY 1, 2, 3;
          DELETE FROM source WHERE key IN (SELECT key FROM pending_source WHERE fate = 0);
-         INSERT OR REPLACE INTO source (key, type, content, fate) SELECT key, type, content, fate FROM pending_source WHERE fate > 0;
-         DELETE FROM pending_source;
-         DELETE FROM pending_row;",
+         INSERT OR REPLACE INTO source (key, type, content, fate)
+            SELECT key, type, content, fate FROM pending_source WHERE fate > 0 ORDER BY key;",
     )?;
+    discard_pending(tx)?;
     tx.execute(
         "INSERT OR REPLACE INTO watermark (only, since, rules, lookups, sequence, manifest_sha256) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
         params![
@@ -291,7 +306,8 @@ pub fn outstanding(db: &Connection) -> Result<BTreeMap<String, u64>, LedgerError
 /// Whether this run did not show a resource of the type that is known.
 /// # Errors: the database.
 pub fn is_any_missing(db: &Connection, resource_type: &str) -> Result<bool, LedgerError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM source WHERE type = ?1 AND key NOT IN (SELECT key FROM pending_source))";
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM source WHERE type = ?1 AND NOT EXISTS (SELECT 1 FROM pending_source p WHERE p.key = source.key))";
     Ok(db.query_row(sql, [resource_type], |row| row.get(0))?)
 }
 

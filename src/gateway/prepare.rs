@@ -1,10 +1,13 @@
 //! From landed segments to a signed package: the transform into the ledger's pending tables, in the one order that is right,
 //! then the numbers, which must balance before anything is packaged.
 
+use rusqlite::Connection;
+
 use crate::deidentify::Deidentifier;
 use crate::landing::{Kind, Segment};
 use crate::platform::database;
 
+use super::counts::Counts;
 use super::error::GatewayError;
 use super::journal::{self, Run};
 use super::ledger::{self, LedgerError, Watermark};
@@ -46,19 +49,20 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
         new_rules,
         skip_unchanged: mark.is_some() && !new_rules,
     };
-    let mut writer = database::open(&site.places.database(), &[])?;
+    let mut writer = site.bulk()?;
     // Pending work may be lost in a power cut and is then done again; what is acknowledged is written elsewhere, in full.
     writer.pragma_update(None, "synchronous", "NORMAL").map_err(LedgerError::from)?;
     let mut sums = Sums::default();
     let mut problems = run.problems.clone();
-    // Deletions first: what is deleted and in the same export was made again. What is gone before what is mapped again:
-    // a resource that the full export does not show must not come back from an earlier one.
+    // What is gone before what is mapped again: a resource that the full export does not show must not come back from an
+    // earlier one.
     withdraw::deleted(&plan, &mut writer, &segments, &mut sums.counts)?;
     let before = sums.counts.total(|types| types.pulled);
     transform(&plan, &mut writer, &segments, false, &mut sums, progress)?;
     if sums.counts.total(|types| types.pulled) - before != lines(&segments) {
         return Err(GatewayError::Unbalanced("the lines looked at are not the lines landed"));
     }
+    settle(&plan, &mut writer, &mut sums.counts)?;
     problems.extend(withdraw::vanished(&plan, run, &mut writer, &mut sums.counts)?);
     if new_rules {
         let mut earlier = site.landing.all_segments()?;
@@ -112,6 +116,12 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     };
     package::package(&plan, run, &mut writer, next, &mut report, progress)?;
     Ok(report)
+}
+
+fn settle(plan: &Plan<'_>, writer: &mut Connection, counts: &mut Counts) -> Result<(), GatewayError> {
+    let tx = writer.transaction().map_err(LedgerError::from)?;
+    plan.page().settle(&tx, counts)?;
+    Ok(tx.commit().map_err(LedgerError::from)?)
 }
 
 fn lines(segments: &[Segment]) -> u64 {

@@ -21,6 +21,9 @@ use crate::validate::Profiles;
 
 use super::{ledger, people, quarantine};
 
+/// What SQLite may hold of the ledger in memory while it works on all of it.
+const BULK_CACHE_BYTES: u32 = 16 << 20;
+
 /// What a network prescribes: compiled once, shared by all threads.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -232,6 +235,11 @@ impl Site {
             db,
             _lock: lock,
         })
+    }
+
+    /// A connection to the ledger for large statements. Its tables hold keyed hashes and de-identified rows.
+    pub(super) fn bulk(&self) -> Result<Connection, database::DatabaseError> {
+        database::open_for_bulk(&self.places.database(), BULK_CACHE_BYTES)
     }
 
     /// One digest of everything that shapes a released row: another digest means every resource is mapped again.

@@ -151,7 +151,7 @@ fn is_too_much(gone: u64, known: u64, percent: u8) -> bool {
 fn withdrawn(db: &Connection) -> Result<Vec<(String, u64, u64)>, LedgerError> {
     let mut statement = db.prepare(
         "SELECT s.type, count(*) FILTER (WHERE p.fate = 0 OR (p.fate = 3 AND EXISTS
-                (SELECT 1 FROM pending_row r WHERE r.source = s.key AND r.body IS NULL))), count(*)
+                (SELECT 1 FROM pending_row r WHERE r.id > p.rows_after AND r.id <= p.rows_to AND r.body IS NULL))), count(*)
          FROM source s LEFT JOIN pending_source p ON p.key = s.key GROUP BY s.type ORDER BY s.type",
     )?;
     let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map(i64::unsigned_abs);
@@ -183,12 +183,13 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(ledger::SCHEMA).unwrap();
         db.execute_batch(
-            "INSERT INTO source VALUES (x'01', 'Patient', x'', 1), (x'02', 'Patient', x'', 1), (x'03', 'Encounter', x'', 1),
+            "CREATE INDEX pending_source_key ON pending_source (key);
+             INSERT INTO source VALUES (x'01', 'Patient', x'', 1), (x'02', 'Patient', x'', 1), (x'03', 'Encounter', x'', 1),
                 (x'04', 'Encounter', x'', 2), (x'05', 'Encounter', x'', 1);
-             INSERT INTO pending_source VALUES (x'01', 'Patient', x'', '', 0, NULL, 0, 0), (x'99', 'Patient', x'', '', 0, NULL, 0, 0),
-                (x'03', 'Encounter', x'', '', 3, 'r', 1, 1), (x'04', 'Encounter', x'', '', 3, 'r', 1, 2),
-                (x'05', 'Encounter', x'', '', 1, NULL, 1, 3);
-             INSERT INTO pending_row VALUES ('visit', 'a', x'03', x'', x'', NULL), ('visit', 'b', x'05', x'', x'', NULL);",
+             INSERT INTO pending_source VALUES (1, x'01', 'Patient', x'', '', 0, NULL, 0, 0, 0, 0),
+                (2, x'99', 'Patient', x'', '', 0, NULL, 0, 0, 0, 0), (3, x'03', 'Encounter', x'', '', 3, 'r', 1, 1, 0, 1),
+                (4, x'04', 'Encounter', x'', '', 3, 'r', 1, 2, 1, 1), (5, x'05', 'Encounter', x'', '', 1, NULL, 1, 3, 1, 2);
+             INSERT INTO pending_row VALUES (1, 'visit', 'a', x'03', x'', x'', NULL), (2, 'visit', 'b', x'05', x'', x'', NULL);",
         )
         .unwrap();
         let expected = [("Encounter".to_owned(), 1, 3), ("Patient".to_owned(), 1, 2)];

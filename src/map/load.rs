@@ -145,6 +145,14 @@ impl Loader<'_, '_> {
         let name = &view.columns()[source.column].name;
         let is_key = table.column(name) == Some(table.key);
         let key = match source.tag("headwater/key") {
+            // Two resources must never claim one row: the ledger relies on it.
+            Some(tag) if is_key && !source.own_key => {
+                self.faults.at(
+                    tag.offset,
+                    format!("the key column `{name}` needs the path `getResourceKey()`, so that no two resources make one row"),
+                );
+                None
+            }
             Some(tag) if is_key => Some(self.key(tag, table)),
             Some(tag) => {
                 self.faults

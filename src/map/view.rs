@@ -40,6 +40,8 @@ pub struct Source {
     pub tags: Vec<Tag>,
     /// Where in the file it stands.
     pub offset: usize,
+    /// Its path is `getResourceKey()`: no two resources give it one value.
+    pub own_key: bool,
     path: Path,
     /// Further paths that a mapping asks for on the same focus: `headwater/coding`, `headwater/reference`.
     coding: Option<Path>,

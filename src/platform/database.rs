@@ -71,6 +71,25 @@ pub fn open(path: &Path, schemas: &[&str]) -> Result<Connection, DatabaseError> 
     Ok(connection)
 }
 
+/// A second connection to a database that `open` has opened, with the same settings and without its checks, for large
+/// statements: up to `cache_bytes` in memory, and what a sort needs beyond goes to unnamed files beside the database.
+/// For tables without patients' values only.
+/// # Errors: the database cannot be opened.
+pub fn open_for_bulk(path: &Path, cache_bytes: u32) -> Result<Connection, DatabaseError> {
+    let fault = |error| explain(path, error);
+    let connection = Connection::open(path).map_err(fault)?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(fault)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+    connection.pragma_update(None, "foreign_keys", "ON").map_err(fault)?;
+    connection.pragma_update(None, "temp_store", "FILE").map_err(fault)?;
+    let dir = path.parent().unwrap_or(Path::new(".")).display().to_string();
+    connection.pragma_update(None, "temp_store_directory", dir).map_err(fault)?;
+    connection
+        .pragma_update(None, "cache_size", -i64::from(cache_bytes / 1024))
+        .map_err(fault)?;
+    Ok(connection)
+}
+
 /// What a SQLite error means for the file at `path`.
 #[must_use]
 pub fn explain(path: &Path, error: rusqlite::Error) -> DatabaseError {

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::store::{count, int};
+use crate::submission::Tally;
 
 /// One site at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,9 @@ pub struct SiteOverview {
     pub last_transaction_time: Option<String>,
     /// Rows the registry holds of this site.
     pub rows: u64,
-    /// Sums over the applied submissions.
+    /// What became of the resources at the hospital, summed over the applied submissions.
+    pub resources: Tally,
+    /// What became of the rows here, summed likewise.
     pub accepted: u64,
     pub rejected: u64,
 }
@@ -87,8 +90,9 @@ pub fn overview(connection: &Connection) -> Result<Vec<SiteOverview>, rusqlite::
                 count(*) FILTER (WHERE b.state = 'refused'), count(*) FILTER (WHERE b.state = 'received'),
                 max(b.received_at), max(b.applied_at), max(b.transaction_time) FILTER (WHERE b.state = 'applied'),
                 coalesce((SELECT sum(row_count) FROM row_count r WHERE r.site = s.name), 0),
-                coalesce(sum(b.accepted), 0), coalesce(sum(b.rejected), 0)
-             FROM site s LEFT JOIN submission b ON b.site = s.name GROUP BY s.name ORDER BY s.name",
+                coalesce(sum(a.accepted), 0), coalesce(sum(a.rejected), 0),
+                coalesce(sum(a.pulled), 0), coalesce(sum(a.mapped), 0), coalesce(sum(a.excluded), 0), coalesce(sum(a.refused), 0)
+             FROM site s LEFT JOIN submission b ON b.site = s.name LEFT JOIN submission a ON a.id = b.id AND a.state = 'applied' GROUP BY s.name ORDER BY s.name",
         )?
         .query_map([], |row| {
             Ok(SiteOverview {
@@ -104,6 +108,12 @@ pub fn overview(connection: &Connection) -> Result<Vec<SiteOverview>, rusqlite::
                 rows: count(row, 9)?,
                 accepted: count(row, 10)?,
                 rejected: count(row, 11)?,
+                resources: Tally {
+                    pulled: count(row, 12)?,
+                    mapped: count(row, 13)?,
+                    excluded: count(row, 14)?,
+                    refused: count(row, 15)?,
+                },
             })
         })?
         .collect()

@@ -1,8 +1,8 @@
 //! The only place where a fault becomes an HTTP status. FHIR endpoints answer with an OperationOutcome, the token endpoint in
 //! OAuth's words. A fault of ours is told to our own log in full and to the caller in one sentence.
 
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 

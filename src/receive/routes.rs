@@ -7,11 +7,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Form, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use futures_util::StreamExt;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rusqlite::OptionalExtension;
 use serde_json::{Value, json};
 

@@ -182,7 +182,7 @@ fn read_accept(keys: &mut Keys<'_>) -> Vec<Accept> {
 
 /// `http(s)://host[:port][/path]`.
 fn is_base_url(url: &str) -> bool {
-    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let Ok(uri) = url.parse::<axum::http::Uri>() else { return false };
     matches!(uri.scheme_str(), Some("http" | "https"))
         && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
         && uri.query().is_none()

@@ -81,7 +81,7 @@ fn toml_text(new: &NewRegistry) -> String {
         Some(url) => text.push_str(&format!("base_url = {}\n", quoted(url))),
         None => text.push_str("# base_url = \"https://registry.example.org\"\n"),
     }
-    let host = new.base_url.as_deref().and_then(|url| url.parse::<http::Uri>().ok());
+    let host = new.base_url.as_deref().and_then(|url| url.parse::<axum::http::Uri>().ok());
     let host = host.and_then(|uri| uri.host().map(str::to_owned));
     let host = host.unwrap_or_else(|| format!("registry-{}", random::hex(4)));
     text.push_str("# The log's name for ever: sites have pinned it.\n");

@@ -3,7 +3,7 @@
 //! Whole numbers only: the same bytes on every machine.
 
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// A source of repeatable choices.
 pub(super) struct Dice(ChaCha8Rng);

@@ -79,7 +79,7 @@ impl Format {
                 Form::Date => "date",
                 Form::DateTime | Form::Literal => "dateTime",
                 Form::Instant => "instant",
-                Form::Time => "time",
+                Form::Time | Form::Clock => "time",
             }),
         }
     }

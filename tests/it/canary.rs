@@ -131,6 +131,15 @@ fn no_mark_of_a_patient_leaves_the_site_or_stands_in_a_log() {
         search.look("the registry's rows", format!("{rows:?}").as_bytes());
         search.look_into(&house.dir.path().join("registry"));
         search.look_into(site.parent().expect("a folder"));
+        // Last: signing in is logged and published, and a file that is being written cannot be looked at.
+        let pages = house.pages();
+        assert!(
+            pages.iter().any(|(_, page)| page.contains("data-submission")),
+            "the pages were there to be looked at"
+        );
+        for (path, page) in &pages {
+            search.look(&format!("the console's page {path}"), page.as_bytes());
+        }
 
         assert!(search.found.is_empty(), "{policy}: a mark stands in {:#?}", search.found);
         assert!(search.looked_at > 30, "only {} things were looked at", search.looked_at);

@@ -1,6 +1,8 @@
 //! The operators' pages, over HTTP and in a browser: what they show is what the database holds.
 
-use std::path::PathBuf;
+mod night;
+mod visit;
+
 use std::time::Duration;
 
 use headwater::platform::http::Client;
@@ -8,8 +10,9 @@ use headwater::receive::read;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Response, StatusCode};
 
-use crate::webdriver::{self, Browser};
 use crate::world::{Site, World, labs, plain, tally};
+
+use visit::Visit;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -222,67 +225,12 @@ async fn what_is_not_there_is_said_to_a_person_and_names_are_escaped() {
     );
 }
 
-/// Everything a browser session checks.
-struct Visit {
-    browser: Browser,
-    base: String,
-    pictures: Option<PathBuf>,
-}
-
-impl Visit {
-    /// Opens a page in two widths; nothing may be refused, fail or stick out, and pictures are kept if asked for.
-    async fn open(&self, path: &str, name: &str) {
-        for width in [1280, 390] {
-            self.browser.resize(width, 900).await;
-            self.browser.go(&format!("{}{path}", self.base)).await;
-            assert_eq!(self.browser.console().await, Vec::<String>::new(), "{path}");
-            assert!(!self.browser.overflows().await, "{path} is wider than {width}");
-            if let Some(folder) = &self.pictures {
-                self.browser.picture(&folder.join(format!("{name}-{width}.png")), width).await;
-                if width == 1280 {
-                    self.browser.dark(true).await;
-                    self.browser.picture(&folder.join(format!("{name}-dark.png")), width).await;
-                    self.browser.dark(false).await;
-                }
-            }
-        }
-        self.browser.resize(1280, 900).await;
-    }
-
-    async fn number(&self, css: &str) -> u64 {
-        let value = self.browser.attribute(css, "value").await.parse().unwrap();
-        let text = self.browser.text(css).await;
-        assert_eq!(
-            text.replace(',', ""),
-            format!("{value}"),
-            "the number people read is the one programs read"
-        );
-        value
-    }
-
-    async fn numbers(&self, within: &str, expected: &[(&str, u64)]) {
-        for (name, number) in expected {
-            assert_eq!(
-                self.number(&format!("{within} [data-count=\"{name}\"]")).await,
-                *number,
-                "{within} {name}"
-            );
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_finds_the_databases_numbers_on_every_page_and_nothing_to_complain_of() {
-    let Some((chromium, chromedriver)) = webdriver::find() else {
-        println!("skipped: no chromium and chromedriver on the path");
-        return;
-    };
     let (world, _) = busy().await;
     let given = world.registry.records().add_operator("ann").unwrap();
-    let visit = Visit {
-        browser: Browser::start(world.http.clone(), &chromium, &chromedriver).await,
-        base: world.base.clone(),
-        pictures: std::env::var_os("HEADWATER_PICTURES").map(PathBuf::from),
+    let Some(visit) = Visit::start(&world.http, &world.base).await else {
+        return;
     };
     let browser = &visit.browser;
 
@@ -314,7 +262,7 @@ async fn a_browser_finds_the_databases_numbers_on_every_page_and_nothing_to_comp
         assert_eq!(browser.text(&format!("[data-site={site}] [data-freshness]")).await, freshness);
     }
 
-    browser.click("[data-site=lakeside] a").await;
+    browser.click("[data-site=lakeside] th a").await;
     browser.one("#submissions").await;
     assert!(browser.url().await.ends_with("/console/sites/lakeside"));
     visit.open("/console/sites/northport", "site-silent").await;

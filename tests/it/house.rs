@@ -8,10 +8,12 @@ use headwater::gateway::Places;
 use headwater::network::Package;
 use headwater::platform::backend_services::ClientKey;
 use headwater::platform::clock::Clock;
+use headwater::platform::http::{HttpSettings, client};
 use headwater::receive::{Accept, Settings};
 use headwater::registry::{self, RegistryConfig};
 use headwater::simulate::ehr::{self, Ehr, EhrSettings};
 use headwater::simulate::{self, GeneratorSettings};
+use reqwest::header::{COOKIE, SET_COOKIE};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -52,18 +54,23 @@ impl House {
         house
     }
 
-    /// Starts the registry, or starts it again on the same folder.
+    /// Starts the registry, or starts it again on the same folder; a model that a test changed stays changed.
     pub fn open_registry(&mut self) {
-        self.open_registry_as(0, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
+        self.open_registry_as(0, &["safe-harbor", "limited-data-set"], None);
     }
 
     /// The same on a port (0: any), accepting these policies, with the model's schemas changed by `edit` (file name, text).
-    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: impl Fn(&str, &str) -> String) {
+    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: Option<&dyn Fn(&str, &str) -> String>) {
         let home = self.dir.path().join("registry");
         let models = home.join("profiles");
         std::fs::create_dir_all(models.join("ibd-registry")).expect("a folder");
         for (name, text) in Package::BuiltIn.schemas("ibd-registry").expect("the built-in model") {
-            std::fs::write(models.join("ibd-registry").join(&name), edit(&name, &text)).expect("a file");
+            let file = models.join("ibd-registry").join(&name);
+            match edit {
+                Some(edit) => std::fs::write(file, edit(&name, &text)).expect("a file"),
+                None if file.exists() => {}
+                None => std::fs::write(file, text).expect("a file"),
+            }
         }
         let accept = Accept {
             model: "ibd-registry".into(),
@@ -179,6 +186,52 @@ impl House {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
             .expect("a query");
         rows.collect::<Result<_, _>>().expect("rows")
+    }
+
+    /// Every page of the console that links lead to, by its path, as an operator who signed in sees it.
+    pub fn pages(&self) -> Vec<(String, String)> {
+        let code = self
+            .registry()
+            .registry()
+            .records()
+            .add_operator("reader")
+            .expect("an operator")
+            .code;
+        let http = client(&HttpSettings::default()).expect("a client");
+        let base = self.registry().base_url();
+        self.runtime.block_on(async {
+            let entered = http
+                .post(format!("{base}/sign-in"))
+                .form(&[("code", &code)])
+                .send()
+                .await
+                .expect("an answer");
+            let session = entered.headers()[SET_COOKIE]
+                .to_str()
+                .expect("a cookie")
+                .split(';')
+                .next()
+                .expect("a session");
+            let mut pages: Vec<(String, String)> = Vec::new();
+            let mut todo = vec!["/console".to_owned()];
+            while let Some(path) = todo.pop() {
+                if pages.iter().any(|(seen, _)| *seen == path) {
+                    continue;
+                }
+                let page = http
+                    .get(format!("{base}{path}"))
+                    .header(COOKIE, session)
+                    .send()
+                    .await
+                    .expect("an answer");
+                assert!(page.status().is_success(), "{path}: {}", page.status());
+                let text = page.text().await.expect("text");
+                let links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+                todo.extend(links.filter(|link| link.starts_with("/console")).map(str::to_owned));
+                pages.push((path, text));
+            }
+            pages
+        })
     }
 
     pub fn close(mut self) {

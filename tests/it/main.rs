@@ -22,6 +22,8 @@ mod receive;
 mod simulate;
 mod sql_on_fhir;
 mod submit;
+mod tamper;
 mod trouble;
+mod verbs;
 mod webdriver;
 mod world;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use headwater::platform::backend_services::{Algorithm, ClientKey};
@@ -20,7 +21,6 @@ use headwater::platform::clock::Clock;
 use headwater::platform::signing::SigningKey;
 use headwater::receive::{Accept, Registry, Settings, prepare};
 use headwater::submission::{BulkSubmit, Ledger, Manifest, Output, StatusRequest, Tally, sha256_hex, write_delete, write_upsert};
-use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -102,6 +102,11 @@ impl House {
         Self::open(dir, Clock::manual("2026-03-01T02:00:00Z".parse().unwrap()))
     }
 
+    /// Lets go of the registry's folder, so that another may open it.
+    fn shut(self) -> (TempDir, Clock) {
+        (self.dir, self.clock)
+    }
+
     fn open(dir: TempDir, clock: Clock) -> Self {
         let registry = Registry::open(&settings(dir.path()), BASE, clock.clone()).unwrap();
         let router = headwater::registry::router(Arc::clone(&registry));
@@ -151,14 +156,7 @@ impl House {
     /// Adds a site, enrols it and gets it a token.
     async fn join(&self, name: &str) -> Kit {
         let code = self.registry.records().add_site(name).unwrap();
-        let mut kit = Kit {
-            name: name.to_owned(),
-            client: ClientKey::generate(Algorithm::Es384).unwrap(),
-            manifest_key: SigningKey::generate(),
-            token: String::new(),
-            sequence: 1,
-            previous: None,
-        };
+        let mut kit = Kit::new(name);
         let answer = self.enrol(&kit, &code).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         kit.token = self.token(&kit).await;
@@ -303,6 +301,18 @@ fn lines(table: &str, changes: &[Change<'_>]) -> Vec<u8> {
 }
 
 impl Kit {
+    /// A site with new keys, which no registry knows yet.
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            client: ClientKey::generate(Algorithm::Es384).unwrap(),
+            manifest_key: SigningKey::generate(),
+            token: String::new(),
+            sequence: 1,
+            previous: None,
+        }
+    }
+
     /// The site's next submission: one chunk per table.
     fn parcel(&self, tables: &[(&str, &[Change<'_>])]) -> Parcel {
         self.parcel_with(tables, |_| {})

@@ -6,8 +6,9 @@ use super::convert::{date_part, time_part};
 use super::eval::{Answer, Fault, single};
 use super::function::Function as F;
 use super::items::Collection;
-use super::temporal::{Precision, Sort, Temporal, days_in_month};
+use super::temporal::{Precision, Sort, Temporal};
 use super::value::{Element, Item};
+use crate::fhir::datetime::month_length;
 use crate::fhir::decimal::Decimal;
 use crate::fhir::name::Name;
 use crate::fhir::types::TypeId;
@@ -104,7 +105,7 @@ fn moment_boundary(moment: Temporal, high: bool, digits: Option<i64>) -> Option<
             bound.month = 12;
         }
         if bound.precision < Precision::Day {
-            bound.day = days_in_month(bound.year, bound.month);
+            bound.day = month_length(bound.year, bound.month);
         }
         if bound.precision < Precision::Hour {
             bound.hour = 23;

@@ -3,7 +3,7 @@
 use super::ast::{Call, Expr};
 use super::compare::contains;
 use super::convert::{date_part, time_part};
-use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, truth};
+use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, truth, whole};
 use super::function::Function as F;
 use super::items::Collection;
 use super::types::is_of_type;
@@ -36,7 +36,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 input
             }
             F::Skip | F::Take => {
-                let count = self.whole(&argument(0)?, at)?;
+                let count = whole(&argument(0)?, at)?;
                 let Some(count) = count else { return Ok(Collection::None) };
                 let count = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
                 if call.function == F::Skip {
@@ -235,18 +235,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         }
         self.context.spend(out.len(), at)?;
         room(out, at)
-    }
-
-    /// A whole number given as an argument.
-    pub(super) fn whole(&self, argument: &Collection<'t, 'a>, at: u32) -> Result<Option<i64>, Fault> {
-        match single(argument, at)?.map(|item| item.clone().plain()) {
-            None => Ok(None),
-            Some(Item::Integer(number)) => Ok(Some(number)),
-            Some(_) => Err(Fault {
-                rule: "an integer was expected here",
-                at,
-            }),
-        }
     }
 }
 

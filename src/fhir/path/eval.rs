@@ -343,6 +343,18 @@ pub(super) fn single<'c, 't, 'a>(collection: &'c Collection<'t, 'a>, at: u32) ->
     }
 }
 
+/// A whole number given as an argument.
+pub(super) fn whole(argument: &Collection<'_, '_>, at: u32) -> Result<Option<i64>, Fault> {
+    match single(argument, at)?.map(|item| item.clone().plain()) {
+        None => Ok(None),
+        Some(Item::Integer(number)) => Ok(Some(number)),
+        Some(_) => Err(Fault {
+            rule: "an integer was expected here",
+            at,
+        }),
+    }
+}
+
 /// A collection as a condition: one item that is no boolean counts as true.
 pub(super) fn truth(collection: &Collection<'_, '_>, at: u32) -> Result<Option<bool>, Fault> {
     Ok(single(collection, at)?.map(|item| match item {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::value::Text;
 use crate::fhir::name::Name;
+use crate::fhir::reference::{Form, Reference};
 use crate::fhir::tree::Node;
 
 /// `Type/id` of a resource; `None` without an id.
@@ -29,27 +30,20 @@ pub fn reference_key<'t, 'a>(reference: Node<'_, 'a>, asked: Option<&str>) -> Op
 }
 
 fn key_of<'r>(reference: &'r str, declared: Option<&str>, asked: Option<&str>) -> Option<Cow<'r, str>> {
-    for scheme in ["urn:uuid:", "urn:oid:"] {
-        if let Some(id) = reference.strip_prefix(scheme) {
+    let found = Reference::parse(reference)?;
+    match found.form {
+        Form::Relative | Form::Absolute => found
+            .key
+            .filter(|_| asked.is_none_or(|asked| found.type_name == Some(asked)))
+            .map(Cow::Borrowed),
+        // Such a reference does not say the type: the caller asked for one, or the element declares it.
+        Form::Uuid | Form::Oid => {
             let type_name = asked.or(declared)?;
-            if declared.is_some_and(|declared| declared != type_name) || id.is_empty() {
-                return None;
-            }
-            return Some(Cow::Owned(format!("{type_name}/{id}")));
+            let fits = declared.is_none_or(|declared| declared == type_name);
+            fits.then(|| Cow::Owned(format!("{type_name}/{}", found.id)))
         }
+        Form::Contained | Form::Conditional => None,
     }
-    let reference = reference.split_once("/_history/").map_or(reference, |(before, _)| before);
-    let slash = reference.rfind('/')?;
-    let start = reference[..slash].rfind('/').map_or(0, |before| before + 1);
-    let (type_name, id) = (&reference[start..slash], &reference[slash + 1..]);
-    let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
-    if !plain(id) || !type_name.starts_with(|c: char| c.is_ascii_uppercase()) || !plain(type_name) {
-        return None;
-    }
-    if asked.is_some_and(|asked| asked != type_name) {
-        return None;
-    }
-    Some(Cow::Borrowed(&reference[start..]))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! Dates, dateTimes and times with the precision they were written in: parse, compare, move, and print.
+//! Dates, dateTimes and times with the precision they were written in: compare, move, and print; `datetime` reads them.
 //! Basis: FHIRPath 2.0, "Date, DateTime, Time" and "Comparison"; boundaries are in `boundary`.
 
 use std::cmp::Ordering;
 use std::fmt;
+
+use crate::fhir::datetime::{self, DateTime, Form, days, month_length};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
@@ -28,7 +30,7 @@ pub enum Precision {
 pub struct Temporal {
     pub sort: Sort,
     pub precision: Precision,
-    pub year: i32,
+    pub year: u16,
     pub month: u8,
     pub day: u8,
     pub hour: u8,
@@ -42,20 +44,6 @@ pub struct Temporal {
 }
 
 impl Temporal {
-    const START: Temporal = Temporal {
-        sort: Sort::Date,
-        precision: Precision::Year,
-        year: 1,
-        month: 1,
-        day: 1,
-        hour: 0,
-        minute: 0,
-        second: 0,
-        nanosecond: 0,
-        places: 0,
-        zone: None,
-    };
-
     /// A FHIRPath literal without its `@`: `2024-03`, `2024-03-01T`, `T10:00`.
     pub fn literal(text: &str) -> Option<Self> {
         match text.strip_prefix('T') {
@@ -67,86 +55,46 @@ impl Temporal {
 
     /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`
     pub fn date(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let mut date = Self::START;
-        date.year = i32::try_from(number(bytes, 0, 4)?).ok().filter(|&year| year > 0)?;
-        if bytes.len() == 4 {
-            return Some(date);
-        }
-        date.month = part(bytes, b'-', 4, 1, 12)?;
-        date.precision = Precision::Month;
-        if bytes.len() == 7 {
-            return Some(date);
-        }
-        date.day = part(bytes, b'-', 7, 1, days_in_month(date.year, date.month))?;
-        date.precision = Precision::Day;
-        (bytes.len() == 10).then_some(date)
+        Some(Self::of(DateTime::parse(text, Form::Date)?, Sort::Date))
     }
 
     /// A date, or a date, `T` and as much time as was known, with or without a zone.
     pub fn date_time(text: &str) -> Option<Self> {
-        let (date, time) = match text.find('T') {
-            Some(at) => (&text[..at], &text[at + 1..]),
-            None => (text, ""),
-        };
-        let mut moment = Self::date(date)?;
-        moment.sort = Sort::DateTime;
-        if time.is_empty() {
-            return Some(moment);
-        }
-        let zone_at = time.find(['Z', '+', '-']).unwrap_or(time.len());
-        let (clock, zone) = time.split_at(zone_at);
-        moment.read_clock(clock)?;
-        moment.zone = match zone.as_bytes() {
-            [] => None,
-            [b'Z'] => Some(0),
-            [sign, digits @ ..] if digits.len() == 5 => {
-                let hours = i16::try_from(number(digits, 0, 2)?).ok().filter(|&hours| hours <= 14)?;
-                let minutes = i16::from(part(digits, b':', 2, 0, 59)?);
-                Some((hours * 60 + minutes) * if *sign == b'-' { -1 } else { 1 })
-            }
-            _ => return None,
-        };
-        Some(moment)
+        let read = DateTime::parse(text, Form::Literal).filter(|read| read.year().is_some())?;
+        Some(Self::of(read, Sort::DateTime))
     }
 
     /// `hh`, `hh:mm`, `hh:mm:ss`, `hh:mm:ss.fff`
     pub fn time(text: &str) -> Option<Self> {
-        let mut time = Self {
-            sort: Sort::Time,
-            ..Self::START
-        };
-        time.read_clock(text)?;
-        Some(time)
+        Some(Self::of(DateTime::parse(text, Form::Clock)?, Sort::Time))
     }
 
-    fn read_clock(&mut self, text: &str) -> Option<()> {
-        let bytes = text.as_bytes();
-        self.hour = u8::try_from(number(bytes, 0, 2)?).ok().filter(|&hour| hour < 24)?;
-        self.precision = Precision::Hour;
-        if bytes.len() > 2 {
-            self.minute = part(bytes, b':', 2, 0, 59)?;
-            self.precision = Precision::Minute;
+    /// What was read; parts that were not written are the first of their kind.
+    fn of(read: DateTime<'_>, sort: Sort) -> Self {
+        let (hour, minute, second) = read.time().unwrap_or_default();
+        let fraction = read.fraction();
+        let digits = fraction.bytes().map(|digit| u32::from(digit - b'0')).chain(std::iter::repeat(0));
+        Self {
+            sort,
+            precision: match read.precision() {
+                datetime::Precision::Year => Precision::Year,
+                datetime::Precision::Month => Precision::Month,
+                datetime::Precision::Day => Precision::Day,
+                datetime::Precision::Hour => Precision::Hour,
+                datetime::Precision::Minute => Precision::Minute,
+                datetime::Precision::Second if fraction.is_empty() => Precision::Second,
+                datetime::Precision::Second => Precision::Fraction,
+            },
+            year: read.year().unwrap_or(1),
+            month: read.month().unwrap_or(1),
+            day: read.day().unwrap_or(1),
+            hour,
+            minute,
+            second,
+            nanosecond: digits.take(9).fold(0, |sum, digit| sum * 10 + digit),
+            places: fraction.len().min(9) as u8,
+            zone: read.offset_minutes(),
         }
-        if bytes.len() > 5 {
-            self.second = part(bytes, b':', 5, 0, 60)?;
-            self.precision = Precision::Second;
-        }
-        if bytes.len() > 8 {
-            let fraction = text.get(8..)?.strip_prefix('.').filter(|digits| !digits.is_empty())?;
-            let mut nanosecond = 0;
-            for at in 0..9 {
-                let digit = fraction.as_bytes().get(at).copied().unwrap_or(b'0');
-                nanosecond = nanosecond * 10 + u32::from(digit.is_ascii_digit().then(|| digit - b'0')?);
-            }
-            if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-                return None;
-            }
-            self.nanosecond = nanosecond;
-            self.places = u8::try_from(fraction.len().min(9)).unwrap_or(9);
-            self.precision = Precision::Fraction;
-        }
-        matches!(bytes.len(), 2 | 5 | 8 | 10..).then_some(())
     }
 
     /// Before, same or after; `None` where the precision or a missing zone leaves it open.
@@ -222,9 +170,9 @@ impl Temporal {
         };
         let total = i64::from(self.year) * 12 + i64::from(self.month) - 1 + months;
         let mut moved = self;
-        moved.year = i32::try_from(total.div_euclid(12)).ok().filter(|year| (1..=9999).contains(year))?;
+        moved.year = u16::try_from(total.div_euclid(12)).ok().filter(|year| (1..=9999).contains(year))?;
         moved.month = u8::try_from(total.rem_euclid(12) + 1).ok()?;
-        moved.day = moved.day.min(days_in_month(moved.year, moved.month));
+        moved.day = moved.day.min(month_length(moved.year, moved.month));
         Some(moved)
     }
 
@@ -253,7 +201,7 @@ impl Temporal {
         let days = if self.sort == Sort::Time {
             0
         } else {
-            days_from_civil(self.year, self.month, self.day)
+            days(self.year, self.month, self.day)
         };
         let total = (i128::from(days) * 86_400 + second_of_day) * 1_000_000_000 + i128::from(self.nanosecond) + milliseconds * 1_000_000;
         let (days, rest) = (total.div_euclid(86_400_000_000_000), total.rem_euclid(86_400_000_000_000));
@@ -311,39 +259,9 @@ impl fmt::Display for Temporal {
     }
 }
 
-fn number(bytes: &[u8], at: usize, length: usize) -> Option<u32> {
-    bytes
-        .get(at..at + length)?
-        .iter()
-        .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
-}
-
-fn part(bytes: &[u8], sign: u8, at: usize, least: u8, most: u8) -> Option<u8> {
-    if bytes.get(at) != Some(&sign) {
-        return None;
-    }
-    u8::try_from(number(bytes, at + 1, 2)?)
-        .ok()
-        .filter(|part| (least..=most).contains(part))
-}
-
-pub(super) fn days_in_month(year: i32, month: u8) -> u8 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Days since 0000-03-01 of the Gregorian calendar without a beginning.
-fn days_from_civil(year: i32, month: u8, day: u8) -> i64 {
-    let year = i64::from(year) - i64::from(month <= 2);
-    let month = (i64::from(month) + 9) % 12;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + i64::from(day) - 1
-}
-
-fn civil_from_days(days: i64) -> Option<(i32, u8, u8)> {
+/// The calendar date so many days after 1970-01-01: `days` the other way round.
+fn civil_from_days(days: i64) -> Option<(u16, u8, u8)> {
+    let days = days + datetime::EPOCH_DAYS;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -352,7 +270,7 @@ fn civil_from_days(days: i64) -> Option<(i32, u8, u8)> {
     let day = of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let year = i32::try_from(year).ok().filter(|year| (1..=9999).contains(year))?;
+    let year = u16::try_from(year).ok().filter(|year| (1..=9999).contains(year))?;
     Some((year, u8::try_from(month).ok()?, u8::try_from(day).ok()?))
 }
 

@@ -2,7 +2,7 @@
 
 use super::ast::Call;
 use super::collection::text_of;
-use super::eval::{Answer, Fault, MAX_TEXT, boolean, single, text};
+use super::eval::{Answer, Fault, MAX_TEXT, boolean, text, whole};
 use super::function::Function as F;
 use super::items::Collection;
 use super::parser::compile_pattern;
@@ -45,16 +45,6 @@ pub(super) fn call<'t, 'a>(
         return Ok(Collection::None);
     };
     let own = &*own;
-    let number = |argument: &Collection<'t, 'a>| -> Result<Option<i64>, Fault> {
-        match single(argument, at)?.map(|item| item.clone().plain()) {
-            None => Ok(None),
-            Some(Item::Integer(number)) => Ok(Some(number)),
-            Some(_) => Err(Fault {
-                rule: "an integer was expected here",
-                at,
-            }),
-        }
-    };
     match call.function {
         F::Upper => return text(own.to_uppercase(), at),
         F::Lower => return text(own.to_lowercase(), at),
@@ -62,7 +52,7 @@ pub(super) fn call<'t, 'a>(
         F::Length => return Ok(Collection::One(length(own.chars().count()))),
         F::ToChars => return Ok(own.chars().map(|c| Item::Text(c.to_string().into())).collect()),
         F::Substring => {
-            let Some(start) = number(first)?.and_then(|start| usize::try_from(start).ok()) else {
+            let Some(start) = whole(first, at)?.and_then(|start| usize::try_from(start).ok()) else {
                 return Ok(Collection::None);
             };
             if start >= own.chars().count() {
@@ -70,7 +60,7 @@ pub(super) fn call<'t, 'a>(
             }
             let count = match second {
                 Collection::None => usize::MAX,
-                some => usize::try_from(number(some)?.unwrap_or(0).max(0)).unwrap_or(0),
+                some => usize::try_from(whole(some, at)?.unwrap_or(0).max(0)).unwrap_or(0),
             };
             return text(own.chars().skip(start).take(count).collect(), at);
         }

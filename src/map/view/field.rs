@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::cdm::Cell;
+use crate::cdm::{Cell, csv};
 use crate::fhir::path::Item;
 use crate::fhir::tree::{Kind, Node};
 
@@ -109,15 +109,5 @@ pub fn write_csv_field(field: &Field<'_, '_>, out: &mut Vec<u8>) {
             Cow::Owned(String::from_utf8_lossy(&json).into_owned())
         }
     };
-    let guard = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if !guard && !text.contains(['"', ',', '\n', '\r']) {
-        out.extend_from_slice(text.as_bytes());
-        return;
-    }
-    out.push(b'"');
-    if guard {
-        out.push(b'\'');
-    }
-    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
-    out.push(b'"');
+    csv::write_text(&text, out);
 }

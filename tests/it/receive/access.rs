@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use headwater::platform::backend_services::{Algorithm, ClientKey};
-use headwater::platform::signing::SigningKey;
-use http::{Method, StatusCode};
+use axum::http::{Method, StatusCode};
+use headwater::platform::backend_services::ClientKey;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
@@ -13,21 +12,10 @@ use super::{House, Kit, row};
 
 const TOKEN_URL: &str = "http://registry.test/oauth/token";
 
-fn stranger(name: &str) -> Kit {
-    Kit {
-        name: name.to_owned(),
-        client: ClientKey::generate(Algorithm::Es384).unwrap(),
-        manifest_key: SigningKey::generate(),
-        token: String::new(),
-        sequence: 1,
-        previous: None,
-    }
-}
-
 #[tokio::test]
 async fn an_enrolment_code_is_good_once_for_fifteen_minutes_and_one_pair_of_keys() {
     let house = House::new();
-    let (kit, other) = (stranger("lake"), stranger("lake"));
+    let (kit, other) = (Kit::new("lake"), Kit::new("lake"));
     let code = house.registry.records().add_site("lake").unwrap();
     assert_eq!(house.enrol(&kit, "0000").await.status, StatusCode::FORBIDDEN);
     let first = house.enrol(&kit, &code).await;
@@ -51,7 +39,7 @@ async fn an_enrolment_code_is_good_once_for_fifteen_minutes_and_one_pair_of_keys
 #[tokio::test]
 async fn a_private_weak_or_nameless_key_is_not_enrolled() {
     let house = House::new();
-    let kit = stranger("lake");
+    let kit = Kit::new("lake");
     let code = house.registry.records().add_site("lake").unwrap();
     let jwk = kit.client.public_jwk();
     let with = |name: &str, value: Value| {
@@ -120,7 +108,7 @@ async fn forged_and_foreign_assertions_get_no_token() {
     refused(by(&kit.client, "lake", TOKEN_URL, 0), "expired").await;
     refused(by(&kit.client, "lake", "http://registry.test/fhir", 240), "another audience").await;
     refused(by(&kit.client, "river", TOKEN_URL, 240), "unknown client").await;
-    refused(by(&stranger("lake").client, "lake", TOKEN_URL, 240), "another key").await;
+    refused(by(&Kit::new("lake").client, "lake", TOKEN_URL, 240), "another key").await;
     refused("a.b.c".into(), "no JWT").await;
     refused(String::new(), "empty").await;
 
@@ -231,7 +219,7 @@ async fn a_site_touches_nothing_of_another_site() {
                 assert_eq!(answer.status, status, "{method} {path}");
             }
         }
-        let mut as_them = stranger("lake");
+        let mut as_them = Kit::new("lake");
         as_them.token.clone_from(&river.token);
         for kit in [&river, &as_them] {
             assert_eq!(house.submit(kit, theirs).await.status, StatusCode::FORBIDDEN);

@@ -1,10 +1,10 @@
 //! What becomes of a submission: rows, rejects, receipt; once, whatever is repeated or breaks off.
 
 use axum::body::Body;
+use axum::http::{Method, StatusCode};
 use headwater::audit::{Vkey, verify_dir, verify_proof};
 use headwater::receive::{Fault, read};
 use headwater::submission::{Outcome, Receipt, StatusManifest};
-use http::{Method, StatusCode};
 
 use super::{House, lines, row};
 

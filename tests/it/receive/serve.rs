@@ -3,13 +3,13 @@
 use std::process::{Command, Stdio};
 
 use axum::body::Body;
+use axum::http::{Method, StatusCode};
 use bytes::Bytes;
 use futures_util::stream;
 use headwater::audit::{Vkey, verify_dir};
 use headwater::platform::file::write_durable;
 use headwater::platform::http::{HttpSettings, client};
 use headwater::registry::{RegistryConfig, serve};
-use http::{Method, StatusCode};
 
 use super::{Change, House, row, settings};
 
@@ -20,13 +20,7 @@ async fn a_served_registry_applies_by_itself_and_stops_when_asked() {
     let parcel = kit.parcel(&[("person", &[("a", Some(&row("a", "1")))])]);
     house.put_all(&kit, &parcel).await;
     house.submit(&kit, &parcel).await;
-    let House {
-        dir,
-        clock,
-        registry,
-        router,
-    } = house;
-    drop((registry, router));
+    let (dir, clock) = house.shut();
 
     let config = RegistryConfig {
         settings: settings(dir.path()),
@@ -59,13 +53,7 @@ async fn a_registry_killed_while_it_applies_has_applied_nothing_and_does_so_at_i
     let parcel = kit.parcel(&[("person", &changes[..ROWS / 2]), ("person", &changes[ROWS / 2..])]);
     house.put_all(&kit, &parcel).await;
     assert_eq!(house.submit(&kit, &parcel).await.status, StatusCode::OK);
-    let House {
-        dir,
-        clock,
-        registry,
-        router,
-    } = house;
-    drop((registry, router));
+    let (dir, clock) = house.shut();
 
     let toml = "log_origin = \"registry.test/log\"\nlisten = \"127.0.0.1:0\"\n[[accept]]\nmodel = \"m\"\npolicies = [\"safe-harbor\"]\n";
     write_durable(&dir.path().join("registry.toml"), toml.as_bytes()).unwrap();

@@ -1,9 +1,9 @@
 //! One changed byte anywhere in a submission: refused, and nothing changes in the rows. Also files that lie about themselves.
 
+use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use headwater::platform::file::write_durable;
-use http::StatusCode;
 
 use super::{House, row};
 

@@ -150,6 +150,12 @@ impl Scene {
     }
 
     /// Kicks off; the address to poll.
+    /// A file that a manifest names.
+    async fn file(&self, output: &Value, token: &str) -> String {
+        let url = output["url"].as_str().unwrap();
+        self.ask(Method::GET, url, token).await.text().await.unwrap()
+    }
+
     pub(super) async fn begin(&self, path: &str, token: &str) -> String {
         let response = self.ask(Method::GET, &self.url(path), token).await;
         assert_eq!(response.status(), StatusCode::ACCEPTED, "{path}");
@@ -179,12 +185,7 @@ impl Scene {
             ..Export::default()
         };
         for output in export.manifest["output"].as_array().unwrap() {
-            let text = self
-                .ask(Method::GET, output["url"].as_str().unwrap(), &token)
-                .await
-                .text()
-                .await
-                .unwrap();
+            let text = self.file(output, &token).await;
             assert_eq!(output["count"].as_u64().unwrap(), text.lines().count() as u64);
             for line in text.lines() {
                 let kind = output["type"].as_str().unwrap();
@@ -195,12 +196,7 @@ impl Scene {
             }
         }
         for output in export.manifest["deleted"].as_array().unwrap_or(&Vec::new()) {
-            let text = self
-                .ask(Method::GET, output["url"].as_str().unwrap(), &token)
-                .await
-                .text()
-                .await
-                .unwrap();
+            let text = self.file(output, &token).await;
             for line in text.lines() {
                 let bundle: Value = serde_json::from_str(line).unwrap();
                 assert_eq!(bundle["type"], "transaction");

@@ -33,6 +33,7 @@ fn what_is_no_date_is_refused() {
         "T",
         "20é4",
         "2024-01-01T10:00+15:00",
+        "2024T10",
     ] {
         assert!(Temporal::literal(text).is_none(), "{text}");
     }
