@@ -23,6 +23,9 @@ pub const HEADWATER: &str = env!("CARGO_BIN_EXE_headwater");
 /// Every row of the registry, in order: table, site, key, body.
 pub type Rows = Vec<(String, String, String, String)>;
 
+/// What becomes of a schema's text, by its file's name.
+pub type Edit<'e> = &'e dyn Fn(&str, &str) -> String;
+
 pub struct House {
     pub runtime: Runtime,
     pub ehr: Option<Ehr>,
@@ -60,7 +63,7 @@ impl House {
     }
 
     /// The same on a port (0: any), accepting these policies, with the model's schemas changed by `edit` (file name, text).
-    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: Option<&dyn Fn(&str, &str) -> String>) {
+    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: Option<Edit<'_>>) {
         let home = self.dir.path().join("registry");
         let models = home.join("profiles");
         std::fs::create_dir_all(models.join("ibd-registry")).expect("a folder");
