@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::cdm::{Cell, Model, TableId};
+use crate::cdm::{Cell, Model, TableId, csv};
 use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
 use crate::fhir::tree::{Limits, Node};
 use crate::map::{self, Lookups, MapStats, Mapped};
@@ -283,7 +283,7 @@ fn write_rows(model: &Model, format: Format, mapped: &Mapped<'_>, part: &mut Par
     }
 }
 
-/// One CSV record (RFC 4180); a text that a spreadsheet would run as a formula gets a leading apostrophe (ASVS 1.2.10).
+/// One CSV record.
 fn write_csv(cells: &[Cell<'_>], out: &mut Vec<u8>) {
     for (at, cell) in cells.iter().enumerate() {
         if at > 0 {
@@ -291,19 +291,7 @@ fn write_csv(cells: &[Cell<'_>], out: &mut Vec<u8>) {
         }
         match cell {
             Cell::Null => {}
-            Cell::Text(text) => {
-                let guard = text.starts_with(['=', '+', '-', '@', '\t', '\0']);
-                if guard || text.contains(['"', ',', '\n', '\r']) {
-                    out.push(b'"');
-                    if guard {
-                        out.push(b'\'');
-                    }
-                    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
-                    out.push(b'"');
-                } else {
-                    out.extend_from_slice(text.as_bytes());
-                }
-            }
+            Cell::Text(text) => csv::write_text(text, out),
             other => other.write_json(out),
         }
     }

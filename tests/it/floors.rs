@@ -62,10 +62,6 @@ const GROUND: [&str; 2] = ["origin", "platform"];
 /// The command line is a face by nature: its verbs answer with the face's own exit codes.
 const FACES_OPEN_TO_THEIR_FOLDER: [&str; 1] = ["cli"];
 
-/// Items that still stand in a face although its folder needs them, by file. They belong in a file of their own, which
-/// the face re-exports. The list may only grow shorter: nothing is added here.
-const FACE_DEBTS: [(&str, &[&str]); 0] = [];
-
 const LONG_LINES: usize = 400;
 const TOO_LONG_LINES: usize = 700;
 
@@ -100,17 +96,11 @@ fn no_part_imports_a_floor_it_may_not() {
 
 #[test]
 fn no_folder_imports_its_face() {
-    let sources = sources();
-    let debts: BTreeSet<String> = FACE_DEBTS
-        .iter()
-        .flat_map(|(file, items)| items.iter().map(|item| face_fault(file, item)))
-        .collect();
-    let faults: BTreeSet<String> = folders_that_import_their_face(&sources).into_iter().collect();
-    for paid in debts.difference(&faults) {
-        println!("paid, strike it off FACE_DEBTS: {paid}");
-    }
-    let new: Vec<&String> = faults.difference(&debts).collect();
-    assert!(new.is_empty(), "move the item into a file of its own and re-export it: {new:#?}");
+    let faults = folders_that_import_their_face(&sources());
+    assert!(
+        faults.is_empty(),
+        "move the item into a file of its own and re-export it: {faults:#?}"
+    );
 }
 
 #[test]
