@@ -21,6 +21,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// What the exit code says.
@@ -77,15 +78,18 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     message
 }
 
-/// Patient data from an EHR to a learning health network's registry, every record accounted for.
+/// Patient data from an EHR to a learning health network's registry, every record accounted for
 #[derive(Parser)]
-#[command(name = "headwater", version, about, max_term_width = 120)]
-#[command(after_help = "Exit codes: 0 done and balanced · 1 our own error · 2 wrong use or configuration · \
-                        3 partial, the next run goes on · 4 a safety brake stopped it\n\n\
-                        Example: headwater demo --exit")]
+#[command(name = "headwater", version, max_term_width = 120)]
+#[command(
+    after_help = "Answers stand on stdout, everything else on stderr. HEADWATER_LOG=debug says more.\n\
+                        Exit codes: 0 done and balanced · 1 our own error · 2 wrong use or configuration · \
+                        3 partial, the next run goes on · 4 stopped: a person must decide\n\n\
+                        Example: headwater demo --exit"
+)]
 struct Cli {
-    /// Log as JSON lines instead of text (stderr).
-    #[arg(long, global = true)]
+    /// Write everything on stderr as JSON lines, for a log collector
+    #[arg(long, global = true, display_order = 900)]
     log_json: bool,
     #[command(subcommand)]
     verb: Verb,
@@ -107,7 +111,7 @@ enum Verb {
     Quarantine(quarantine::Args),
     /// Load profiles, mappings and policy, cross-check them, run all cases
     Check(check::Args),
-    /// Run one SQL-on-FHIR ViewDefinition over NDJSON
+    /// Run one SQL-on-FHIR ViewDefinition over NDJSON: one row per line out
     View(view::Args),
     /// Evaluate a FHIRPath expression on one resource
     Fhirpath(fhirpath::Args),
@@ -124,7 +128,10 @@ enum Verb {
 /// Runs the command line; the exit codes are those of [`Exit`].
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(cli.log_json);
+    show::notes_as_json(cli.log_json);
+    // The demo tells its own story; the parts' lines would only come between.
+    let quiet = matches!(cli.verb, Verb::Demo(_)) || std::io::stderr().is_terminal();
+    log_to_stderr(cli.log_json, if quiet { "warn" } else { "headwater=info,warn" });
     let done = match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::Ehr(args) => ehr::run(args),
@@ -143,19 +150,33 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            show::note(&failure.message);
+            show::failed(failure.exit as u8, &failure.message);
             ExitCode::from(failure.exit as u8)
         }
     }
 }
 
-fn log_to_stderr(json: bool) {
-    let filter = EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| EnvFilter::new("headwater=info,warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+fn log_to_stderr(json: bool, unless_asked: &str) {
+    let asked = if json { "headwater=info,warn" } else { unless_asked };
+    let filter = EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| EnvFilter::new(asked));
+    // Whether anyone still reads the log does not change what is done.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     if json {
         builder.json().init();
     } else {
         builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}
+
+/// Comes back when a person (Ctrl-C) or the system (SIGTERM) asks to stop.
+async fn asked_to_stop() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::ours(&error))?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done.map_err(|error| Failure::ours(&error)),
+        _ = terminate.recv() => Ok(()),
     }
 }
 

@@ -84,8 +84,8 @@ pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a
     }
     match result? {
         run::Made::Rows => Ok(Fate::Mapped),
-        run::Made::NoView => Ok(Fate::Excluded("no view reads this type")),
-        run::Made::NoRow => Ok(Fate::Excluded("no view wants this resource")),
+        run::Made::NoView => Ok(Fate::Excluded("of a type that no mapping reads")),
+        run::Made::NoRow => Ok(Fate::Excluded("outside what the mappings ask for")),
     }
 }
 

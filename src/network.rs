@@ -9,9 +9,9 @@ use std::sync::Arc;
 use include_dir::{Dir, include_dir};
 
 use crate::cdm::Model;
-use crate::deidentify::Policy;
+use crate::deidentify::{Basis, Policy, PolicyFault};
 use crate::gateway::Rules;
-use crate::map::Mapping;
+use crate::map::{self, Mapping};
 use crate::platform::secret::{Sha256, hex};
 use crate::validate::Profiles;
 
@@ -48,6 +48,25 @@ pub struct Network {
     digests: (String, String),
 }
 
+/// What checking a package found, in numbers and in words.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub tables: usize,
+    pub columns: usize,
+    pub cases: usize,
+    /// Cases that did not come out as they say.
+    pub failed: usize,
+    /// One line each, its file first.
+    pub faults: Vec<String>,
+}
+
+/// A package that may have faults; what of it can be used.
+struct Draft {
+    faults: Vec<String>,
+    network: Option<Network>,
+    broken_views: Vec<String>,
+}
+
 impl Package {
     /// The package in `folder`, or the one inside the binary.
     pub fn at(folder: Option<PathBuf>) -> Self {
@@ -81,9 +100,12 @@ impl Package {
             Package::BuiltIn => {
                 let (root, rest) = path.split_once('/').unwrap_or((path, ""));
                 let root = if root == "profiles" { &PROFILES } else { &MAPPINGS };
-                let dir = root
-                    .get_dir(rest)
-                    .ok_or_else(|| format!("{path}: the built-in package has no such folder"))?;
+                let dir = root.get_dir(rest).ok_or_else(|| {
+                    format!(
+                        "{path}: is not in the built-in package, which has the models: {}",
+                        self.models().join(", ")
+                    )
+                })?;
                 for file in dir.files() {
                     if let (Some(name), Some(text)) = (file.path().file_name().and_then(|n| n.to_str()), file.contents_utf8())
                         && name.ends_with(ending)
@@ -116,10 +138,51 @@ impl Package {
     /// Loads and compiles everything of `model`.
     /// # Errors: every fault of every file at once.
     pub fn load(&self, model: &str) -> Result<Network, NetworkError> {
+        let draft = self.draft(model)?;
+        let Draft { faults, network, .. } = draft;
+        match network {
+            Some(network) if faults.is_empty() => Ok(network),
+            _ => Err(NetworkError { faults }),
+        }
+    }
+
+    /// Loads everything of `model` and runs every case that can be run, whatever else is wrong.
+    pub fn check(&self, model: &str) -> Checked {
+        let mut checked = Checked::default();
+        let draft = match self.draft(model) {
+            Ok(draft) => draft,
+            Err(error) => {
+                checked.faults = error.faults;
+                return checked;
+            }
+        };
+        checked.faults = draft.faults;
+        let Some(network) = draft.network else {
+            checked.faults.push("no case was run: mend the above first".to_owned());
+            return checked;
+        };
+        checked.tables = network.model.tables().count();
+        checked.columns = network.model.tables().map(|(_, table)| table.columns.len()).sum();
+        for (file, text) in &network.cases {
+            if draft.broken_views.contains(&file.replace(".cases.json", ".json")) {
+                continue;
+            }
+            let report = map::cases::run_cases(&network.mapping, file, text);
+            checked.cases += report.cases;
+            checked.failed += report.failures.len();
+            let folder = self.shown(&format!("mappings/{model}"));
+            checked
+                .faults
+                .extend(report.failures.iter().map(|failure| format!("{folder}/{failure}")));
+        }
+        checked
+    }
+
+    fn draft(&self, name: &str) -> Result<Draft, NetworkError> {
         let known = self.models();
-        if !known.iter().any(|name| name == model) {
+        if !known.iter().any(|known| known == name) {
             return Err(NetworkError {
-                faults: vec![format!("no model `{model}`; this package has: {}", known.join(", "))],
+                faults: vec![format!("no model `{name}`; this package has: {}", known.join(", "))],
             });
         }
         let mut faults = Vec::new();
@@ -129,47 +192,105 @@ impl Package {
                 Vec::new()
             })
         };
-        let folder = format!("mappings/{model}");
+        let folder = format!("mappings/{name}");
         let profile_files = take(self.files("profiles/fhir", ".json"));
-        let schema_files = take(self.schemas(model));
+        let schema_files = take(self.schemas(name));
         let all_mappings = take(self.files(&folder, ".json"));
         let concept_maps = take(self.files(&format!("{folder}/concepts"), ".json"));
         let policies = take(self.files(&folder, "deidentification.toml"));
         let (cases, views): (Vec<_>, Vec<_>) = all_mappings.into_iter().partition(|(name, _)| name.ends_with(".cases.json"));
         let profiles = Profiles::load(&profile_files)
             .map_err(|found| faults.extend(found.iter().map(ToString::to_string)))
-            .ok();
-        let model = Model::from_schemas(model, &schema_files)
-            .map_err(|fault| faults.push(fault.to_string()))
+            .unwrap_or_default();
+        let schemas = self.shown(&format!("profiles/{name}"));
+        let model = Model::from_schemas(name, &schema_files)
+            .map_err(|found| faults.extend(found.faults.iter().map(|fault| format!("{schemas}/{fault}"))))
             .ok()
             .map(Arc::new);
+        let folder = self.shown(&folder);
+        let mut broken_views = Vec::new();
         let mapping = model.as_ref().and_then(|model| {
             Mapping::load(model.clone(), &views, &concept_maps)
-                .map_err(|found| faults.extend(found.iter().map(ToString::to_string)))
+                .map_err(|found| {
+                    for fault in found {
+                        let inner = if concept_maps.iter().any(|(name, _)| *name == fault.file) {
+                            "/concepts"
+                        } else {
+                            ""
+                        };
+                        faults.push(format!("{folder}{inner}/{fault}"));
+                        broken_views.push(fault.file);
+                    }
+                })
                 .ok()
+                // The views that have no fault, so that their cases still run.
+                .or_else(|| {
+                    let good: Vec<File> = views.iter().filter(|(name, _)| !broken_views.contains(name)).cloned().collect();
+                    Mapping::load(model.clone(), &good, &concept_maps).ok()
+                })
         });
+        // Checked whatever else is wrong, so that nobody mends one file only to be sent to the next.
         let policy_text = policies.into_iter().next().map(|(_, text)| text);
-        if policy_text.is_none() {
-            faults.push(format!(
+        match (&policy_text, &model) {
+            (None, _) => faults.push(format!(
                 "{folder}/deidentification.toml: is missing; without a rule for every column nothing may leave"
-            ));
-        }
-        let (Some(profiles), Some(model), Some(mapping), Some(policy_text)) = (profiles, model, mapping, policy_text) else {
-            return Err(NetworkError { faults });
-        };
-        if !faults.is_empty() {
-            return Err(NetworkError { faults });
+            )),
+            (Some(text), Some(model)) => faults.extend(policy_faults(&folder, text, model)),
+            (Some(_), None) => {}
         }
         let digests = (digest(&[&schema_files]), digest(&[&profile_files, &views, &concept_maps]));
-        Ok(Network {
+        let network = model.zip(mapping).map(|(model, mapping)| Network {
             model,
             profiles: Arc::new(profiles),
             mapping: Arc::new(mapping),
             cases,
-            policy_text,
+            policy_text: policy_text.unwrap_or_default(),
             digests,
+        });
+        Ok(Draft {
+            faults,
+            network,
+            broken_views,
         })
     }
+
+    /// A folder of the package as a person would open it.
+    fn shown(&self, path: &str) -> String {
+        match self {
+            Package::BuiltIn => path.to_owned(),
+            Package::Folder(folder) => folder.join(path).display().to_string(),
+        }
+    }
+}
+
+/// The faults of the policy file under every policy, each once.
+fn policy_faults(folder: &str, text: &str, model: &Model) -> Vec<String> {
+    let mut faults: Vec<_> = Basis::ALL
+        .into_iter()
+        .filter_map(|basis| Policy::compile(basis.as_str(), text, model).err())
+        .flatten()
+        // A file may leave one of the two policies out; whoever asks for that one is told.
+        .filter(|fault| !fault.fault.starts_with("is no policy of this file"))
+        .collect();
+    faults.sort();
+    faults.dedup();
+    // A rule that could not be read is not missed a second time.
+    let unread: Vec<String> = faults
+        .iter()
+        .filter(|fault| fault.fault.ends_with("is no rule"))
+        .map(|fault| fault.place.clone())
+        .collect();
+    faults.retain(|fault| !(fault.fault.starts_with("has no rule under") && unread.contains(&fault.place)));
+    let shown = |fault: &PolicyFault| {
+        let PolicyFault {
+            line,
+            column,
+            place,
+            fault,
+        } = fault;
+        format!("{folder}/deidentification.toml:{line}:{column}: `{place}`: {fault}")
+    };
+    faults.iter().map(shown).collect()
 }
 
 impl Network {

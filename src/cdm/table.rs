@@ -65,16 +65,16 @@ pub struct Model {
     by_name: HashMap<String, TableId>,
 }
 
-/// What is wrong with a model's schema files.
+/// What is wrong with a model's schema files: one line each, the file's name first.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    #[error("schema `{file}`: {fault}")]
-    Schema { file: String, fault: String },
+#[error("{}", faults.join("\n"))]
+pub struct ModelError {
+    pub faults: Vec<String>,
 }
 
 impl Model {
     /// The model from its schemas: `(file name, JSON text)` pairs, e.g. `("lab_result.schema.json", "{…}")`.
-    /// # Errors: the first file that is no schema of ours, by name.
+    /// # Errors: every file that is no schema of ours, by name; of one file the first fault.
     pub fn from_schemas(name: &str, files: &[(String, String)]) -> Result<Self, ModelError> {
         let mut sorted: Vec<_> = files.iter().collect();
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
@@ -83,34 +83,44 @@ impl Model {
             tables: Vec::new(),
             by_name: HashMap::new(),
         };
+        let mut faults = Vec::new();
         for (file, text) in sorted {
-            let fault = |fault: String| ModelError::Schema { file: file.clone(), fault };
-            let schema: Value = serde_json::from_str(text)
-                .map_err(|error| fault(format!("is not JSON at line {} column {}", error.line(), error.column())))?;
-            let table_name = file
-                .strip_suffix(".schema.json")
-                .ok_or_else(|| fault("is not named <table>.schema.json".into()))?;
-            let table = Table::from_schema(table_name, schema).map_err(fault)?;
-            let id = TableId(u16::try_from(model.tables.len()).map_err(|_| fault("is one table too many".into()))?);
-            model.by_name.insert(table_name.to_owned(), id);
-            model.tables.push(table);
+            if let Err(fault) = model.take(file, text) {
+                faults.push(format!("{file}{fault}"));
+            }
         }
-        for table in &model.tables {
+        // A file that could not be read may hold the table that seems to be missing.
+        if faults.is_empty() {
+            faults = model.dangling();
+        }
+        if faults.is_empty() { Ok(model) } else { Err(ModelError { faults }) }
+    }
+
+    /// # Errors: what comes behind the file's name: `: what`, or `:line:column: what`.
+    fn take(&mut self, file: &str, text: &str) -> Result<(), String> {
+        let schema: Value = serde_json::from_str(text).map_err(|error| format!(":{}:{}: is not JSON", error.line(), error.column()))?;
+        let table_name = file.strip_suffix(".schema.json").ok_or(": is not named <table>.schema.json")?;
+        let table = Table::from_schema(table_name, schema).map_err(|fault| format!(": {fault}"))?;
+        let id = TableId(u16::try_from(self.tables.len()).map_err(|_| ": is one table too many")?);
+        self.by_name.insert(table_name.to_owned(), id);
+        self.tables.push(table);
+        Ok(())
+    }
+
+    /// References to tables that are not there.
+    fn dangling(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for table in &self.tables {
             for column in &table.columns {
-                if let Some(target) = &column.references
-                    && !model.by_name.contains_key(target)
-                {
-                    return Err(ModelError::Schema {
-                        file: format!("{}.schema.json", table.name),
-                        fault: format!(
-                            "column `{}` references the table `{target}`, which the model does not have",
-                            column.name
-                        ),
-                    });
+                if let Some(target) = column.references.as_ref().filter(|target| !self.by_name.contains_key(*target)) {
+                    faults.push(format!(
+                        "{}.schema.json: column `{}` references the table `{target}`, which the model does not have",
+                        table.name, column.name
+                    ));
                 }
             }
         }
-        Ok(model)
+        faults
     }
 
     pub fn table(&self, id: TableId) -> &Table {

@@ -1,6 +1,5 @@
 //! `headwater audit verify`: checks a transparency log from its files, in a folder or at an address.
 //! Needs no registry, no database and no key but the public one.
-#![allow(clippy::print_stdout, reason = "a verb's answer stands on stdout")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,15 +9,16 @@ use reqwest::StatusCode;
 use tokio::runtime::Runtime;
 
 use crate::audit::{self, AuditError, FetchError, Head, Verified, Vkey};
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, show};
 use crate::platform::file;
 use crate::platform::http::{self, Client, HttpSettings, Url};
 
 /// A bundle of 256 entries of 65,535 bytes each is the longest file of a log.
 const LOG_FILE_MAX_BYTES: usize = 256 * (2 + 65_535);
 
-/// Checks a transparency log.
+/// Verify a transparency log
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Example: headwater audit verify --log ./registry/data/log")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -29,21 +29,21 @@ enum Verb {
     Verify(Verify),
 }
 
-/// Checks the checkpoint's signature, every tile, every entry and the root.
+/// Check the checkpoint's signature, every tile, every entry and the root
 #[derive(ClapArgs, Debug)]
 #[command(after_help = "Example: headwater audit verify --log https://registry.example/log --vkey registry.vkey")]
 struct Verify {
-    /// The log's folder, or its address.
+    /// The log's folder, or its address
     #[arg(long, value_name = "DIR|URL", default_value = "log")]
     log: String,
     /// The log's verifier key, or a file that holds it. Without it the key that lies with the log is used, which shows
-    /// that the log is whole, but not whose it is.
+    /// that the log is whole, but not whose it is
     #[arg(long, value_name = "VKEY|FILE")]
     vkey: Option<String>,
-    /// A checkpoint kept from earlier: the log must continue it.
+    /// A checkpoint kept from earlier: the log must continue it
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
-    /// Answers as one line of JSON.
+    /// Answers as one line of JSON
     #[arg(long)]
     json: bool,
 }
@@ -58,7 +58,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
             let lying_there = source.fetch("vkey").map_err(|error| {
                 Failure::new(
                     Exit::Usage,
-                    format!("no --vkey is given, and no file `vkey` lies with the log `{}`: {error}", verify.log),
+                    format!(
+                        "no log is found at `{}`, or its key does not lie with it: {error}; name the log with --log (a registry's is in its \
+                         data/log, and at its address under /log) or its key with --vkey",
+                        verify.log
+                    ),
                 )
             })?;
             (String::from_utf8_lossy(&lying_there).into_owned(), false)
@@ -67,24 +71,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let vkey = Vkey::parse(&vkey).map_err(|error| refused(&verify, &error))?;
     let earlier = verify.since.as_deref().map(|file| read_checkpoint(&vkey, file)).transpose()?;
     let verified = source.verify(&vkey, earlier.as_ref()).map_err(|error| refused(&verify, &error))?;
-    println!(
-        "{}",
-        if verify.json {
-            as_json(&verified, pinned)
-        } else {
-            as_text(&verified, pinned)
-        }
-    );
+    show::answer(&if verify.json {
+        as_json(&verified, pinned)
+    } else {
+        as_text(&verified, pinned)
+    });
     Ok(())
 }
 
 fn refused(verify: &Verify, error: &AuditError) -> Failure {
     let failure = Failure::ours(error);
     if verify.json {
-        println!(
-            "{}",
-            serde_json::json!({"verified": false, "log": verify.log, "error": failure.message})
-        );
+        show::answer(&serde_json::json!({"verified": false, "log": verify.log, "error": failure.message}).to_string());
     }
     Failure::new(
         failure.exit,

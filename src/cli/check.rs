@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use super::{Exit, Failure, show};
-use crate::deidentify::Basis;
-use crate::map;
-use crate::network::Package;
+use crate::network::{Checked, Package};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: headwater check .")]
+#[command(
+    after_help = "Every fault is named at once, with file, line and column. Exit code 2 if there is one.\n\nExample: headwater check ."
+)]
 pub(super) struct Args {
     /// Folder with profiles/ and mappings/; without it, the package inside the binary
     dir: Option<PathBuf>,
@@ -25,34 +25,24 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let models = args.model.map_or_else(|| package.models(), |model| vec![model]);
     if models.is_empty() {
         return Err(Failure::usage(
-            "no models found: the folder needs mappings/<model>/ and profiles/<model>/",
+            "no model was found there: the folder needs mappings/<model>/ and profiles/<model>/, as headwater's own repository has them",
         ));
     }
     let mut faults = Vec::new();
     let mut results = Vec::new();
     for name in &models {
-        let network = match package.load(name) {
-            Ok(network) => network,
-            Err(error) => {
-                faults.extend(error.faults);
-                continue;
-            }
-        };
-        for basis in Basis::ALL {
-            let policy = basis.as_str();
-            if let Err(error) = network.under(policy) {
-                faults.extend(error.faults.into_iter().map(|fault| format!("{policy}: {fault}")));
-            }
+        let mut checked = package.check(name);
+        faults.append(&mut checked.faults);
+        if checked.tables == 0 {
+            continue;
         }
-        let tables = network.model.tables().count();
-        let columns: usize = network.model.tables().map(|(_, table)| table.columns.len()).sum();
-        let (mut cases, mut failed) = (0, 0);
-        for (file, text) in &network.cases {
-            let report = map::cases::run_cases(&network.mapping, file, text);
-            cases += report.cases;
-            failed += report.failures.len();
-            faults.extend(report.failures.iter().map(ToString::to_string));
-        }
+        let Checked {
+            tables,
+            columns,
+            cases,
+            failed,
+            ..
+        } = checked;
         results.push(serde_json::json!({ "model": name, "tables": tables, "columns": columns, "cases": cases, "failures": failed }));
         if !args.json {
             show::answer(&format!(
@@ -68,6 +58,6 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     Err(Failure::new(
         Exit::Usage,
-        format!("{} fault(s):\n{}", faults.len(), faults.join("\n")),
+        format!("{}:\n{}", show::count(faults.len() as u64, "fault"), faults.join("\n")),
     ))
 }

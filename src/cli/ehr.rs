@@ -1,31 +1,31 @@
 //! `headwater ehr`: the simulated EHR alone.
 
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, asked_to_stop, show};
 use crate::simulate::ehr::{EhrError, EhrSettings, Fault, FaultOrder, Vendor, serve};
 
 /// Serve a folder of FHIR NDJSON as an EHR does: SMART Backend Services and Bulk Data, on loopback.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: headwater ehr --data patients/ --port 8088 --fault poll-503=2,truncate-file\n\nFaults: token-401, bearer-401, kickoff-429, poll-503, truncate-file, wrong-count, expire-file-url, stall."
+    after_help = "Faults: token-401, bearer-401, kickoff-429, poll-503, truncate-file, wrong-count, expire-file-url, stall\n\n\
+                  Example: headwater ehr --data patients/ --port 8088 --fault poll-503=2,truncate-file"
 )]
 pub struct Args {
-    /// A folder of `<Type>*.ndjson` or `<Type>*.ndjson.gz`.
+    /// A folder of `<Type>*.ndjson` or `<Type>*.ndjson.gz`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// 0 takes any free port.
+    /// The port on 127.0.0.1; 0 takes any free one
     #[arg(long, value_name = "P", default_value_t = 0)]
     pub port: u16,
-    /// Whose EHR; so far only `generic`.
+    /// Whose EHR; so far only `generic`
     #[arg(long, value_name = "NAME", default_value = "generic")]
     pub vendor: Vendor,
-    /// What goes wrong, and how often: NAME or NAME=N.
+    /// What goes wrong, and how often: NAME or NAME=N
     #[arg(long = "fault", value_name = "NAME[=N]", value_delimiter = ',')]
     pub faults: Vec<FaultOrder>,
-    /// Where the chance of the next day's changes begins.
+    /// Seed of the next day's changes
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
 }
@@ -57,21 +57,23 @@ async fn serve_until_interrupted(args: Args) -> Result<(), Failure> {
             ..Failure::ours(&error)
         }
     })?;
-    // Whether anyone still reads does not change what is served.
-    let _ = writeln!(std::io::stdout(), "{}", ehr.base_url());
-    let _ = writeln!(
-        std::io::stderr(),
+    show::answer(ehr.base_url());
+    show::note(&format!(
         "register a client:   POST {} with {{\"jwks\": {{\"keys\": [PUBLIC JWK]}}}} or {{\"jwks_uri\": URL}}; the answer holds the client_id\n\
          let a day pass:      POST {}\n\
          the group of all:    Group/all\n\
          stop with Ctrl-C",
         ehr.registration_url(),
         ehr.next_day_url()
-    );
-    tokio::signal::ctrl_c().await.map_err(|error| Failure::ours(&error))?;
+    ));
+    asked_to_stop().await?;
     for fault in Fault::ALL {
         if ehr.fired(fault) > 0 {
-            let _ = writeln!(std::io::stderr(), "fault {} happened {} times", fault.name(), ehr.fired(fault));
+            show::note(&format!(
+                "fault {} happened {}",
+                fault.name(),
+                show::count(ehr.fired(fault).into(), "time")
+            ));
         }
     }
     ehr.shutdown().await;

@@ -1,5 +1,4 @@
 //! `headwater fhirpath`: one FHIRPath expression on one resource, or a batch of them.
-#![allow(clippy::print_stdout, reason = "a verb's answer stands on stdout")]
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
@@ -8,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::cdm::row::write_json_string;
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, show};
 use crate::fhir::path::{Context, Element, Item, Names, Path, Start, Temporal, write_json};
 use crate::fhir::tree::{Limits, Tree};
 use crate::fhir::types::TypeId;
@@ -21,16 +20,16 @@ use crate::platform::clock::Clock;
                   echo '{\"expression\":\"id\",\"file\":\"patient.json\"}' | headwater fhirpath --batch"
 )]
 pub struct Args {
-    /// The expression.
+    /// The expression
     #[arg(required_unless_present = "batch")]
     expression: Option<String>,
-    /// The resource, as JSON.
+    /// The resource, as JSON
     #[arg(value_name = "FILE.json", required_unless_present = "batch")]
     file: Option<PathBuf>,
-    /// The type of what is in the file, when it does not say so itself.
+    /// The type of what is in the file, when it does not say so itself
     #[arg(long = "type", value_name = "TYPE")]
     type_name: Option<String>,
-    /// Reads `{"expression","file"}` lines on stdin and answers each with one line, `{"result":[…]}` or `{"error":"…"}`.
+    /// Reads `{"expression","file"}` lines on stdin and answers each with one line, `{"result":[…]}` or `{"error":"…"}`
     #[arg(long, conflicts_with_all = ["expression", "file"])]
     batch: bool,
 }
@@ -52,7 +51,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let answer = files
         .answer(expression, Some(&file.display().to_string()))
         .map_err(|message| Failure::new(Exit::Usage, message))?;
-    println!("{answer}");
+    show::answer(&answer);
     Ok(())
 }
 
@@ -87,7 +86,12 @@ struct Files {
 
 impl Files {
     fn one(&mut self, line: &str) -> Result<String, String> {
-        let question: Value = serde_json::from_str(line).map_err(|error| format!("the line is not JSON at column {}", error.column()))?;
+        let question: Value = serde_json::from_str(line).map_err(|error| {
+            format!(
+                "the line is not JSON at column {}; write {{\"expression\":…,\"file\":…}}",
+                error.column()
+            )
+        })?;
         let expression = question["expression"].as_str().ok_or("the line has no `expression`")?;
         self.answer(expression, question["file"].as_str())
     }

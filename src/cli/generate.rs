@@ -1,29 +1,29 @@
 //! `headwater generate`: synthetic patients as NDJSON.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, show};
 use crate::simulate::{GeneratorSettings, generate_watched};
 
 /// Write synthetic FHIR R4 patients of a pediatric IBD clinic as NDJSON, one file per resource type.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: headwater generate --patients 100 --seed 1 --out patients/\n\nThe same seed gives the same bytes; patient n is the same for any number of patients."
+    after_help = "The same seed gives the same bytes; patient n is the same for any number of patients.\n\n\
+                  Example: headwater generate --patients 100 --seed 1 --out patients/"
 )]
 pub struct Args {
-    /// How many patients; any number, in constant memory.
-    #[arg(long, value_name = "N")]
+    /// How many patients; any number, in constant memory
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub patients: u64,
-    /// Where chance begins.
+    /// Seed of everything random
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// The folder to write into; made if it is not there.
+    /// The folder to write into; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Write into a folder that is not empty; files of the same name are replaced.
+    /// Write into a folder that is not empty; files of the same name are replaced
     #[arg(long)]
     pub force: bool,
 }
@@ -52,14 +52,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     .map_err(|error| Failure::ours(&error))?;
     bar.finish_and_clear();
     let resources: u64 = generated.counts.values().sum();
-    // Whether anyone still reads stderr does not change what was done.
-    let _ = writeln!(
-        std::io::stderr(),
-        "generated {} patients, {resources} resources of {} types in {}",
-        args.patients,
-        generated.counts.len(),
+    show::note(&format!(
+        "generated {}, {} of {} in {}",
+        show::count(args.patients, "patient"),
+        show::count(resources, "resource"),
+        show::count(generated.counts.len() as u64, "type"),
         out.display()
-    );
+    ));
     Ok(())
 }
 

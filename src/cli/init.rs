@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, chain, runtime, show};
+use super::{Exit, Failure, chain, runtime, show};
 use crate::gateway::Places;
 use crate::platform::backend_services::ClientKey;
 use crate::platform::signing::SigningKey;
 use crate::platform::{file, http};
-use crate::submit::{self, Enrolled};
+use crate::submit::{self, Enrolled, SubmitError};
 
 #[derive(clap::Args)]
 #[command(
@@ -24,10 +24,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     files: Option<PathBuf>,
     /// The client id the EHR gave this gateway
-    #[arg(long, default_value = "headwater")]
+    #[arg(long, value_name = "ID", default_value = "headwater")]
     client_id: String,
     /// Export this Group; without it, every patient
-    #[arg(long)]
+    #[arg(long, value_name = "ID")]
     group: Option<String>,
     /// Base address of the registry
     #[arg(long, value_name = "URL")]
@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "CODE")]
     enrol: String,
     /// The network the site belongs to; pseudonyms of two networks never meet
-    #[arg(long, default_value = "pedibd")]
+    #[arg(long, value_name = "NAME", default_value = "pedibd")]
     network: String,
     /// How data are de-identified: limited-data-set (needs a data use agreement) or safe-harbor
     #[arg(long, default_value = "safe-harbor", value_parser = ["safe-harbor", "limited-data-set"])]
@@ -92,7 +92,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 pub(super) fn registration_text(client_id: &str, jwk: &serde_json::Value) -> String {
     format!(
         "register at the EHR: a SMART Backend Services client (confidential, asymmetric) with\n  \
-         client id  {client_id}\n  scopes     system/*.rs, or one system/<Type>.rs per type that is exported\n  \
+         client id  {client_id}   (if the EHR gives another one, write it to ehr.client_id in site.toml)\n  \
+         scopes     system/*.rs, or one system/<Type>.rs per type that is exported\n  \
          JWK Set    {}",
         serde_json::json!({ "keys": [jwk] })
     )
@@ -135,7 +136,13 @@ pub(super) async fn make(
     let manifest_key = SigningKey::from_seed_file(&places.manifest_key()).map_err(|error| Failure::ours(&error))?;
     let enrolled = submit::enrol(client, registry, code, &registry_key, &manifest_key)
         .await
-        .map_err(|error| Failure::usage(chain(&error)))?;
+        .map_err(|error| match error {
+            SubmitError::Retry { why, .. } => Failure::new(
+                Exit::Partial,
+                format!("could not enrol at the registry {registry}: {why}; the keys are made and kept, run the same again"),
+            ),
+            error => Failure::usage(chain(&error)),
+        })?;
     let toml = site_toml(&enrolled, ehr, registry, network, policy);
     file::write_durable(&dir.join("site.toml"), toml.as_bytes()).map_err(|error| Failure::ours(&error))?;
     Ok(Made { enrolled, places, ehr_jwk })

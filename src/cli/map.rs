@@ -11,8 +11,8 @@ use crate::platform::clock::Clock;
 use crate::platform::file;
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: headwater map --model ibd-registry --data ./ndjson --out ./rows\n\n\
-                        The rows are STILL IDENTIFIED unless --deidentify is given.")]
+#[command(after_help = "The rows are STILL IDENTIFIED unless --deidentify is given.\n\n\
+                        Example: headwater map --model ibd-registry --data ./ndjson --out ./rows")]
 pub(super) struct Args {
     /// The common data model
     #[arg(long, default_value = "ibd-registry")]
@@ -24,14 +24,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Worker threads; the bytes that come out are the same for any number
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=256))]
     threads: usize,
+    /// How the rows are written
     #[arg(long, value_enum, default_value_t = Ending::Ndjson)]
     format: Ending,
-    /// De-identify under this policy: safe-harbor or limited-data-set
-    #[arg(long, value_name = "POLICY", requires = "keys")]
+    /// De-identify under this policy
+    #[arg(long, value_name = "POLICY", requires = "keys", value_parser = ["safe-harbor", "limited-data-set"])]
     deidentify: Option<String>,
-    /// Folder with the site's pseudonym.key
+    /// The site's key folder, state/keys: pseudonym.key is read
     #[arg(long, value_name = "DIR", requires = "deidentify")]
     keys: Option<PathBuf>,
     /// Folder with profiles/ and mappings/; without it, the package inside the binary
@@ -79,9 +80,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     };
     let stage = Stage::begin("map");
     let progress = |resources: u64, bytes: u64| stage.now(format!("{} resources, {} MB", thousands(resources), bytes / 1_000_000));
-    let outcome = offline::map_folder(&rules, &job, args.keys.as_deref(), &progress).map_err(|error| match error {
+    let outcome = offline::map_folder(&rules, &job, args.keys.as_deref(), &progress).map_err(|error| match &error {
         offline::OfflineError::NoInput(_) | offline::OfflineError::Setup(_) => Failure::usage(chain(&error)),
-        other => Failure::ours(&other),
+        offline::OfflineError::Io { path, .. } if *path == args.data => Failure::usage(chain(&error)),
+        other => Failure::ours(other),
     })?;
     let seconds = clock.now().duration_since(started).as_secs_f64();
     stage.end(&format!("{} resources", thousands(outcome.counts.total(|t| t.pulled))));
@@ -95,6 +97,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         show::note(&format!("… the first {} refusals are shown; all are counted below", offline::SHOWN));
     }
     show::answer(&text(&outcome, seconds));
+    if args.deidentify.is_none() {
+        show::note(&format!(
+            "the rows in {} are STILL IDENTIFIED: treat them as you treat the charts they come from",
+            args.out.display()
+        ));
+    }
     if let Some(path) = &args.report {
         let json = serde_json::to_vec_pretty(&json(&outcome, seconds)).unwrap_or_default();
         file::write_durable(path, &json).map_err(|error| Failure::ours(&error))?;
@@ -140,14 +148,14 @@ fn text(outcome: &Outcome, seconds: f64) -> String {
         .map(|(name, number)| vec![name.clone(), thousands(*number)])
         .collect();
     out.push(show::table(&["table", "rows"], &tables));
-    for (head, reasons) in [("Excluded", &counts.excluded), ("Refused", &counts.refused)] {
+    for (head, reasons) in [("Excluded, as the mappings say", &counts.excluded), ("Refused", &counts.refused)] {
         if !reasons.is_empty() {
             out.push(format!("\n{head}:"));
             out.extend(reasons.iter().map(|(why, number)| format!("  {:>10}  {why}", thousands(*number))));
         }
     }
     if !outcome.unmapped.is_empty() {
-        out.push("\nCodes without a concept (distinct codes, occurrences):".to_owned());
+        out.push("\nCodes that no concept map knows (different codes, occurrences):".to_owned());
         out.extend(outcome.unmapped.iter().map(|one| {
             format!(
                 "  {:>10}  {:>10}  {}.{}",

@@ -16,7 +16,9 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// The refused resources of one run: place in the landing, type, step, path and rule
+    /// List the refused resources of one run: place in the landing, type, step, path and rule
+    #[command(after_help = "What stands in a resource is never shown; look it up at the EHR.\n\n\
+                            Example: headwater quarantine list --site site.toml --run 12 --json")]
     List {
         /// The site's file
         #[arg(long, default_value = "site.toml")]
@@ -33,11 +35,13 @@ enum Verb {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let Verb::List { site, run, json } = args.verb;
     let config = config::load(&site).map_err(|error| Failure::usage(error.to_string()))?;
+    if !Places::of(&config.state).database().exists() {
+        show::note("nothing is in quarantine: no run has been made yet");
+        return Ok(());
+    }
     let db = database::open(&Places::of(&config.state).database(), &[quarantine::SCHEMA]).map_err(|error| Failure::ours(&error))?;
-    let run = match run {
-        Some(run) => run,
-        None => quarantine::newest(&db).map_err(|error| Failure::ours(&error))?.unwrap_or_default(),
-    };
+    let newest = quarantine::newest(&db).map_err(|error| Failure::ours(&error))?;
+    let run = run.or(newest).unwrap_or_default();
     let refused = quarantine::list(&db, run).map_err(|error| Failure::ours(&error))?;
     if json {
         for one in &refused {
@@ -46,7 +50,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     if refused.is_empty() {
-        show::note("nothing is in quarantine for this run");
+        show::note(&match newest {
+            None => "nothing is in quarantine: no run has refused anything".to_owned(),
+            Some(newest) => format!("run {run} refused nothing; the newest run that did is {newest}"),
+        });
         return Ok(());
     }
     let rows: Vec<Vec<String>> = refused

@@ -26,10 +26,10 @@ enum Verb {
     /// Serve: what sites submit to, the log, the console
     Serve(serve::Args),
     /// Let sites in, list them, shut them out
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: headwater registry site add lakeside --dir ./registry")]
     Site(Site),
     /// Let people see the console
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: headwater registry operator add ann --dir ./registry")]
     Operator(Operator),
     /// Write one table's rows of all sites
     Export(export::Args),

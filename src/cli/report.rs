@@ -1,5 +1,7 @@
 //! A run's ledger as a person reads it: resources by type, rows by table, why anything stayed behind, and whether it balances.
 
+use std::collections::BTreeMap;
+
 use super::show::{self, thousands};
 use crate::gateway::{Counts, Report};
 
@@ -14,24 +16,32 @@ pub(super) fn text(report: &Report) -> String {
     };
     out.push(title);
     out.push(String::new());
-    out.push(resources(counts));
+    out.push(if counts.types.is_empty() {
+        "  nothing new at the EHR".to_owned()
+    } else {
+        resources(counts)
+    });
     out.push(String::new());
-    out.push(rows(report));
-    for (head, reasons) in [
-        ("Excluded", &counts.excluded),
-        ("Refused", &counts.refused),
-        ("Rejected by the registry", &report.rejected),
-        ("Rejected by the registry to this day", &report.outstanding),
+    out.push(if counts.released() == 0 {
+        "  no row is new, changed or withdrawn".to_owned()
+    } else {
+        rows(report)
+    });
+    for (head, reasons, all) in [
+        ("Excluded, as the mappings say", &counts.excluded, counts.total(|t| t.excluded)),
+        ("Refused, kept in quarantine", &counts.refused, counts.total(|t| t.refused)),
+        ("Rejected by the registry", &report.rejected, counts.rejected),
+        (
+            "Rejected by the registry to this day",
+            &report.outstanding,
+            report.outstanding.values().sum(),
+        ),
     ] {
-        if !reasons.is_empty() {
-            out.push(String::new());
-            out.push(format!("{head}:"));
-            out.extend(reasons.iter().map(|(why, number)| format!("  {:>10}  {why}", thousands(*number))));
-        }
+        out.extend(because(head, reasons, all));
     }
     if !report.unmapped.is_empty() {
         out.push(String::new());
-        out.push("Codes without a concept:".to_owned());
+        out.push("Codes that no concept map knows, by column:".to_owned());
         out.extend(
             report
                 .unmapped
@@ -47,6 +57,22 @@ pub(super) fn text(report: &Report) -> String {
     out.push(String::new());
     out.push(balance(report));
     out.join("\n")
+}
+
+/// Why so many stayed behind, by reason.
+fn because(head: &str, reasons: &BTreeMap<String, u64>, all: u64) -> Vec<String> {
+    if reasons.is_empty() && all == 0 {
+        return Vec::new();
+    }
+    let line = |number: u64, why: &str| format!("  {:>10}  {why}", thousands(number));
+    let mut out = vec![String::new(), format!("{head}:")];
+    out.extend(reasons.iter().map(|(why, number)| line(*number, why)));
+    // What has not changed is not judged again: it keeps its fate, and its reason stands in the run that judged it.
+    let earlier = all.saturating_sub(reasons.values().sum());
+    if earlier > 0 {
+        out.push(line(earlier, "unchanged, as in the run before"));
+    }
+    out
 }
 
 fn resources(counts: &Counts) -> String {
@@ -77,7 +103,7 @@ fn rows(report: &Report) -> String {
     let mut names: Vec<&String> = counts.upserts.keys().chain(counts.tombstones.keys()).collect();
     names.sort();
     names.dedup();
-    let number = |map: &std::collections::BTreeMap<String, u64>, name: &String| thousands(map.get(name).copied().unwrap_or_default());
+    let number = |map: &BTreeMap<String, u64>, name: &String| thousands(map.get(name).copied().unwrap_or_default());
     let mut rows: Vec<Vec<String>> = names
         .iter()
         .map(|name| vec![(*name).clone(), number(&counts.upserts, name), number(&counts.tombstones, name)])
@@ -88,6 +114,43 @@ fn rows(report: &Report) -> String {
         thousands(counts.tombstones.values().sum()),
     ]);
     show::table(&["rows released", "upserts", "tombstones"], &rows)
+}
+
+/// Both equations of several runs, one line each, under each other.
+pub(super) fn ledger(runs: &[(&str, &Report)]) -> String {
+    let rows: Vec<Vec<String>> = runs
+        .iter()
+        .map(|(name, report)| {
+            let counts = &report.counts;
+            let numbers = [
+                counts.total(|t| t.pulled + t.remapped),
+                counts.total(|t| t.mapped),
+                counts.total(|t| t.excluded),
+                counts.total(|t| t.refused),
+                counts.released(),
+                counts.accepted,
+                counts.rejected,
+            ];
+            let verdict = if report.balanced() { "balanced" } else { "DOES NOT BALANCE" };
+            std::iter::once((*name).to_owned())
+                .chain(numbers.map(thousands))
+                .chain([verdict.to_owned(), format!("{:.1} s", report.seconds)])
+                .collect()
+        })
+        .collect();
+    let head = [
+        "ledger",
+        "pulled",
+        "= mapped",
+        "+ excluded",
+        "+ refused",
+        "released",
+        "= accepted",
+        "+ rejected",
+        "",
+        "took",
+    ];
+    show::table(&head, &rows)
 }
 
 /// One line: the two equations, with their numbers.
@@ -112,4 +175,38 @@ pub(super) fn balance(report: &Report) -> String {
     };
     let verdict = if report.balanced() { "balanced" } else { "DOES NOT BALANCE" };
     format!("{verdict}: {resources}; {rows}  ({:.1} s)", report.seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reasons_add_up_to_what_stayed_behind() {
+        let reasons = BTreeMap::from([("outside".to_owned(), 2), ("twice".to_owned(), 1)]);
+        let said = because("Excluded", &reasons, 1_003);
+        assert_eq!(
+            said,
+            [
+                "",
+                "Excluded:",
+                "           2  outside",
+                "           1  twice",
+                "       1,000  unchanged, as in the run before"
+            ]
+        );
+        assert_eq!(because("Excluded", &reasons, 3).len(), 4);
+        assert!(because("Refused", &BTreeMap::new(), 0).is_empty());
+    }
+
+    #[test]
+    fn the_ledger_of_two_nights_says_which_one_does_not_balance() {
+        let good = Report::default();
+        let mut bad = Report::default();
+        bad.counts.types.entry("Patient".into()).or_default().pulled = 1;
+        let table = ledger(&[("night 1", &good), ("night 2", &bad)]);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[2].contains("night 1") && !lines[2].contains("NOT"), "{table}");
+        assert!(lines[3].contains("night 2") && lines[3].contains("DOES NOT BALANCE"), "{table}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Where words meet the terminal: answers on stdout, everything else on stderr. The only file that prints.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,8 +12,29 @@ pub(super) fn answer(line: &str) {
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
 }
 
+/// Whether stderr is for a log collector: then nothing but JSON lines stands there.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on notes are JSON lines of the log.
+pub(super) fn notes_as_json(json: bool) {
+    AS_JSON.store(json, Ordering::Relaxed);
+}
+
+/// Why a verb did not end well: its last word on stderr.
+pub(super) fn failed(exit: u8, message: &str) {
+    if AS_JSON.load(Ordering::Relaxed) {
+        tracing::error!(exit, "{message}");
+    } else {
+        note(message);
+    }
+}
+
 /// A line for the person, on stderr.
 pub(super) fn note(line: &str) {
+    if AS_JSON.load(Ordering::Relaxed) {
+        tracing::info!("{}", line.trim());
+        return;
+    }
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(line.as_bytes()).and_then(|()| err.write_all(b"\n"));
 }
@@ -25,7 +47,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn begin(name: &str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !AS_JSON.load(Ordering::Relaxed)).then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:12} {msg}") {
                 bar.set_style(style);
@@ -52,7 +74,11 @@ impl Stage {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        note(&format!("{:12} {message}", self.name));
+        if AS_JSON.load(Ordering::Relaxed) {
+            tracing::info!(stage = self.name, "{message}");
+        } else {
+            note(&format!("{:12} {message}", self.name));
+        }
     }
 }
 
@@ -67,6 +93,11 @@ pub(super) fn thousands(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// `1 chunk`, `2 chunks`; for words whose plural is an `s`.
+pub(super) fn count(number: u64, word: &str) -> String {
+    format!("{} {word}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
 /// A table of text: the first column to the left, the others to the right; a rule under the head.

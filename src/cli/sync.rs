@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::show::{self, Stage, thousands};
+use super::show::{self, Stage};
 use super::{Exit, Failure, chain, report, runtime};
 use crate::config::{self, EhrConfig, Level, SiteConfig};
 use crate::fhir::tree::Limits;
@@ -11,13 +11,18 @@ use crate::gateway::{self, Event, GatewayError, Options, RegistrySettings, Repor
 use crate::network::Package;
 use crate::platform::clock::Clock;
 use crate::platform::http::{self, Url, WebOrigin};
-use crate::pull;
+use crate::pull::{self, PullError};
+use crate::submit::SubmitError;
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: headwater sync --site /etc/headwater/site.toml")]
+#[command(
+    after_help = "Exit codes: 0 done and balanced · 1 our own error · 2 wrong configuration, here or at the EHR or registry · \
+                        3 partial, the next run goes on · 4 stopped: a person must decide\n\n\
+                        Example: headwater sync --site /var/lib/headwater/site.toml"
+)]
 pub(super) struct Args {
     /// The site's file
-    #[arg(long, default_value = "site.toml")]
+    #[arg(long, value_name = "FILE", default_value = "site.toml")]
     site: PathBuf,
     /// Pull everything, not only what changed since the last complete run
     #[arg(long, conflicts_with = "since")]
@@ -28,7 +33,7 @@ pub(super) struct Args {
     /// Go the whole way and deliver nothing
     #[arg(long)]
     rehearse: bool,
-    /// A person has looked: let a run through that withdraws an unusual share of all resources
+    /// A person has looked: let a run through that withdraws an unusual share of all resources (see exit code 4)
     #[arg(long)]
     accept_deletions: bool,
     /// Print the report as one JSON object
@@ -56,6 +61,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     } else {
         report::text(&report)
     });
+    if report.counts.total(|t| t.refused) > 0 {
+        show::note(&format!(
+            "what was refused, where it lies and by which rule: headwater quarantine list --site {}",
+            args.site.display()
+        ));
+    }
     verdict(&report)
 }
 
@@ -145,15 +156,32 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
     if let Some((_, old, last)) = stage.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         old.end(&last);
     }
-    done.map_err(|error| {
-        let exit = match &error {
-            GatewayError::Brake { .. } => Exit::Brake,
-            GatewayError::Pull(_) | GatewayError::NotAll { .. } => Exit::Partial,
-            GatewayError::Submit(error) if error.may_be_retried() => Exit::Partial,
+    done.map_err(|error| Failure::new(exit_of(&error), chain(&error)))
+}
+
+/// Whose turn it is: nobody's (the next run goes on), the operator's, or ours.
+fn exit_of(error: &GatewayError) -> Exit {
+    match error {
+        GatewayError::Brake { .. } => Exit::Brake,
+        GatewayError::NotAll { .. } => Exit::Partial,
+        GatewayError::Pull(error) => match error {
+            error if error.is_transient() => Exit::Partial,
+            // A key that is not registered, a scope that is missing, a host that may not be asked: no later run mends it.
+            PullError::Token(_) | PullError::Http(_) | PullError::Breach(_) | PullError::Refused { .. } | PullError::Folder(_) => {
+                Exit::Usage
+            }
+            PullError::Landing(_) | PullError::Database(_) | PullError::Interrupted => Exit::Ours,
+            _ => Exit::Partial,
+        },
+        GatewayError::Submit(error) => match error {
+            error if error.may_be_retried() => Exit::Partial,
+            SubmitError::Link(_) | SubmitError::Refused { status: 401 | 403, .. } => Exit::Usage,
+            SubmitError::Refused { .. } | SubmitError::Untrusted(_) | SubmitError::Receipt(_) => Exit::Brake,
             _ => Exit::Ours,
-        };
-        Failure::new(exit, chain(&error))
-    })
+        },
+        GatewayError::LogKey(_) => Exit::Usage,
+        _ => Exit::Ours,
+    }
 }
 
 fn words(event: &Event) -> (&'static str, String) {
@@ -170,10 +198,11 @@ fn words(event: &Event) -> (&'static str, String) {
         Event::Pull(progress) => ("pull", pulling(progress)),
         Event::Transform { resources } => (
             "transform",
-            format!("{} resources validated, mapped, de-identified", thousands(*resources)),
+            format!("{} validated, mapped, de-identified", show::count(*resources, "resource")),
         ),
-        Event::Package { rows } => ("package", format!("{} rows to release", thousands(*rows))),
-        Event::Submit { chunks } => ("submit", format!("{} chunk(s) to the registry", thousands(*chunks as u64))),
+        Event::Package { rows } => ("package", format!("{} to release", show::count(*rows, "row"))),
+        Event::Submit { chunks: 0 } => ("submit", "nothing changed: a manifest without rows to the registry".to_owned()),
+        Event::Submit { chunks } => ("submit", format!("{} to the registry", show::count(*chunks as u64, "chunk"))),
     }
 }
 
@@ -190,7 +219,8 @@ fn pulling(progress: &pull::Progress) -> String {
             next_poll,
         } => format!("the EHR is exporting; asked again at {next_poll:.0}"),
         Progress::Retrying { what, next } => format!("{what}; tried again at {next:.0}"),
-        Progress::Listed { files } => format!("{files} file(s) to fetch"),
+        Progress::Listed { files: 0 } => "the EHR has nothing new".into(),
+        Progress::Listed { files } => format!("{} to fetch", show::count(*files as u64, "file")),
         Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
         Progress::Restarted => "the EHR lost the export job; asked again from the start".into(),
     }
@@ -215,4 +245,67 @@ pub(super) fn verdict(report: &Report) -> Result<(), Failure> {
 
 fn url(key: &str, text: &str) -> Result<Url, Failure> {
     Url::parse(text).map_err(|_| Failure::usage(format!("{key}: is no address")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_says_whose_turn_it_is() {
+        let submit = |error| GatewayError::Submit(error);
+        let refused = |status| {
+            submit(SubmitError::Refused {
+                doing: "submit",
+                status,
+                code: "forbidden".into(),
+                diagnostics: String::new(),
+            })
+        };
+        let cases = [
+            (
+                submit(SubmitError::Retry {
+                    doing: "submit",
+                    why: String::new(),
+                    after: None,
+                }),
+                Exit::Partial,
+            ),
+            (refused(401), Exit::Usage),
+            (refused(409), Exit::Brake),
+            (submit(SubmitError::Untrusted(String::new())), Exit::Brake),
+            (submit(SubmitError::Spoilt(String::new())), Exit::Ours),
+            (GatewayError::NotAll { problems: Vec::new() }, Exit::Partial),
+            (
+                GatewayError::Brake {
+                    gone: 9,
+                    known: 10,
+                    what: "resources".into(),
+                    percent: 20,
+                },
+                Exit::Brake,
+            ),
+            (
+                GatewayError::Pull(PullError::Unavailable {
+                    what: "the export",
+                    status: 503,
+                }),
+                Exit::Partial,
+            ),
+            (
+                GatewayError::Pull(PullError::Refused {
+                    status: 403,
+                    codes: String::new(),
+                    hint: "",
+                }),
+                Exit::Usage,
+            ),
+            (GatewayError::Pull(PullError::Folder("in".into())), Exit::Usage),
+            (GatewayError::Pull(PullError::Interrupted), Exit::Ours),
+            (GatewayError::Worker, Exit::Ours),
+        ];
+        for (error, exit) in cases {
+            assert_eq!(exit_of(&error), exit, "{error}");
+        }
+    }
 }

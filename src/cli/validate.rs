@@ -37,11 +37,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     match report(&args, &mut out) {
         Ok(Counts { faulty: 0, resources }) => {
-            super::show::note(&format!("{resources} resources, no fault"));
+            super::show::note(&format!("{}, no fault", super::show::count(resources, "resource")));
             Ok(())
         }
         Ok(counts) => {
-            let message = format!("{} of {} resources have faults", counts.faulty, counts.resources);
+            let message = format!(
+                "{} of {} with faults; each outcome above names file, line, path and rule",
+                super::show::thousands(counts.faulty),
+                super::show::count(counts.resources, "resource")
+            );
             Err(Failure::new(Exit::Partial, message))
         }
         Err(failure) => Err(failure),
@@ -83,10 +87,8 @@ pub fn report(args: &Args, out: &mut impl Write) -> Result<Counts, Failure> {
     for file in &args.files {
         report.file(file)?;
     }
-    match report.out.flush() {
-        Ok(()) => Ok(report.counts),
-        Err(error) => Err(unwritten(&error)),
-    }
+    written(report.out.flush())?;
+    Ok(report.counts)
 }
 
 fn profiles(folders: &[PathBuf]) -> Result<Profiles, Failure> {
@@ -227,7 +229,7 @@ impl<W: Write> Report<'_, W> {
         self.counts.resources += 1;
         let mut line = serde_json::to_vec(&OperationOutcome::new(issues)).map_err(|error| Failure::ours(&error))?;
         line.push(b'\n');
-        self.out.write_all(&line).map_err(|error| unwritten(&error))
+        written(self.out.write_all(&line))
     }
 }
 
@@ -263,8 +265,14 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::Usage, format!("cannot read `{}`: {}", path.display(), error.kind()))
 }
 
-fn unwritten(error: &io::Error) -> Failure {
-    Failure::new(Exit::Ours, format!("cannot write the outcomes: {}", error.kind()))
+/// A reader that has seen enough is no fault: all is still read and counted, for the exit code.
+fn written(done: io::Result<()>) -> Result<(), Failure> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Ours, format!("cannot write the outcomes: {}", error.kind())))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

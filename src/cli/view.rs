@@ -1,11 +1,11 @@
 //! `headwater view`: one SQL-on-FHIR ViewDefinition over NDJSON files or stdin, rows as NDJSON or CSV.
 //! A broken line is named by file and line, never by its content, and the rest goes on.
-#![allow(clippy::print_stderr, reason = "what goes wrong with a line stands on stderr")]
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::cli::show::{self, count};
 use crate::cli::{Exit, Failure};
 use crate::fhir::ndjson::Lines;
 use crate::fhir::tree::{Limits, Tree};
@@ -15,25 +15,23 @@ use crate::map::view::{Field, Reading, Row, RowFault, View, write_csv_field};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: headwater view Observation.view.json Observation.ndjson.gz --format csv --limit 20")]
 pub struct Args {
-    /// The ViewDefinition.
+    /// The ViewDefinition
     #[arg(value_name = "VIEW.json")]
     view: PathBuf,
-    /// NDJSON files, plain or gzip; stdin when none is given.
+    /// NDJSON files, plain or gzip; stdin when none is given
     #[arg(value_name = "FILE.ndjson")]
     files: Vec<PathBuf>,
-    /// Form of the rows.
+    /// Form of the rows: one JSON object per row (columns in the view's order, absent values as null), or CSV with a header
     #[arg(long, value_enum, default_value_t = Format::Ndjson)]
     format: Format,
-    /// Stops after so many rows.
+    /// Stops after so many rows
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// One JSON object per row: columns in the view's order, absent values as null.
     Ndjson,
-    /// RFC 4180 with a header line.
     Csv,
 }
 
@@ -66,7 +64,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if broken > 0 {
         return Err(Failure::new(
             Exit::Partial,
-            format!("{broken} line(s) gave no rows, each named above; all others did"),
+            format!("{} gave no rows, each named above; all others did", count(broken, "line")),
         ));
     }
     Ok(())
@@ -163,6 +161,7 @@ impl<W: Write> Printer<'_, W> {
             }
         };
         let (view, format, heads) = (self.view, self.format, &self.heads);
+        let before = self.left;
         let (buffer, left) = (&mut self.buffer, &mut self.left);
         // Rows are written only when all of the resource's rows came out.
         let done = view.rows(root, &mut |row| {
@@ -178,6 +177,7 @@ impl<W: Write> Printer<'_, W> {
         });
         if let Err(fault) = done {
             self.buffer.clear();
+            self.left = before;
             self.complain_of_row(name, number, root.resource_type(), &fault);
         }
         self.write()?;
@@ -192,7 +192,7 @@ impl<W: Write> Printer<'_, W> {
 
     fn complain(&mut self, name: &str, number: u64, rule: &str) {
         self.broken += 1;
-        eprintln!("{name}: line {number}: {rule}");
+        show::note(&format!("{name}: line {number}: {rule}"));
     }
 
     fn complain_of_row(&mut self, name: &str, number: u64, resource: Option<&str>, fault: &RowFault) {

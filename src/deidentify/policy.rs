@@ -76,6 +76,7 @@ impl Policy {
             if let Err(fault) = policy.tighten_one(model, place, word) {
                 faults.push(PolicyFault {
                     line: line + 1,
+                    column: 1,
                     place: (*place).to_owned(),
                     fault,
                 });

@@ -23,6 +23,8 @@ pub struct PolicyFault {
     /// `table.column`, `table` or `policy.name`.
     pub place: String,
     pub fault: String,
+    /// From 1. Last, so that faults of one line sort by their words.
+    pub column: usize,
 }
 
 /// What a policy file says, as far as it can be read, and every fault it has.
@@ -37,6 +39,7 @@ impl PolicyFile {
         let known: Vec<_> = self.headings.keys().map(|basis| basis.as_str()).collect();
         self.faults.push(PolicyFault {
             line: 1,
+            column: 1,
             place: format!("policy.{name}"),
             fault: format!("is no policy of this file; it has: {}", known.join(", ")),
         });
@@ -86,6 +89,7 @@ impl Reader<'_> {
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
         self.faults.push(PolicyFault {
             line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+            column: 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count(),
             place: place.to_owned(),
             fault: fault.into(),
         });

@@ -303,5 +303,12 @@ pub fn outstanding(db: &Connection) -> Result<BTreeMap<String, u64>, LedgerError
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+/// Whether this run did not show a resource of the type that is known.
+/// # Errors: the database.
+pub fn is_any_missing(db: &Connection, resource_type: &str) -> Result<bool, LedgerError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM source WHERE type = ?1 AND key NOT IN (SELECT key FROM pending_source))";
+    Ok(db.query_row(sql, [resource_type], |row| row.get(0))?)
+}
+
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use crate::refusal::{Refusal, Step};
 use super::counts::Counts;
 use super::error::GatewayError;
 use super::journal::Run;
-use super::ledger::LedgerError;
+use super::ledger::{self, LedgerError};
 use super::site::Site;
 use super::steps::{self, Bench, Deletion};
 use super::transform::{Plan, source_key};
@@ -76,11 +76,17 @@ pub(super) fn vanished(plan: &Plan<'_>, run: &Run, writer: &mut Connection, coun
     for resource_type in &gone {
         plan.page().vanish(&tx, resource_type, counts)?;
     }
+    let mut missed = Vec::new();
+    for resource_type in withheld {
+        if ledger::is_any_missing(&tx, &resource_type)? {
+            missed.push(resource_type);
+        }
+    }
     tx.commit().map_err(LedgerError::from)?;
-    if !withheld.is_empty() {
+    if !missed.is_empty() {
         problems.push(format!(
             "lines could not be read at all, so nothing that is missing from the export was withdrawn for: {}",
-            withheld.join(", ")
+            missed.join(", ")
         ));
     }
     Ok(problems)
@@ -156,7 +162,6 @@ fn withdrawn(db: &Connection) -> Result<Vec<(String, u64, u64)>, LedgerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::ledger;
 
     #[test]
     fn the_brake_acts_above_the_share_and_from_fifty_known_resources_on() {

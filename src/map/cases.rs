@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::cdm::{Cell, Rows, Table};
+use crate::fhir::path::place;
 use crate::fhir::tree::{Kind, Node, Tree};
 
 use super::file::{items, member, read, text};
@@ -16,6 +17,8 @@ use super::stats::MapStats;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseFailure {
     pub file: String,
+    /// Line and column, from 1, of what was expected.
+    pub at: (usize, usize),
     pub case: String,
     /// `table`, `table.column`, or empty when the case as a whole failed.
     pub place: String,
@@ -24,7 +27,10 @@ pub struct CaseFailure {
 
 impl fmt::Display for CaseFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: ", self.file, self.case)?;
+        write!(f, "{}:{}:{}: ", self.file, self.at.0, self.at.1)?;
+        if !self.case.is_empty() {
+            write!(f, "{}: ", self.case)?;
+        }
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;
         }
@@ -42,30 +48,28 @@ pub struct CaseReport {
 /// Runs every case of one file, `<Resource>.<table>.cases.json`. Only rows of that table are compared.
 pub fn run_cases(mapping: &Mapping, file: &str, source: &str) -> CaseReport {
     let mut report = CaseReport::default();
-    let mut fail = |case: &str, place: &str, message: String| {
+    let mut fail = |case: &str, failure: Failure| {
         report.failures.push(CaseFailure {
             file: file.to_owned(),
+            at: place(source, failure.offset),
             case: case.to_owned(),
-            place: place.to_owned(),
-            message,
+            place: failure.place,
+            message: failure.message,
         });
     };
     let mut tree = Tree::new();
     let root = match read(&mut tree, source) {
         Ok(root) => root,
         Err(error) => {
-            fail("", "", format!("is not JSON: {} at byte {}", error.rule, error.offset));
+            fail("", Failure::whole(error.offset, format!("is not JSON: {}", error.rule)));
             return report;
         }
     };
     let base = file.rsplit('/').next().unwrap_or(file);
     let table = base.split('.').nth(1).unwrap_or_default();
     let Some(id) = mapping.model().find(table) else {
-        fail(
-            "",
-            "",
-            format!("the file's name says table `{table}`, which the model does not have"),
-        );
+        let message = format!("the file's name says table `{table}`, which the model does not have");
+        fail("", Failure::whole(0, message));
         return report;
     };
     let table = mapping.model().table(id);
@@ -73,19 +77,40 @@ pub fn run_cases(mapping: &Mapping, file: &str, source: &str) -> CaseReport {
     for case in items(root, "cases") {
         count += 1;
         let name = text(case, "name").unwrap_or_else(|| format!("case {count}"));
-        for (place, message) in check(mapping, id, table, case) {
-            fail(&name, &place, message);
+        for failure in check(mapping, id, table, case) {
+            fail(&name, failure);
         }
     }
     if count == 0 {
-        fail("", "", "has no `cases`".to_owned());
+        fail("", Failure::whole(0, "has no `cases`"));
     }
     report.cases = count;
     report
 }
 
-fn check(mapping: &Mapping, id: crate::cdm::TableId, table: &Table, case: Node<'_, '_>) -> Vec<(String, String)> {
-    let whole = |message: String| vec![(String::new(), message)];
+/// What is wrong with one case, and at which byte of the file.
+struct Failure {
+    offset: usize,
+    place: String,
+    message: String,
+}
+
+impl Failure {
+    fn whole(offset: usize, message: impl Into<String>) -> Self {
+        Self::at(offset, "", message)
+    }
+
+    fn at(offset: usize, place: &str, message: impl Into<String>) -> Self {
+        Self {
+            offset,
+            place: place.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+fn check(mapping: &Mapping, id: crate::cdm::TableId, table: &Table, case: Node<'_, '_>) -> Vec<Failure> {
+    let whole = |message: String| vec![Failure::whole(case.offset(), message)];
     let Some(resource) = member(case, "resource") else {
         return whole("has no `resource`".into());
     };
@@ -126,16 +151,16 @@ fn check(mapping: &Mapping, id: crate::cdm::TableId, table: &Table, case: Node<'
             let expected: Vec<_> = member(case, "rows")
                 .map(|rows| items(rows, &table.name).collect())
                 .unwrap_or_default();
-            compare(table, &found, &expected)
+            compare(table, &found, &expected, case.offset())
         }
     }
 }
 
-fn compare(table: &Table, found: &[&[Cell<'_>]], expected: &[Node<'_, '_>]) -> Vec<(String, String)> {
+fn compare(table: &Table, found: &[&[Cell<'_>]], expected: &[Node<'_, '_>], offset: usize) -> Vec<Failure> {
     let mut failures = Vec::new();
     if found.len() != expected.len() {
         let message = format!("{} row(s) were expected, but {} came out", expected.len(), found.len());
-        failures.push((table.name.clone(), message));
+        failures.push(Failure::at(offset, &table.name, message));
     }
     // Rows are matched by key where the case gives it, else by place.
     let key_name = &table.columns[table.key].name;
@@ -150,13 +175,13 @@ fn compare(table: &Table, found: &[&[Cell<'_>]], expected: &[Node<'_, '_>]) -> V
         };
         match cells {
             Ok(cells) => failures.extend(compare_row(table, cells, *row)),
-            Err(message) => failures.push((table.name.clone(), message)),
+            Err(message) => failures.push(Failure::at(row.offset(), &table.name, message)),
         }
     }
     failures
 }
 
-fn compare_row(table: &Table, cells: &[Cell<'_>], row: Node<'_, '_>) -> Vec<(String, String)> {
+fn compare_row(table: &Table, cells: &[Cell<'_>], row: Node<'_, '_>) -> Vec<Failure> {
     let mut failures = Vec::new();
     for (column, cell) in table.columns.iter().zip(cells) {
         let expected = member(row, &column.name);
@@ -172,12 +197,14 @@ fn compare_row(table: &Table, cells: &[Cell<'_>], row: Node<'_, '_>) -> Vec<(Str
                 _ => node.raw().to_owned(),
             });
             let message = format!("{wanted} was expected, but {} came out", String::from_utf8_lossy(&shown));
-            failures.push((format!("{}.{}", table.name, column.name), message));
+            let offset = expected.unwrap_or(row).offset();
+            failures.push(Failure::at(offset, &format!("{}.{}", table.name, column.name), message));
         }
     }
     for child in row.children() {
         if table.column(child.name_text()).is_none() {
-            failures.push((table.name.clone(), format!("has no column `{}`", child.name_text())));
+            let message = format!("has no column `{}`", child.name_text());
+            failures.push(Failure::at(child.offset(), &table.name, message));
         }
     }
     failures

@@ -206,11 +206,11 @@ fn a_case_that_does_not_come_out_names_column_and_both_values() {
     assert!(cases(r#"{"k":"Observation/o1#one","code":"one"}"#).is_empty());
     assert_eq!(
         cases(r#"{"k":"Observation/o1#one","code":"two"}"#),
-        [r#"Observation.t.cases.json: one: t.code: "two" was expected, but "one" came out"#]
+        [r#"Observation.t.cases.json:1:186: one: t.code: "two" was expected, but "one" came out"#]
     );
     assert_eq!(
         cases(r#"{"k":"Observation/o2"}"#),
-        ["Observation.t.cases.json: one: t: no row has the key `Observation/o2`"]
+        ["Observation.t.cases.json:1:153: one: t: no row has the key `Observation/o2`"]
     );
 }
 
@@ -231,9 +231,9 @@ fn a_conformant_resource_is_mapped_and_one_that_no_view_wants_is_excluded() {
     assert_eq!(fate(&observation(&coding("http://loinc.org", "1-8"))), (Ok(Fate::Mapped), 1, 0));
     assert_eq!(fate(&observation(&coding("http://local", "L"))), (Ok(Fate::Mapped), 1, 1));
     let no_code = r#"{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"x"}}"#;
-    assert_eq!(fate(no_code), (Ok(Fate::Excluded("no view wants this resource")), 0, 0));
+    assert_eq!(fate(no_code), (Ok(Fate::Excluded("outside what the mappings ask for")), 0, 0));
     let patient = r#"{"resourceType":"Patient","id":"p1"}"#;
-    assert_eq!(fate(patient), (Ok(Fate::Excluded("no view reads this type")), 0, 0));
+    assert_eq!(fate(patient), (Ok(Fate::Excluded("of a type that no mapping reads")), 0, 0));
     let twice = format!("{0},{0}", coding("http://loinc.org", "1-8"));
     let (refused, rows, _) = fate(&observation(&twice));
     let refusal = refused.expect_err("two rows with one key");

@@ -209,7 +209,11 @@ pub(super) fn base_url(text: &str) -> Result<Url, SubmitError> {
 fn passing(doing: &'static str, error: &TokenError) -> Result<Trouble, SubmitError> {
     // A registry behind a proxy that is down has no configuration for a while; the text says what was answered.
     if error.is_transient() || matches!(error, TokenError::Discovery { .. }) {
-        return Ok(Trouble::new(error.to_string()));
+        return Ok(Trouble::new(match error {
+            // Which host, and what it did.
+            TokenError::Http(cause) => format!("{error}: {cause}"),
+            other => other.to_string(),
+        }));
     }
     match error {
         TokenError::Refused { status, code, hint } => Err(SubmitError::Refused {

@@ -56,23 +56,28 @@ impl House {
 
     /// Starts the registry, or starts it again on the same folder; a model that a test changed stays changed.
     pub fn open_registry(&mut self) {
+        self.open_registry_as(0, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
+    }
+
+    /// The same on a port (0: any), accepting these policies, with the model's schemas changed by `edit` (file name, text).
+    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: impl Fn(&str, &str) -> String) {
         let home = self.dir.path().join("registry");
         let models = home.join("profiles");
         std::fs::create_dir_all(models.join("ibd-registry")).expect("a folder");
         for (name, text) in Package::BuiltIn.schemas("ibd-registry").expect("the built-in model") {
-            let file = models.join("ibd-registry").join(name);
-            if !file.exists() {
-                std::fs::write(file, text).expect("a file");
+            let (file, edited) = (models.join("ibd-registry").join(&name), edit(&name, &text));
+            if edited != text || !file.exists() {
+                std::fs::write(file, edited).expect("a file");
             }
         }
         let accept = Accept {
             model: "ibd-registry".into(),
-            policies: vec!["safe-harbor".into(), "limited-data-set".into()],
+            policies: policies.iter().map(|&policy| policy.to_owned()).collect(),
             ..Accept::default()
         };
         let settings = Settings::in_dir(&home, &models, "test.example/log", vec![accept]);
         let handle = self.runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+            let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
             registry::serve(
                 RegistryConfig {
                     settings,
@@ -84,6 +89,14 @@ impl House {
             .expect("the registry serves")
         });
         self.registry = Some(handle);
+    }
+
+    /// Stops the registry; its port, to start it there again.
+    pub fn stop_registry(&mut self) -> u16 {
+        let registry = self.registry.take().expect("the registry is running");
+        let port = registry.base_url().rsplit(':').next().and_then(|port| port.parse().ok());
+        self.runtime.block_on(registry.stop()).expect("the registry ends well");
+        port.expect("an address with a port")
     }
 
     pub fn ehr(&self) -> &Ehr {
@@ -134,6 +147,27 @@ impl House {
                 "--policy",
                 policy,
             ])
+            .output()
+            .expect("the binary runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        dir.join("site.toml")
+    }
+
+    /// Makes the site `north` over a folder of files instead of an EHR. The path of its site.toml.
+    pub fn site_of_files(&self, policy: &str, folder: &Path) -> PathBuf {
+        let dir = self.dir.path().join("north");
+        let code = self
+            .registry()
+            .registry()
+            .records()
+            .add_site("north")
+            .expect("the registry takes a site");
+        let made = Command::new(HEADWATER)
+            .arg("init")
+            .arg(&dir)
+            .arg("--files")
+            .arg(folder)
+            .args(["--registry", self.registry().base_url(), "--enrol", &code, "--policy", policy])
             .output()
             .expect("the binary runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

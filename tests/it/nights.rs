@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::house::{House, patients, report, start_sync, sync};
 
-fn total(report: &Value, number: &str) -> u64 {
+pub fn total(report: &Value, number: &str) -> u64 {
     report["counts"]["types"]
         .as_object()
         .expect("types")
@@ -18,7 +18,7 @@ fn total(report: &Value, number: &str) -> u64 {
         .sum()
 }
 
-fn sum(report: &Value, side: &str) -> u64 {
+pub fn sum(report: &Value, side: &str) -> u64 {
     report["counts"][side]
         .as_object()
         .expect("tables")

@@ -30,6 +30,7 @@ pub(super) struct Args {
 enum AskedFormat {
     Csv,
     Ndjson,
+    #[value(hide = true)]
     Parquet,
 }
 
@@ -63,7 +64,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     read.map_err(failed)?;
     match written.and_then(|rows| out.flush().map(|()| rows).map_err(Fault::from)) {
         Ok(rows) => {
-            show::note(&format!("{} rows of `{}`", show::thousands(rows), args.table));
+            show::note(&format!("{} of `{}`", show::count(rows, "row"), args.table));
             Ok(())
         }
         // The reader has seen enough.

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::load;
-use crate::cli::{Failure, runtime, show};
+use crate::cli::{Failure, asked_to_stop, runtime, show};
 use crate::platform::clock::Clock;
 use crate::registry::{self, RegistryConfig};
 
@@ -42,11 +41,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             .await
             .map_err(|error| Failure::ours(&error))?;
         show::answer(serving.base_url());
-        let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::ours(&error))?;
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
+        asked_to_stop().await?;
         show::note("registry: stopping");
         serving.stop().await.map_err(|error| Failure::ours(&error))
     })

@@ -1,1 +1,605 @@
+//! The ledger over a tiny network: Observations give one `lab` row for each component, Conditions one `care` row for each
+//! patient, whichever Condition it was.
 
+use std::sync::Arc;
+
+use jiff::civil::date;
+
+use super::*;
+use crate::cdm::Model;
+use crate::deidentify::{Keys, PeopleBuilder, Policy};
+use crate::fhir::tree::{Limits, Tree};
+use crate::gateway::enter::{Entry, Outcome, Page, Sealed};
+use crate::gateway::site::Rules;
+use crate::gateway::{quarantine, steps, version};
+use crate::map::{self, Mapped, Mapping};
+use crate::origin::{Origin, SegmentId};
+use crate::platform::secret::{Secret, sha256};
+use crate::refusal::{Refusal, Step};
+use crate::validate::Profiles;
+
+const POLICY: &str = r#"
+[policy.limited-data-set]
+claims = "45 CFR 164.514(e)"
+version = "1"
+[table.lab]
+lab_key = { rule = "pseudonym", reason = "r" }
+patient_key = { rule = "pseudonym", reason = "r" }
+code = { rule = "code", reason = "r" }
+[table.patient]
+patient_key = { rule = "pseudonym", reason = "r" }
+[table.care]
+care_key = { rule = "pseudonym", reason = "r" }
+patient_key = { rule = "pseudonym", reason = "r" }
+"#;
+
+const PATIENT: &str = r#"{"additionalProperties":false,"x-key":"patient_key","x-patient":"patient_key","required":["patient_key"],
+    "x-order":["patient_key"],"properties":{"patient_key":{"type":"string"}}}"#;
+
+const LAB: &str = r#"{"additionalProperties":false,"x-key":"lab_key","x-patient":"patient_key","required":["lab_key","patient_key","code"],
+    "x-order":["lab_key","patient_key","code"],"properties":{"lab_key":{"type":"string"},
+    "patient_key":{"type":"string","x-references":"patient"},"code":{"type":"string","maxLength":64}}}"#;
+
+const CARE: &str = r#"{"additionalProperties":false,"x-key":"care_key","x-patient":"patient_key","required":["care_key","patient_key"],
+    "x-order":["care_key","patient_key"],"properties":{"care_key":{"type":"string"},
+    "patient_key":{"type":"string","x-references":"patient"}}}"#;
+
+const LAB_VIEW: &str = r#"{"resource":"Observation","name":"lab","select":[{"forEach":"component","column":[
+    {"name":"lab_key","path":"%resource.getResourceKey()","tag":[{"name":"headwater/key","value":"code"}]},
+    {"name":"patient_key","path":"%resource.subject.getReferenceKey(Patient)"},
+    {"name":"code","path":"code.coding.first().code"}]}],"where":[{"path":"status = 'final'"}]}"#;
+
+const CARE_VIEW: &str = r#"{"resource":"Condition","name":"care","select":[{"column":[
+    {"name":"care_key","path":"subject.getReferenceKey(Patient)","tag":[{"name":"headwater/key","value":""}]},
+    {"name":"patient_key","path":"subject.getReferenceKey(Patient)"}]}]}"#;
+
+fn named(name: &str, text: &str) -> (String, String) {
+    (name.to_owned(), text.to_owned())
+}
+
+struct Night {
+    db: Connection,
+    rules: Rules,
+    by: Deidentifier,
+    counts: Counts,
+    line: u64,
+    new_rules: bool,
+    sent: Vec<(String, bool)>,
+}
+
+impl Night {
+    fn new() -> Self {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        db.execute_batch(quarantine::SCHEMA).unwrap();
+        db.execute("INSERT INTO run (id, kind, phase, started_at) VALUES (1, 'full', 'landed', '')", [])
+            .unwrap();
+        let model = Arc::new(
+            Model::from_schemas(
+                "m",
+                &[
+                    named("lab.schema.json", LAB),
+                    named("care.schema.json", CARE),
+                    named("patient.schema.json", PATIENT),
+                ],
+            )
+            .unwrap(),
+        );
+        let views = [named("Observation.lab.json", LAB_VIEW), named("Condition.care.json", CARE_VIEW)];
+        let mapping = Mapping::load(model.clone(), &views, &[]).unwrap();
+        let policy = Policy::compile("limited-data-set", POLICY, &model).unwrap();
+        let keys = Keys::derive(&Secret::new(vec![7; 32]), "n", "s");
+        let mut people = PeopleBuilder::new(&keys, 10);
+        for id in ["p1", "p2"] {
+            let mut tree = Tree::new();
+            let line = format!(r#"{{"resourceType":"Patient","id":"{id}"}}"#);
+            people
+                .add(tree.parse(line.as_bytes(), &Limits::default()).unwrap(), [9; 32])
+                .unwrap();
+        }
+        let by = Deidentifier::new(model.clone(), policy.clone(), keys, people.finish(), date(2026, 3, 1)).unwrap();
+        let rules = Rules {
+            model,
+            profiles: Arc::new(Profiles::load(&[] as &[(&str, &str)]).unwrap()),
+            mapping: Arc::new(mapping),
+            policy,
+            model_digest: String::new(),
+            mapping_digest: String::new(),
+        };
+        Self {
+            db,
+            rules,
+            by,
+            counts: Counts::default(),
+            line: 0,
+            new_rules: false,
+            sent: Vec::new(),
+        }
+    }
+
+    /// Enters a line as a run would.
+    fn enter(&mut self, json: &str, remapped: bool) {
+        self.line += 1;
+        let mut tree = Tree::new();
+        let read = tree
+            .parse(json.as_bytes(), &Limits::default())
+            .map_err(|error| Refusal::new(Step::Read, "byte", error.rule));
+        let mut entry = Entry {
+            resource_type: "Observation".to_owned(),
+            key: None,
+            content: content(json),
+            version: String::new(),
+            outcome: Outcome::Excluded("not looked at"),
+            remapped,
+            origin: Origin {
+                segment: SegmentId(1),
+                line: self.line,
+            },
+        };
+        match read {
+            Err(refusal) => entry.outcome = Outcome::Refused(refusal),
+            Ok(root) => {
+                let head = steps::Head::of(root).unwrap();
+                entry.key = Some(key(head.resource_type, &head.id));
+                steps::shown_type(head.resource_type).clone_into(&mut entry.resource_type);
+                version::of(&head.last_updated).clone_into(&mut entry.version);
+                let lookups = self.rules.mapping.lookups().finish();
+                let (mut mapped, mut rows) = (Mapped::default(), Vec::new());
+                entry.outcome = match steps::release(&self.rules, &lookups, &self.by, root, &mut mapped, &mut rows) {
+                    Ok(map::Fate::Mapped) => Outcome::Mapped(rows.into_iter().map(|row| Sealed::new(row, &self.by)).collect()),
+                    Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),
+                    Err(refusal) => Outcome::Refused(refusal),
+                };
+            }
+        }
+        self.enter_entry(&entry);
+    }
+
+    fn enter_entry(&mut self, entry: &Entry) {
+        let page = Page {
+            run: 1,
+            by: &self.by,
+            new_rules: self.new_rules,
+        };
+        let tx = self.db.transaction().unwrap();
+        page.enter(&tx, entry, &mut self.counts).unwrap();
+        tx.commit().unwrap();
+    }
+
+    fn pull(&mut self, lines: &[&str]) -> &mut Self {
+        for line in lines {
+            self.enter(line, false);
+        }
+        self
+    }
+
+    fn delete(&mut self, resource_type: &str, id: &str) -> &mut Self {
+        self.on_page(|page, tx, counts| page.delete(tx, resource_type, &key(resource_type, id), counts).map(drop))
+    }
+
+    fn on_page(&mut self, act: impl FnOnce(&Page<'_>, &Transaction<'_>, &mut Counts) -> Result<(), LedgerError>) -> &mut Self {
+        let page = Page {
+            run: 1,
+            by: &self.by,
+            new_rules: self.new_rules,
+        };
+        let tx = self.db.transaction().unwrap();
+        act(&page, &tx, &mut self.counts).unwrap();
+        tx.commit().unwrap();
+        self
+    }
+
+    /// Ends the run: its numbers must balance, every row must be one we made, and the registry rejects the rows `reject`
+    /// says. Gives the numbers and begins the next run.
+    fn end(&mut self, reject: impl Fn(&str) -> bool) -> Counts {
+        let mut counts = std::mem::take(&mut self.counts);
+        tally(&self.db, &mut counts).unwrap();
+        assert!(counts.resources_balance(), "{counts:?}");
+        let mut sent = Vec::new();
+        let mut outcomes = Vec::new();
+        each_pending_row(&self.db, &self.by, |row| {
+            let code = row.body().map(|body| String::from_utf8(body.to_vec()).unwrap()).unwrap_or_default();
+            if reject(&code) {
+                outcomes.push(outcome(row.table(), row.key()));
+            }
+            sent.push((row.table().to_owned(), row.is_tombstone()));
+            Ok::<_, LedgerError>(())
+        })
+        .unwrap();
+        assert_eq!(sent.len() as u64, counts.released());
+        self.sent = sent;
+        let tx = self.db.transaction().unwrap();
+        acknowledge(&tx, 1, &outcomes, &mark()).unwrap();
+        quarantine::clear(&tx, 1).unwrap();
+        tx.commit().unwrap();
+        counts
+    }
+
+    fn all_accepted(&mut self) -> Counts {
+        self.end(|_| false)
+    }
+
+    fn upserts_and_tombstones(&self) -> (usize, usize) {
+        let tombstones = self.sent.iter().filter(|(_, tombstone)| *tombstone).count();
+        (self.sent.len() - tombstones, tombstones)
+    }
+
+    fn number(&self, sql: &str) -> i64 {
+        self.db.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn held(&self) -> i64 {
+        self.number("SELECT count(*) FROM released")
+    }
+}
+
+fn outcome(table: &str, key: &str) -> submission::Outcome {
+    submission::Outcome {
+        table: table.to_owned(),
+        key: key.to_owned(),
+        rule: "enum".to_owned(),
+        path: "/code".to_owned(),
+    }
+}
+
+fn mark() -> Watermark {
+    Watermark {
+        since: "2026-03-01T00:00:00Z".to_owned(),
+        rules: "r".to_owned(),
+        lookups: vec![1],
+        sequence: 1,
+        manifest_sha256: None,
+    }
+}
+
+fn key(resource_type: &str, id: &str) -> SourceKey {
+    content(&format!("{resource_type}/{id}"))
+}
+
+fn content(text: &str) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.copy_from_slice(&sha256(text.as_bytes())[..16]);
+    out
+}
+
+/// An Observation of p1 with these codes.
+fn lab(id: &str, updated: &str, codes: &[&str]) -> String {
+    let components: Vec<_> = codes
+        .iter()
+        .map(|code| format!(r#"{{"code":{{"coding":[{{"code":"{code}"}}]}}}}"#))
+        .collect();
+    format!(
+        r#"{{"resourceType":"Observation","id":"{id}","meta":{{"lastUpdated":"{updated}"}},"status":"final","code":{{"text":"x"}},
+        "subject":{{"reference":"Patient/p1"}},"component":[{}]}}"#,
+        components.join(",")
+    )
+}
+
+fn condition(id: &str, patient: &str) -> String {
+    format!(r#"{{"resourceType":"Condition","id":"{id}","subject":{{"reference":"Patient/{patient}"}}}}"#)
+}
+
+/// An Observation that does not conform: its status is no text.
+fn spoilt(id: &str, updated: &str) -> String {
+    lab(id, updated, &["a"]).replace(r#""final""#, "7")
+}
+
+const EARLY: &str = "2026-03-01T10:00:00+02:00";
+const LATE: &str = "2026-03-01T09:00:00Z";
+
+#[test]
+fn a_row_leaves_once_again_when_it_changes_and_last_as_a_tombstone() {
+    let mut night = Night::new();
+    night.pull(&[&lab("o1", EARLY, &["a", "b"])]).all_accepted();
+    assert_eq!(night.upserts_and_tombstones(), (2, 0));
+    night.pull(&[&lab("o1", LATE, &["a", "b"])]).all_accepted();
+    assert_eq!(night.upserts_and_tombstones(), (0, 0), "another version with the same rows");
+    night.pull(&[&lab("o1", LATE, &["b", "c"])]).all_accepted();
+    assert_eq!(night.upserts_and_tombstones(), (1, 1));
+    night.delete("Observation", "o1");
+    assert_eq!(night.all_accepted().types["Observation"].deleted, 1);
+    assert_eq!(night.upserts_and_tombstones(), (0, 2));
+    assert_eq!((night.held(), night.number("SELECT count(*) FROM source")), (0, 0));
+}
+
+#[test]
+fn of_repeats_in_one_export_the_latest_counts_in_whatever_order_they_come() {
+    let (old, new) = (lab("o1", EARLY, &["a"]), lab("o1", LATE, &["b"]));
+    for (lines, why) in [
+        ([&old, &new], "replaced by a newer version in the same export"),
+        ([&new, &old], "repeated in one export, not newer"),
+        ([&new, &new], "repeated in one export, not newer"),
+    ] {
+        let mut night = Night::new();
+        let counts = night.pull(&[lines[0], lines[1]]).all_accepted();
+        let types = &counts.types["Observation"];
+        assert_eq!((types.pulled, types.mapped, types.excluded), (2, 1, 1));
+        assert_eq!(counts.excluded.keys().collect::<Vec<_>>(), [why]);
+        let newest = known(&night.db, &key("Observation", "o1")).unwrap().unwrap();
+        assert_eq!(newest.content, content(&new));
+        assert_eq!(night.upserts_and_tombstones(), (1, 0));
+    }
+}
+
+#[test]
+fn a_refused_version_gives_way_to_a_good_newer_one_and_leaves_the_quarantine() {
+    let mut night = Night::new();
+    night.pull(&[&spoilt("o1", EARLY), &lab("o1", LATE, &["a"])]);
+    assert_eq!(night.number("SELECT count(*) FROM quarantine"), 0);
+    let counts = night.all_accepted();
+    assert_eq!((counts.types["Observation"].refused, counts.types["Observation"].excluded), (0, 1));
+    // The other way round the newest state is the bad one: that is what is told.
+    night.pull(&[&lab("o2", EARLY, &["a"]), &spoilt("o2", LATE)]);
+    assert_eq!(night.number("SELECT count(*) FROM quarantine"), 1);
+    assert_eq!(night.all_accepted().types["Observation"].refused, 1);
+    assert_eq!(
+        night.upserts_and_tombstones(),
+        (0, 0),
+        "the older version's rows are not sent either"
+    );
+}
+
+#[test]
+fn repeats_under_different_types_balance_type_by_type() {
+    let mut night = Night::new();
+    let entry = |resource_type: &str, version: &str, line| Entry {
+        resource_type: resource_type.to_owned(),
+        key: Some(key("Nothing", "1")),
+        content: content(version),
+        version: version.to_owned(),
+        outcome: Outcome::Refused(Refusal::new(Step::Validate, "p", "r")),
+        remapped: false,
+        origin: Origin {
+            segment: SegmentId(1),
+            line,
+        },
+    };
+    night.enter_entry(&entry("Patient", EARLY, 1));
+    night.enter_entry(&entry("Encounter", LATE, 2));
+    night.enter_entry(&entry("Patient", EARLY, 3));
+    let counts = night.all_accepted();
+    let of = |name: &str| (counts.types[name].pulled, counts.types[name].excluded, counts.types[name].refused);
+    assert_eq!((of("Patient"), of("Encounter")), ((2, 2, 0), (1, 0, 1)));
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_refused_each_for_itself() {
+    let mut night = Night::new();
+    night.pull(&["{", "{", "\u{feff}{}", &lab("o1", EARLY, &["a"])]);
+    assert_eq!(night.number("SELECT count(*) FROM quarantine"), 3);
+    let counts = night.all_accepted();
+    let types = &counts.types["Observation"];
+    assert_eq!((types.pulled, types.refused, types.unreadable, types.mapped), (4, 3, 3, 1));
+    assert_eq!(counts.refused.values().sum::<u64>(), 3);
+}
+
+#[test]
+fn what_is_deleted_and_in_the_same_export_is_there() {
+    let mut night = Night::new();
+    night.pull(&[&lab("o1", EARLY, &["a"]), &lab("o2", EARLY, &["a"])]).all_accepted();
+    night
+        .delete("Observation", "o1")
+        .delete("Observation", "o2")
+        .delete("Observation", "o2");
+    let counts = night.pull(&[&lab("o1", LATE, &["a"])]).all_accepted();
+    assert_eq!(counts.types["Observation"].deleted, 1, "only o2, and only once");
+    assert_eq!(night.upserts_and_tombstones(), (0, 1));
+    assert_eq!(night.held(), 1);
+}
+
+#[test]
+fn a_refused_resource_keeps_its_rows_under_the_same_rules_and_loses_them_under_new_ones() {
+    for (new_rules, expected) in [(false, (0, 0)), (true, (0, 1))] {
+        let mut night = Night::new();
+        night.pull(&[&lab("o1", EARLY, &["a"])]).all_accepted();
+        night.new_rules = new_rules;
+        let counts = night.pull(&[&spoilt("o1", LATE)]).all_accepted();
+        assert_eq!(counts.types["Observation"].refused, 1);
+        assert_eq!(night.upserts_and_tombstones(), expected, "new rules: {new_rules}");
+    }
+}
+
+#[test]
+fn an_excluded_resource_loses_its_rows() {
+    let mut night = Night::new();
+    night.pull(&[&lab("o1", EARLY, &["a"])]).all_accepted();
+    let entered_in_error = lab("o1", LATE, &["a"]).replace("final", "entered-in-error");
+    assert_eq!(night.pull(&[&entered_in_error]).all_accepted().types["Observation"].excluded, 1);
+    assert_eq!(night.upserts_and_tombstones(), (0, 1));
+}
+
+#[test]
+fn what_is_mapped_again_never_takes_the_place_of_what_was_pulled_or_is_gone() {
+    let mut night = Night::new();
+    night
+        .pull(&[&lab("o1", EARLY, &["a"]), &lab("o2", EARLY, &["a"]), &lab("o3", EARLY, &["a"])])
+        .all_accepted();
+    night.new_rules = true;
+    night.delete("Observation", "o2");
+    night.pull(&[&lab("o1", EARLY, &["b"])]);
+    for id in ["o1", "o2", "o3", "o3"] {
+        night.enter(&lab(id, LATE, &["a"]), true);
+    }
+    let counts = night.all_accepted();
+    let types = &counts.types["Observation"];
+    assert_eq!((types.pulled, types.remapped, types.deleted, types.mapped), (1, 1, 1, 2));
+    assert_eq!(night.upserts_and_tombstones(), (1, 2), "o1 has another row now, o2 none");
+}
+
+#[test]
+fn what_a_full_export_does_not_show_is_gone_and_only_of_its_type() {
+    let mut night = Night::new();
+    night
+        .pull(&[&lab("o1", EARLY, &["a"]), &lab("o2", EARLY, &["a"]), &condition("c1", "p1")])
+        .all_accepted();
+    night
+        .pull(&[&lab("o1", EARLY, &["a"])])
+        .on_page(|page, tx, counts| page.vanish(tx, "Observation", counts));
+    assert_eq!(night.all_accepted().types["Observation"].deleted, 1);
+    assert_eq!((night.upserts_and_tombstones(), night.held()), ((0, 1), 2));
+}
+
+#[test]
+fn rows_that_new_rules_do_not_find_again_are_withdrawn() {
+    let mut night = Night::new();
+    night.pull(&[&lab("o1", EARLY, &["a"]), &condition("c1", "p1")]).all_accepted();
+    night.new_rules = true;
+    let mut stale = 0;
+    night.enter(&lab("o1", EARLY, &["a"]), true);
+    night.on_page(|page, tx, counts| {
+        stale = page.withdraw_stale(tx, counts)?;
+        Ok(())
+    });
+    assert_eq!(stale, 1);
+    assert_eq!(night.all_accepted().types["Condition"].deleted, 1);
+    assert_eq!((night.upserts_and_tombstones(), night.held()), ((0, 1), 1));
+}
+
+#[test]
+fn two_resources_do_not_share_a_row_but_one_may_take_over_what_another_gives_up() {
+    let mut night = Night::new();
+    let counts = night.pull(&[&condition("c1", "p1"), &condition("c2", "p1")]).all_accepted();
+    assert_eq!((counts.types["Condition"].mapped, counts.types["Condition"].refused), (1, 1));
+    assert_eq!(counts.refused.keys().collect::<Vec<_>>(), ["map: row key of another resource"]);
+
+    // c1 goes, and c2 takes its row: the row stays, as c2's.
+    night.delete("Condition", "c1").pull(&[&condition("c2", "p1")]).all_accepted();
+    assert_eq!((night.upserts_and_tombstones(), night.held()), ((1, 0), 1));
+
+    // c2 turns to p2 and c3 takes the row of p1; in whatever order c2 is told again, the row of p1 stays c3's.
+    night
+        .pull(&[&condition("c2", "p2"), &condition("c3", "p1")])
+        .on_page(|page, tx, counts| page.vanish(tx, "Condition", counts));
+    night.all_accepted();
+    assert_eq!((night.upserts_and_tombstones(), night.held()), ((2, 0), 2));
+    night.delete("Condition", "c2").all_accepted();
+    assert_eq!((night.upserts_and_tombstones(), night.held()), ((0, 1), 1));
+}
+
+#[test]
+fn a_rejected_row_is_not_taken_for_held_and_is_shown_until_it_is_taken() {
+    let mut night = Night::new();
+    let first = lab("o1", EARLY, &["a", "b"]);
+    night.pull(&[&first]).end(|body| body.contains("\"b\""));
+    assert_eq!(night.held(), 1);
+    assert_eq!(outstanding(&night.db).unwrap(), BTreeMap::from([("lab: enum".to_owned(), 1)]));
+    let newest = known(&night.db, &key("Observation", "o1")).unwrap().unwrap();
+    assert!(
+        newest.rejected && !newest.settles(&content(&first)),
+        "it is tried whenever it is seen"
+    );
+
+    // Seen again: the missing row is sent, and only that one.
+    night.pull(&[&first]).end(|body| body.contains("\"b\""));
+    assert_eq!(night.upserts_and_tombstones(), (1, 0));
+    night.pull(&[&first]).all_accepted();
+    assert_eq!((night.upserts_and_tombstones(), night.held()), ((1, 0), 2));
+    assert!(outstanding(&night.db).unwrap().is_empty());
+    assert!(
+        known(&night.db, &key("Observation", "o1"))
+            .unwrap()
+            .unwrap()
+            .settles(&content(&first))
+    );
+}
+
+#[test]
+fn a_rejected_row_that_is_not_made_any_more_is_forgotten() {
+    for gone in [true, false] {
+        let mut night = Night::new();
+        night.pull(&[&lab("o1", EARLY, &["a", "b"])]).end(|body| body.contains("\"b\""));
+        if gone {
+            night.delete("Observation", "o1");
+        } else {
+            night.pull(&[&lab("o1", LATE, &["a"])]);
+        }
+        night.all_accepted();
+        assert_eq!(
+            night.upserts_and_tombstones(),
+            (0, usize::from(gone)),
+            "the registry never had the rejected row"
+        );
+        assert!(outstanding(&night.db).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn an_answer_about_rows_that_were_not_sent_is_not_entered() {
+    let mut night = Night::new();
+    night.pull(&[&lab("o1", EARLY, &["a"])]);
+    let (table, row_key): (String, String) = night
+        .db
+        .query_row("SELECT table_name, row_key FROM pending_row", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    let unknown = [outcome("lab", "other")];
+    let twice = [outcome(&table, &row_key), outcome(&table, &row_key)];
+    for outcomes in [&unknown[..], &twice[..]] {
+        let tx = night.db.transaction().unwrap();
+        assert!(matches!(acknowledge(&tx, 1, outcomes, &mark()), Err(LedgerError::NotSent(table)) if table == "lab"));
+        drop(tx);
+        assert_eq!(
+            (night.held(), night.number("SELECT count(*) FROM pending_row")),
+            (0, 1),
+            "nothing was entered"
+        );
+    }
+    assert_eq!(watermark(&night.db).unwrap(), None);
+}
+
+#[test]
+fn a_refused_resource_is_looked_at_again_and_an_unchanged_good_one_is_not() {
+    let mut night = Night::new();
+    let (good, bad) = (lab("o1", EARLY, &["a"]), spoilt("o2", EARLY));
+    night.pull(&[&good, &bad]).all_accepted();
+    let settles = |night: &Night, id: &str, line: &str| known(&night.db, &key("Observation", id)).unwrap().unwrap().settles(&content(line));
+    assert!(settles(&night, "o1", &good) && !settles(&night, "o1", &bad));
+    assert!(!settles(&night, "o2", &bad));
+
+    night.enter_entry(&Entry {
+        resource_type: "Observation".to_owned(),
+        key: Some(key("Observation", "o1")),
+        content: content(&good),
+        version: EARLY.to_owned(),
+        outcome: Outcome::Unchanged(Fate::Mapped),
+        remapped: false,
+        origin: Origin {
+            segment: SegmentId(2),
+            line: 1,
+        },
+    });
+    let counts = night.all_accepted();
+    assert_eq!((counts.types["Observation"].mapped, counts.types["Observation"].unchanged), (1, 1));
+    assert_eq!((night.upserts_and_tombstones(), night.held()), ((0, 0), 1));
+}
+
+#[test]
+fn a_row_changed_in_the_ledgers_file_does_not_leave() {
+    for change in [
+        "body = x'7b7d'",
+        "body = NULL",
+        "row_key = 'ffffffffffffffffffffffffffffffff'",
+        "mac = zeroblob(32)",
+    ] {
+        let mut night = Night::new();
+        night.pull(&[&lab("o1", EARLY, &["a"])]);
+        night.db.execute(&format!("UPDATE pending_row SET {change}"), []).unwrap();
+        let read = each_pending_row(&night.db, &night.by, |_| Ok::<_, LedgerError>(()));
+        assert!(matches!(read, Err(LedgerError::Row(_))), "{change}");
+    }
+}
+
+#[test]
+fn discarded_work_leaves_what_is_acknowledged() {
+    let mut night = Night::new();
+    night.pull(&[&lab("o1", EARLY, &["a"])]).all_accepted();
+    night.pull(&[&lab("o2", EARLY, &["a"])]).delete("Observation", "o1");
+    let tx = night.db.transaction().unwrap();
+    discard_pending(&tx).unwrap();
+    tx.commit().unwrap();
+    night.counts = Counts::default();
+    assert_eq!(night.all_accepted(), Counts::default());
+    assert_eq!(night.held(), 1);
+    assert_eq!(watermark(&night.db).unwrap(), Some(mark()));
+}
