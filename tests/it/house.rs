@@ -23,6 +23,9 @@ pub const HEADWATER: &str = env!("CARGO_BIN_EXE_headwater");
 /// Every row of the registry, in order: table, site, key, body.
 pub type Rows = Vec<(String, String, String, String)>;
 
+/// What becomes of a schema's text, by its file's name.
+pub type Edit<'e> = &'e dyn Fn(&str, &str) -> String;
+
 pub struct House {
     pub runtime: Runtime,
     pub ehr: Option<Ehr>,
@@ -56,18 +59,20 @@ impl House {
 
     /// Starts the registry, or starts it again on the same folder; a model that a test changed stays changed.
     pub fn open_registry(&mut self) {
-        self.open_registry_as(0, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
+        self.open_registry_as(0, &["safe-harbor", "limited-data-set"], None);
     }
 
     /// The same on a port (0: any), accepting these policies, with the model's schemas changed by `edit` (file name, text).
-    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: impl Fn(&str, &str) -> String) {
+    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: Option<Edit<'_>>) {
         let home = self.dir.path().join("registry");
         let models = home.join("profiles");
         std::fs::create_dir_all(models.join("ibd-registry")).expect("a folder");
         for (name, text) in Package::BuiltIn.schemas("ibd-registry").expect("the built-in model") {
-            let (file, edited) = (models.join("ibd-registry").join(&name), edit(&name, &text));
-            if edited != text || !file.exists() {
-                std::fs::write(file, edited).expect("a file");
+            let file = models.join("ibd-registry").join(&name);
+            match edit {
+                Some(edit) => std::fs::write(file, edit(&name, &text)).expect("a file"),
+                None if file.exists() => {}
+                None => std::fs::write(file, text).expect("a file"),
             }
         }
         let accept = Accept {
