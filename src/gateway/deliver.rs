@@ -17,17 +17,20 @@ use super::package;
 use super::report::Report;
 use super::site::Site;
 
-/// Whether the registry decided against this submission, so that it was not applied and its sequence is free: then, and only
-/// then, another one may be prepared in its place. Any other answer may come after the submission was applied.
+/// Whether the registry decided against the model or the policy of this submission: it was not applied and its sequence is
+/// free. Then, and only then, another one may be prepared in its place. Any other answer may come after it was applied, or
+/// means that something is wrong with the package itself, which is for a person to see.
 pub(super) fn is_turned_down(error: &GatewayError) -> bool {
-    matches!(
-        error,
-        GatewayError::Submit(SubmitError::Refused {
-            doing: "submit",
-            status: 422,
-            ..
-        })
-    )
+    let GatewayError::Submit(SubmitError::Refused {
+        doing: "submit",
+        status: 422,
+        diagnostics,
+        ..
+    }) = error
+    else {
+        return false;
+    };
+    ["model:", "policy:"].iter().any(|word| diagnostics.contains(word))
 }
 
 /// Sends what is packaged, verifies the receipt, and moves ledger and watermark in one transaction.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -121,11 +122,18 @@ pub fn map_folder(
     for (_, table) in rules.model.tables() {
         let ending = if job.format == Format::Csv { "csv" } else { "ndjson" };
         let path = job.out.join(format!("{}.{ending}", table.name));
-        let file = File::create(&path).map_err(|source| OfflineError::Io {
-            path: path.clone(),
-            what: "cannot be written",
-            source,
-        })?;
+        // Identified unless de-identified: for the owner's eyes.
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| OfflineError::Io {
+                path: path.clone(),
+                what: "cannot be written",
+                source,
+            })?;
         let mut writer = BufWriter::with_capacity(1 << 18, file);
         if job.format == Format::Csv {
             let head: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();

@@ -1,9 +1,10 @@
 //! The registry's rows as a file: one table of all sites, CSV or NDJSON, row by row in the order of site and key.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::fault::Fault;
 use crate::cdm::{Table, csv};
@@ -46,14 +47,19 @@ fn write_ndjson(site_column: &str, site: &str, body: &str, out: &mut dyn Write) 
 }
 
 fn write_csv(table: &Table, site: &str, body: &str, out: &mut dyn Write) -> io::Result<()> {
-    let body: Value = serde_json::from_str(body).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    let no_json = |_| io::Error::from(io::ErrorKind::InvalidData);
+    // Numbers as they stand: 1.50 is not 1.5.
+    let body: HashMap<String, &RawValue> = serde_json::from_str(body).map_err(no_json)?;
     let mut line = site.as_bytes().to_vec();
     for column in &table.columns {
         line.push(b',');
-        match body.get(&column.name) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(text)) => csv::write_text(text, &mut line),
-            Some(value) => write!(line, "{value}")?,
+        match body.get(&column.name).map(|value| value.get()) {
+            None | Some("null") => {}
+            Some(text) if text.starts_with('"') => {
+                let text: String = serde_json::from_str(text).map_err(no_json)?;
+                csv::write_text(&text, &mut line);
+            }
+            Some(value) => line.extend_from_slice(value.as_bytes()),
         }
     }
     line.extend_from_slice(b"\r\n");
@@ -73,5 +79,17 @@ mod tests {
         };
         check(r#"{"n":1.50}"#, "{\"site\":\"lake\",\"n\":1.50}\n");
         check("{}", "{\"site\":\"lake\"}\n");
+        let schema = r#"{"additionalProperties":false,"x-order":["k","n","t"],"x-key":"k","properties":{
+            "k":{"type":"string"},"n":{"type":"number"},"t":{"type":"string"}}}"#;
+        let model = crate::cdm::Model::from_schemas("m", &[("t.schema.json".into(), schema.into())]).unwrap();
+        let mut out = Vec::new();
+        write_csv(
+            model.table(crate::cdm::TableId(0)),
+            "lake",
+            r#"{"n":1.50,"t":"a,\"b\"","k":"1"}"#,
+            &mut out,
+        )
+        .unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "lake,1,1.50,\"a,\"\"b\"\"\"\r\n");
     }
 }
