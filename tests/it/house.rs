@@ -23,9 +23,6 @@ pub const HEADWATER: &str = env!("CARGO_BIN_EXE_headwater");
 /// Every row of the registry, in order: table, site, key, body.
 pub type Rows = Vec<(String, String, String, String)>;
 
-/// What becomes of a schema's text, by its file's name.
-pub type Edit<'e> = &'e dyn Fn(&str, &str) -> String;
-
 pub struct House {
     pub runtime: Runtime,
     pub ehr: Option<Ehr>,
@@ -59,22 +56,32 @@ impl House {
 
     /// Starts the registry, or starts it again on the same folder; a model that a test changed stays changed.
     pub fn open_registry(&mut self) {
-        self.open_registry_as(0, &["safe-harbor", "limited-data-set"], None);
+        if !self.models().exists() {
+            self.write_model(|_, text| text.to_owned());
+        }
+        self.serve_registry(0, &["safe-harbor", "limited-data-set"]);
     }
 
     /// The same on a port (0: any), accepting these policies, with the model's schemas changed by `edit` (file name, text).
-    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: Option<Edit<'_>>) {
-        let home = self.dir.path().join("registry");
-        let models = home.join("profiles");
-        std::fs::create_dir_all(models.join("ibd-registry")).expect("a folder");
+    pub fn open_registry_as(&mut self, port: u16, policies: &[&str], edit: impl Fn(&str, &str) -> String) {
+        self.write_model(edit);
+        self.serve_registry(port, policies);
+    }
+
+    fn models(&self) -> PathBuf {
+        self.dir.path().join("registry/profiles")
+    }
+
+    fn write_model(&self, edit: impl Fn(&str, &str) -> String) {
+        let folder = self.models().join("ibd-registry");
+        std::fs::create_dir_all(&folder).expect("a folder");
         for (name, text) in Package::BuiltIn.schemas("ibd-registry").expect("the built-in model") {
-            let file = models.join("ibd-registry").join(&name);
-            match edit {
-                Some(edit) => std::fs::write(file, edit(&name, &text)).expect("a file"),
-                None if file.exists() => {}
-                None => std::fs::write(file, text).expect("a file"),
-            }
+            std::fs::write(folder.join(&name), edit(&name, &text)).expect("a file");
         }
+    }
+
+    fn serve_registry(&mut self, port: u16, policies: &[&str]) {
+        let (home, models) = (self.dir.path().join("registry"), self.models());
         let accept = Accept {
             model: "ibd-registry".into(),
             policies: policies.iter().map(|&policy| policy.to_owned()).collect(),

@@ -179,7 +179,7 @@ fn strict(name: &str, text: &str) -> String {
 fn rows_the_registry_rejects_are_counted_told_and_tried_again_until_they_are_taken() {
     let (_data, mut house, site) = files(8, 61, "safe-harbor");
     let port = house.stop_registry();
-    house.open_registry_as(port, &["safe-harbor"], Some(&strict));
+    house.open_registry_as(port, &["safe-harbor"], strict);
     let first = report(&sync(&site, &[]));
     let rejected = first["counts"]["rejected"].as_u64().expect("a number");
     assert!((1..8).contains(&rejected), "some patients and not all: {first}");
@@ -198,7 +198,7 @@ fn rows_the_registry_rejects_are_counted_told_and_tried_again_until_they_are_tak
     let again = report(&sync(&site, &["--full"]));
     assert_eq!((released(&again), &again["outstanding"]), ((rejected, 0), &first["outstanding"]));
     house.stop_registry();
-    house.open_registry_as(port, &["safe-harbor"], Some(&|_, text| text.to_owned()));
+    house.open_registry_as(port, &["safe-harbor"], |_, text| text.to_owned());
     let taken = report(&sync(&site, &["--full"]));
     assert_eq!((released(&taken), &taken["outstanding"]), ((rejected, 0), &serde_json::json!({})));
     assert_eq!(rows_of(&house, "patient"), 8);

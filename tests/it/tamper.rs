@@ -86,7 +86,8 @@ fn one_changed_byte_of_a_chunk_a_manifest_a_log_entry_or_a_checkpoint_is_refused
         tried += with_each_change(&file, most, |at| {
             let refused = house.runtime.block_on(deliver(&outbox, &link, &vkey));
             assert!(refused.is_err(), "{name}: byte {at} changed, and it was delivered");
-            if std::mem::take(&mut first) {
+            // A package whose signature does not hold is turned down, and a run makes it anew: that is no delivery of it.
+            if std::mem::take(&mut first) && name != "manifest.sig" {
                 assert!(
                     !sync(&site, &[]).status.success(),
                     "{name}: byte {at} changed, and the run was green"

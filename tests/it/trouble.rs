@@ -97,7 +97,7 @@ fn a_run_that_waits_for_the_registry_is_delivered_once_with_one_receipt_and_keep
     assert_eq!(away.status.code(), Some(3), "{}", String::from_utf8_lossy(&away.stderr));
 
     // A rehearsal delivers nothing, also not what waits.
-    house.open_registry_as(port, &["limited-data-set"], None);
+    house.open_registry_as(port, &["limited-data-set"], |_, text| text.to_owned());
     let rehearsal = sync(&site, &["--rehearse"]);
     let words = String::from_utf8_lossy(&rehearsal.stderr).into_owned();
     assert!(
@@ -141,7 +141,7 @@ fn a_package_that_the_registry_turns_down_is_made_anew_under_the_policy_it_takes
     let mut house = House::over(data.path());
     let site = house.site("safe-harbor", None);
     let port = house.stop_registry();
-    house.open_registry_as(port, &["limited-data-set"], None);
+    house.open_registry_as(port, &["limited-data-set"], |_, text| text.to_owned());
     for _ in 0..2 {
         let refused = sync(&site, &[]);
         let words = String::from_utf8_lossy(&refused.stderr).into_owned();
