@@ -78,12 +78,10 @@ fn one_changed_byte_of_a_chunk_a_manifest_a_log_entry_or_a_checkpoint_is_refused
     let rest = ["manifest.json", "manifest.sig"].map(|name| (outbox.join(name), usize::MAX));
     for (file, most) in chunks.into_iter().map(|chunk| (chunk, 60)).chain(rest) {
         let name = file.file_name().expect("a name").display().to_string();
-        // A run whose package the registry turned down prepares another in its place: that is another submission.
         let mut first = true;
         tried += with_each_change(&file, most, |at| {
             let refused = house.runtime.block_on(deliver(&outbox, &link, &vkey));
             assert!(refused.is_err(), "{name}: byte {at} changed, and it was delivered");
-            // A package whose signature does not hold is turned down, and a run makes it anew: that is no delivery of it.
             if std::mem::take(&mut first) {
                 assert!(
                     !sync(&site, &[]).status.success(),
