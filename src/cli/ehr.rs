@@ -44,6 +44,8 @@ async fn serve_until_interrupted(args: Args) -> Result<(), Failure> {
         vendor: args.vendor,
         seed: args.seed,
         faults: args.faults,
+        // Ready at the second poll, and no second lost: who wants a slow EHR orders a fault.
+        retry_after_s: 0,
         ..EhrSettings::new(args.data)
     };
     let ehr = serve(settings).await.map_err(|error| {

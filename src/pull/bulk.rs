@@ -119,7 +119,9 @@ impl<'a> Bulk<'a> {
                 Ok(response) if response.status() == 202 => {
                     let poll_url = kick_off::content_location(response.headers(), &url)?;
                     self.dial.rule.check(&poll_url)?;
-                    let next = patience.next(self.dial.asked_wait(response.headers()))?;
+                    // Small exports are ready at once; when this one is not, the first poll's answer says how long to wait.
+                    let asked = self.dial.asked_wait(response.headers()).unwrap_or_default();
+                    let next = patience.next(Some(asked))?;
                     // Before the first poll: a lost address is a lost job, and some EHRs allow one at a time.
                     self.jobs.kicked_off(&poll_url, next)?;
                     (self.listener)(Progress::KickedOff);
