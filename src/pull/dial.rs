@@ -15,8 +15,9 @@ use crate::platform::http::{self, Client, Url, WebOrigin};
 use crate::platform::random;
 
 const REDIRECTS: usize = 5;
-/// `Retry-After: 0` is an invitation, not one to knock without a pause.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+/// `Retry-After: 0` is an invitation, not one to knock without a pause: the pause begins here and doubles up to a second.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_EAGER: Duration = Duration::from_secs(1);
 /// Waits of our own choosing grow no further.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
@@ -160,6 +161,8 @@ pub(super) struct Patience<'a> {
     limits: &'a Limits,
     begun: Timestamp,
     backoff: Duration,
+    /// The least wait, however soon the server says.
+    eager: Duration,
     failures: u32,
 }
 
@@ -170,6 +173,7 @@ impl<'a> Patience<'a> {
             limits,
             begun: clock.now(),
             backoff: limits.first_wait,
+            eager: SHORTEST_WAIT,
             failures: 0,
         }
     }
@@ -178,7 +182,11 @@ impl<'a> Patience<'a> {
     /// # Errors: `NotReady` when that is beyond what this call may wait.
     pub(super) fn next(&mut self, asked: Option<Duration>) -> Result<Timestamp, PullError> {
         let wait = match asked {
-            Some(asked) => asked.clamp(SHORTEST_WAIT, self.limits.max_wait),
+            Some(asked) => {
+                let wait = asked.clamp(self.eager, self.limits.max_wait);
+                self.eager = (self.eager * 2).min(LONGEST_EAGER);
+                wait
+            }
             None => {
                 let wait = random::jitter(self.backoff).min(self.limits.max_wait);
                 self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);

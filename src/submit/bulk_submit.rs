@@ -107,6 +107,8 @@ async fn wait(link: &RegistryLink, package: &Package) -> Result<StatusManifest, 
     let location = location.transpose()?;
     let watch = Stopwatch::start(&link.clock);
     let mut asked = false;
+    // The least pause between two questions, however soon the registry says.
+    let mut eager = Duration::from_millis(10);
     loop {
         match (answer.status, &location) {
             (StatusCode::OK, _) => {
@@ -120,9 +122,8 @@ async fn wait(link: &RegistryLink, package: &Package) -> Result<StatusManifest, 
                 // The first 202 is the answer to our question, not yet a reason to wait.
                 if asked {
                     let wait = http::retry_after(&answer.headers, link.clock.now()).unwrap_or(Duration::from_secs(1));
-                    link.clock
-                        .sleep(wait.clamp(Duration::from_millis(100), Duration::from_secs(60)))
-                        .await;
+                    link.clock.sleep(wait.clamp(eager, Duration::from_secs(60))).await;
+                    eager = (eager * 2).min(Duration::from_secs(1));
                 }
                 answer = link.ask(doing, Method::GET, location, Body::None).await?;
                 asked = true;
