@@ -1,6 +1,7 @@
 //! The common data model as values: tables, columns, rows. Read from JSON Schema; knows nothing of FHIR or networks.
 
 pub mod csv;
+pub mod date;
 pub mod row;
 pub mod table;
 

@@ -18,6 +18,7 @@ mod counts;
 mod deliver;
 mod enter;
 mod error;
+mod folder;
 mod journal;
 mod lookups;
 mod options;

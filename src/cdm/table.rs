@@ -12,6 +12,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::Cell;
+use super::date::is_partial_date;
 
 /// A table's place in its model, in the order of file names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -308,35 +309,6 @@ impl Column {
     }
 }
 
-/// YYYY, YYYY-MM or YYYY-MM-DD with a month of 1-12 and a day that the month has.
-pub fn is_partial_date(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let number = |range: std::ops::Range<usize>| -> Option<u32> {
-        bytes
-            .get(range)?
-            .iter()
-            .try_fold(0u32, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
-    };
-    let Some(year) = number(0..4) else { return false };
-    if bytes.len() == 4 {
-        return true;
-    }
-    let Some(month) = number(5..7).filter(|month| (1..=12).contains(month)) else {
-        return false;
-    };
-    if bytes[4] != b'-' || bytes.len() == 7 {
-        return bytes[4] == b'-';
-    }
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let last = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        _ => 31,
-    };
-    bytes.len() == 10 && bytes[7] == b'-' && number(8..10).is_some_and(|day| (1..=last).contains(&day))
-}
-
 fn strings(value: &Value, key: &str) -> Option<Vec<String>> {
     value
         .get(key)?
@@ -393,26 +365,5 @@ mod tests {
         assert_eq!(check(with(2, Cell::Decimal("-0.1".into()))), Err((2, "minimum")));
         assert_eq!(check(with(3, text("2023-02-29"))), Err((3, "format")));
         assert_eq!(check(with(4, text("c"))), Err((4, "enum")));
-    }
-
-    #[test]
-    fn a_partial_date_has_a_day_its_month_has() {
-        for good in ["2024", "2024-02", "2024-02-29", "2023-12-31"] {
-            assert!(is_partial_date(good), "{good}");
-        }
-        for bad in [
-            "",
-            "24",
-            "2024-",
-            "2024-13",
-            "2023-02-29",
-            "2024-04-31",
-            "2024-1-1",
-            "2024-01-01T00:00",
-            "2024/01/01",
-            "20é4",
-        ] {
-            assert!(!is_partial_date(bad), "{bad}");
-        }
     }
 }

@@ -81,8 +81,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let stage = Stage::begin("map");
     let progress = |resources: u64, bytes: u64| stage.now(format!("{} resources, {} MB", thousands(resources), bytes / 1_000_000));
     let outcome = offline::map_folder(&rules, &job, args.keys.as_deref(), &progress).map_err(|error| match &error {
-        offline::OfflineError::NoInput(_) | offline::OfflineError::Setup(_) => Failure::usage(chain(&error)),
-        offline::OfflineError::Io { path, .. } if *path == args.data => Failure::usage(chain(&error)),
+        offline::OfflineError::Folder(_) | offline::OfflineError::Setup(_) => Failure::usage(chain(&error)),
         other => Failure::ours(other),
     })?;
     let seconds = clock.now().duration_since(started).as_secs_f64();

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use jiff::civil::Date;
 use jiff::{Span, ToSpan};
 
-use crate::cdm::table::is_partial_date;
+use crate::cdm::date::is_partial_date;
 
 /// A date as precise as its source: `month` and `day` are 0 where the source did not say.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]

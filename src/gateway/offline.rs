@@ -7,8 +7,6 @@ use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
 use crate::cdm::{Cell, Model, TableId, csv};
 use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
 use crate::fhir::tree::{Limits, Node};
@@ -19,6 +17,7 @@ use crate::validate;
 
 use super::blocks::{Block, Blocks};
 use super::counts::{Counts, TypeCounts};
+use super::folder::{FolderError, Input, inputs, reader};
 use super::pipeline;
 use super::report::{Unmapped, unmapped};
 use super::site::Rules;
@@ -46,8 +45,8 @@ pub struct Job<'a> {
 /// Why the offline path stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
-    #[error("no FHIR NDJSON in {0}: expected files named <Type>*.ndjson or <Type>*.ndjson.gz")]
-    NoInput(PathBuf),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error("{path}: {what}")]
     Io {
         path: PathBuf,
@@ -84,13 +83,6 @@ pub struct Outcome {
 
 /// How many refusals are kept to be shown; all are counted.
 pub const SHOWN: usize = 100;
-
-/// An input file and the resource type its name says.
-#[derive(Clone, Debug)]
-struct Input {
-    path: PathBuf,
-    resource_type: String,
-}
 
 /// What one block gave.
 #[derive(Default)]
@@ -347,45 +339,6 @@ impl Outcome {
         self.bytes += part.bytes;
         let room = SHOWN.saturating_sub(self.refused.len());
         self.refused.extend(part.lines.into_iter().take(room));
-    }
-}
-
-/// `<Type>*.ndjson[.gz]` of a folder, by name.
-fn inputs(folder: &Path) -> Result<Vec<Input>, OfflineError> {
-    let unreadable = |source| OfflineError::Io {
-        path: folder.to_owned(),
-        what: "cannot be read",
-        source,
-    };
-    let mut inputs = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        let Some(stem) = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".ndjson") else {
-            continue;
-        };
-        let resource_type: String = stem.chars().take_while(char::is_ascii_alphabetic).collect();
-        inputs.push(Input { path, resource_type });
-    }
-    if inputs.is_empty() {
-        return Err(OfflineError::NoInput(folder.to_owned()));
-    }
-    inputs.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(inputs)
-}
-
-fn reader(path: &Path) -> Result<Box<dyn Read + Send>, OfflineError> {
-    let file = File::open(path).map_err(|source| OfflineError::Io {
-        path: path.to_owned(),
-        what: "cannot be opened",
-        source,
-    })?;
-    if path.extension().is_some_and(|ending| ending == "gz") {
-        Ok(Box::new(MultiGzDecoder::new(file)))
-    } else {
-        Ok(Box::new(file))
     }
 }
 

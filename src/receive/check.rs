@@ -13,7 +13,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::cdm::Model;
-use crate::cdm::table::is_partial_date;
+use crate::cdm::date::is_partial_date;
 
 /// The compiled schemas of one model.
 pub struct ModelCheck {

@@ -7,26 +7,13 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::house::{HEADWATER, House, patients, report, sync};
+use crate::house::{HEADWATER, House, copy, patients, report, sync};
 use crate::nights::{sum, total};
 
 fn replace(file: &Path, from: &str, to: &str) {
     let text = std::fs::read_to_string(file).expect("a file of ours");
     assert!(text.contains(from), "`{from}` stands in {}", file.display());
     std::fs::write(file, text.replace(from, to)).expect("a file");
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).expect("a copy");
-        }
-    }
 }
 
 fn released(report: &Value) -> (u64, u64) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use headwater::simulate::ehr::Fault;
 
-use crate::house::{House, Rows, patients, report, sync};
+use crate::house::{House, Rows, copy, patients, report, sync};
 use crate::nights::sum;
 
 fn undisturbed(data: &Path, policy: &str) -> (House, std::path::PathBuf, Rows) {
@@ -72,19 +72,6 @@ fn receipts(site: &Path) -> Vec<(String, Option<String>)> {
     let mut statement = db.prepare("SELECT id, receipt FROM submission ORDER BY sequence").expect("a table");
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("a query");
     rows.collect::<Result<_, _>>().expect("rows")
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).expect("a copy");
-        }
-    }
 }
 
 #[test]
