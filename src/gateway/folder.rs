@@ -30,7 +30,7 @@ pub(super) struct Input {
 pub(super) fn inputs(folder: &Path) -> Result<Vec<Input>, FolderError> {
     let unreadable = |source| FolderError::Io {
         path: folder.to_owned(),
-        what: "cannot be read",
+        what: "cannot be read; name a folder of files `<Type>*.ndjson[.gz]`",
         source,
     };
     let mut inputs = Vec::new();
