@@ -133,8 +133,8 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
 
 async fn pull(site: &Arc<Site>, run: &Run, progress: Listener<'_>) -> Result<Pulled, GatewayError> {
     let request = pull::Request {
-        run: run.id,
         since: run.since,
+        ..pull::Request::new(run.id)
     };
     let show = |step| progress(Event::Pull(step));
     let (tools, settings) = (&site.tools, &site.settings.pull);

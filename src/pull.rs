@@ -7,7 +7,11 @@ pub use self::error::PullError;
 use self::job::{Jobs, State};
 pub use self::job::{SCHEMA, forget, unfinished};
 pub use self::origin_rule::Breach;
-pub use self::settings::{BulkSettings, Level, Limits, Listener, Progress, Pulled, Request, Settings, Source};
+pub use self::settings::{
+    Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
+    TypePulled,
+};
+pub use self::vendor::{Vendor, VendorFault};
 use crate::landing::{Kind, Landing, Segment};
 use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::Clock;
@@ -26,6 +30,7 @@ mod manifest;
 mod origin_rule;
 mod outcome;
 mod settings;
+mod vendor;
 
 /// At most so many problems of files are told one by one.
 const PROBLEMS: usize = 20;
@@ -49,19 +54,27 @@ pub async fn pull(
         run: request.run,
     };
     let mut notes = Vec::new();
+    let asked = request.clone();
     if jobs.open(clock.now())?.state != State::Done {
         match &settings.source {
-            Source::Bulk(bulk) => {
+            Source::Ehr(bulk) => {
                 let ready = bulk::Bulk::new(bulk, &settings.limits, request, landing, (http, clock), key, listener).await?;
                 ready.run().await?;
             }
             Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
         }
     }
-    summary(jobs, landing, clock, notes)
+    summary(settings, &asked, jobs, landing, clock, notes)
 }
 
-fn summary(jobs: Jobs<'_>, landing: &Landing, clock: &Clock, mut problems: Vec<String>) -> Result<Pulled, PullError> {
+fn summary(
+    settings: &Settings,
+    request: &Request,
+    jobs: Jobs<'_>,
+    landing: &Landing,
+    clock: &Clock,
+    mut problems: Vec<String>,
+) -> Result<Pulled, PullError> {
     let job = jobs.open(clock.now())?;
     let mut of_files = jobs.problems()?;
     if of_files.len() > PROBLEMS {
@@ -77,12 +90,23 @@ fn summary(jobs: Jobs<'_>, landing: &Landing, clock: &Clock, mut problems: Vec<S
     if transaction_time > crate::platform::clock::later(clock.now(), std::time::Duration::from_secs(300)) {
         problems.push("the source's `transactionTime` lies in the future: its clock or ours is wrong".to_owned());
     }
+    let counts = counts(&segments);
+    let complete = job.state == State::Done && problems.is_empty();
+    let types = match &settings.source {
+        Source::Ehr(ehr) if !ehr.types.is_empty() => ehr.types.clone(),
+        _ => counts.iter().map(|(name, _)| name.clone()).collect(),
+    };
+    let proven = TypePulled {
+        whole: complete && request.earliest(&types).is_none(),
+        reached: complete.then_some(transaction_time),
+    };
     Ok(Pulled {
         transaction_time,
-        complete: job.state == State::Done && problems.is_empty(),
+        complete,
         problems,
-        counts: counts(&segments),
+        counts,
         segments,
+        types: types.into_iter().map(|name| (name, proven.clone())).collect(),
     })
 }
 

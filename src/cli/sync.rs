@@ -85,7 +85,7 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
             types,
             extra_origins,
             ..
-        } => pull::Source::Bulk(pull::BulkSettings {
+        } => pull::Source::Ehr(pull::EhrSettings {
             level: match level {
                 Level::System => pull::Level::System,
                 Level::Patient => pull::Level::Patient,
@@ -96,7 +96,7 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
                 .iter()
                 .map(|origin| url("ehr.extra_origins", origin).map(|url| WebOrigin::of(&url)))
                 .collect::<Result<_, _>>()?,
-            ..pull::BulkSettings::new(url("ehr.base", base)?, client_id)
+            ..pull::EhrSettings::new(url("ehr.base", base)?, client_id)
         }),
     };
     let concurrency = if let EhrConfig::Bulk { parallel, .. } = &config.ehr {

@@ -215,7 +215,7 @@ impl Site {
         let db = Arc::new(Mutex::new(db));
         let landing = Landing::open(&places.landing(), hkdf(&landing_key, "headwater|landing|segments"), db.clone())?
             .with_line_limit(settings.limits.line_bytes);
-        let needs_key = matches!(settings.pull.source, pull::Source::Bulk(_));
+        let needs_key = matches!(settings.pull.source, pull::Source::Ehr(_));
         Ok(Self {
             ehr_key: if needs_key {
                 Some(ClientKey::from_file(&places.ehr_key())?)

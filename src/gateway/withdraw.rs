@@ -95,7 +95,7 @@ pub(super) fn vanished(plan: &Plan<'_>, run: &Run, writer: &mut Connection, coun
 /// The types a full pull shows whole: those it asks for. One of them may have no file at all, when its last resource is gone.
 fn asked(site: &Site) -> Vec<String> {
     match &site.settings.pull.source {
-        pull::Source::Bulk(bulk) if !bulk.types.is_empty() => bulk.types.clone(),
+        pull::Source::Ehr(bulk) if !bulk.types.is_empty() => bulk.types.clone(),
         _ => site.rules.resource_types(),
     }
 }

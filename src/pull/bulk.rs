@@ -17,7 +17,7 @@ use super::job::{self, File, Job, Jobs, State};
 use super::kick_off;
 use super::manifest::{self, Listed, Page};
 use super::outcome::Issues;
-use super::settings::{BulkSettings, Limits, Listener, Progress, Request};
+use super::settings::{EhrSettings, Limits, Listener, Progress, Request};
 use crate::landing::Landing;
 use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::Clock;
@@ -29,7 +29,7 @@ const STATUS: &str = "the status request";
 
 /// One EHR, one run.
 pub(super) struct Bulk<'a> {
-    settings: &'a BulkSettings,
+    settings: &'a EhrSettings,
     limits: &'a Limits,
     request: Request,
     landing: &'a Landing,
@@ -49,7 +49,7 @@ impl<'a> Bulk<'a> {
     /// Ready to dial: the token endpoint is found, but not yet asked.
     /// # Errors: the base or the token endpoint is not usable or not reached.
     pub(super) async fn new(
-        settings: &'a BulkSettings,
+        settings: &'a EhrSettings,
         limits: &'a Limits,
         request: Request,
         landing: &'a Landing,
@@ -60,13 +60,13 @@ impl<'a> Bulk<'a> {
         Ok(Self {
             settings,
             limits,
-            request,
             landing,
             dial: Dial::open(settings, limits, http, clock, key).await?,
             jobs: Jobs {
                 database: landing.database(),
                 run: request.run,
             },
+            request,
             listener,
         })
     }
@@ -107,7 +107,7 @@ impl<'a> Bulk<'a> {
 
     async fn kick_off(&self, job: &Job) -> Result<(), PullError> {
         const WHAT: &str = "the export request";
-        let url = kick_off::url(self.settings, self.request.since)?;
+        let url = kick_off::url(self.settings, self.request.earliest(&self.settings.types))?;
         let headers = [
             (ACCEPT, "application/fhir+json"),
             (HeaderName::from_static("prefer"), "respond-async"),

@@ -8,7 +8,7 @@ use reqwest::{Method, Response, StatusCode};
 
 use super::error::PullError;
 use super::origin_rule::{Breach, OriginRule};
-use super::settings::{BulkSettings, Limits};
+use super::settings::{EhrSettings, Limits};
 use crate::platform::backend_services::{ClientKey, TokenSource, discover};
 use crate::platform::clock::{Clock, later, until};
 use crate::platform::http::{self, Client, Url, WebOrigin};
@@ -41,7 +41,7 @@ impl<'a> Dial<'a> {
     /// Ready to dial: the token endpoint is found, but not yet asked.
     /// # Errors: the base or the token endpoint is not usable or not reached.
     pub(super) async fn open(
-        settings: &BulkSettings,
+        settings: &EhrSettings,
         limits: &Limits,
         http: &'a Client,
         clock: &'a Clock,

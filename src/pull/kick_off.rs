@@ -5,12 +5,12 @@ use jiff::Timestamp;
 use reqwest::header::{CONTENT_LOCATION, HeaderMap};
 
 use super::error::PullError;
-use super::settings::{BulkSettings, Level};
+use super::settings::{EhrSettings, Level};
 use crate::platform::http::{HttpError, Url};
 
 /// The address that asks for this export.
 /// # Errors: the base cannot have a path.
-pub(super) fn url(settings: &BulkSettings, since: Option<Timestamp>) -> Result<Url, PullError> {
+pub(super) fn url(settings: &EhrSettings, since: Option<Timestamp>) -> Result<Url, PullError> {
     let mut url = settings.base.clone();
     url.set_query(None);
     url.set_fragment(None);
@@ -85,8 +85,8 @@ pub(super) fn hint(status: u16, level: &Level) -> &'static str {
 mod tests {
     use super::*;
 
-    fn settings(base: &str, level: Level) -> BulkSettings {
-        let mut settings = BulkSettings::new(Url::parse(base).unwrap(), "client");
+    fn settings(base: &str, level: Level) -> EhrSettings {
+        let mut settings = EhrSettings::new(Url::parse(base).unwrap(), "client");
         settings.level = level;
         settings
     }

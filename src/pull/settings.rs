@@ -1,9 +1,14 @@
 //! What to pull, from where, within which limits; and what a pull says on its way and at its end.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+
+use super::vendor::Vendor;
 
 use crate::landing::Segment;
 use crate::platform::http::{Url, WebOrigin};
@@ -20,21 +25,35 @@ pub struct Settings {
 #[allow(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub enum Source {
     /// A FHIR server with Bulk Data Access.
-    Bulk(BulkSettings),
+    Ehr(EhrSettings),
     /// A folder of `*.ndjson`, `*.ndjson.gz` and `*.json` files, subfolders not included.
     Files(PathBuf),
 }
 
 /// A FHIR server and what to ask it for.
 #[derive(Clone, Debug)]
-pub struct BulkSettings {
+pub struct EhrSettings {
     /// The FHIR base, e.g. `https://ehr.example.org/fhir/r4`.
     pub base: Url,
     /// The id under which our key is registered. Not used without a key.
     pub client_id: String,
+    /// How to ask: by `$export`, by search, or whichever the server is good at. Default: planned.
+    pub method: Method,
+    /// At which level `$export` is asked for; and, without a cohort of its own, whose data a search is for.
     pub level: Level,
+    /// Whose data, when it is not simply the level's.
+    pub cohort: Cohort,
     /// Resource types to ask for; empty asks for all the server would give.
     pub types: Vec<String>,
+    /// What of the export's parameters to use beyond level, types and `_since`.
+    pub export: ExportOptions,
+    /// Whether a search reads what the found resources refer to: Medication, Practitioner, PractitionerRole, Location,
+    /// Organization, and the `hasMember` Observations of a panel. Default: yes. Applies to asked types only.
+    pub hydrate: bool,
+    /// Whether the attachments of DocumentReferences are fetched, too. Default: no.
+    pub attachments: bool,
+    /// The quirks of the EHR's vendor.
+    pub vendor: Vendor,
     /// The scope to ask for. Default: `system/<Type>.rs` for each type, `system/*.rs` without types.
     pub scope: Option<String>,
     /// The token endpoint, for servers without `.well-known/smart-configuration`.
@@ -43,15 +62,21 @@ pub struct BulkSettings {
     pub token_origins: Vec<WebOrigin>,
 }
 
-impl BulkSettings {
+impl EhrSettings {
     /// A server asked for everything at the system level.
     #[must_use]
     pub fn new(base: Url, client_id: impl Into<String>) -> Self {
         Self {
             base,
             client_id: client_id.into(),
+            method: Method::Planned,
             level: Level::System,
+            cohort: Cohort::Level,
             types: Vec::new(),
+            export: ExportOptions::default(),
+            hydrate: true,
+            attachments: false,
+            vendor: Vendor::default(),
             scope: None,
             token_url: None,
             token_origins: Vec::new(),
@@ -83,11 +108,74 @@ pub enum Level {
     Group(String),
 }
 
+/// How an EHR is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By what the CapabilityStatement, the vendor profile and the measured rate say, type by type.
+    Planned,
+    /// `$export` only.
+    Bulk,
+    /// Search only, patient by patient or by `_lastUpdated`.
+    Search,
+    /// `Patient/[id]/$everything`, patient by patient.
+    Everything,
+}
+
+/// Whose data are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cohort {
+    /// Whoever the level names: the members of the Group, or every patient the server shows.
+    Level,
+    /// The patients of a text file, one per line: an id, or an identifier (MRN) as `system|value`. Lines that begin with `#`
+    /// are remarks. An empty file is nobody.
+    Listed(PathBuf),
+    /// The patients a search finds: `Patient?…`, or the subjects of any other type's search.
+    Found(String),
+    /// The subjects of landed Conditions whose code is in this ValueSet, a FHIR JSON file with `compose.include.concept` or
+    /// an expansion.
+    Diagnosed(PathBuf),
+}
+
+/// Parameters of `$export` beyond level, types and `_since` (Bulk Data 2.0.0 and 3.0.0, "Query Parameters").
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// `_typeFilter`: FHIR searches such as `Observation?category=laboratory`.
+    pub type_filters: Vec<String>,
+    /// `_elements`: root elements such as `Observation.code`.
+    pub elements: Vec<String>,
+    /// `includeAssociatedData`: `LatestProvenanceResources`, `RelevantProvenanceResources`.
+    pub include_associated_data: Vec<String>,
+    /// `organizeOutputBy`: a resource type, as a rule `Patient`.
+    pub organize_output_by: Option<String>,
+    /// `allowPartialManifests`: files may be read while the server still makes others.
+    pub allow_partial_manifests: bool,
+    /// `Prefer: handling=lenient`: the server may ignore what it does not support. What it ignored is told as a problem.
+    pub lenient: bool,
+    /// `Prefer: separate-export-status` (3.0): the job's state in `X-Export-Status`.
+    pub separate_status: bool,
+}
+
+/// Hours of each day in which the EHR is left alone, in the hospital's time zone. `from` after `to` goes over midnight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuietHours {
+    pub from: Time,
+    pub to: Time,
+    pub zone: TimeZone,
+}
+
 /// Bounds of one pull. The defaults suit an EHR that takes hours.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Files downloaded at a time. Default: 4.
+    /// Requests to one host at a time, at most: the pace begins lower and finds what the EHR bears. Default: 4.
     pub concurrency: usize,
+    /// Token requests a minute, at most (athenahealth blocks a client above 200). Default: 30.
+    pub tokens_per_minute: u32,
+    /// When the EHR is left alone. Default: never.
+    pub quiet: Vec<QuietHours>,
+    /// The moment to be finished: the pull stops at a checkpoint, and the next call goes on. Default: none.
+    pub deadline: Option<Timestamp>,
+    /// How long one export job may take before it is cancelled and the run is partial. Default: 30 days.
+    pub job_patience: Duration,
     /// Tries of one request before it counts as failed for now. Default: 5.
     pub attempts: u32,
     /// How long one call waits for the server altogether before it gives up for now. Default: 24 h.
@@ -114,6 +202,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             concurrency: 4,
+            tokens_per_minute: 30,
+            quiet: Vec::new(),
+            deadline: None,
+            job_patience: Duration::from_secs(30 * 24 * 3600),
             attempts: 5,
             patience: Duration::from_secs(24 * 3600),
             max_wait: Duration::from_secs(3600),
@@ -129,11 +221,41 @@ impl Default for Limits {
 }
 
 /// Which pull this is. The same run number again resumes it, or gives its result again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     pub run: i64,
     /// Only what changed at or after this moment. `None`: everything.
     pub since: Option<Timestamp>,
+    /// Types with a moment of their own, which goes before `since`.
+    pub since_by_type: BTreeMap<String, Option<Timestamp>>,
+    /// Only these patients (a backfill): ids. Empty: the cohort.
+    pub patients: Vec<String>,
+    /// Only what changed before this moment (`_until`). `None`: up to now.
+    pub until: Option<Timestamp>,
+}
+
+impl Request {
+    /// Run `run`, everything.
+    #[must_use]
+    pub fn new(run: i64) -> Self {
+        Self { run, ..Self::default() }
+    }
+
+    /// From when on `resource_type` is asked for; `None`: all of it.
+    #[must_use]
+    pub fn since_of(&self, resource_type: &str) -> Option<Timestamp> {
+        self.since_by_type.get(resource_type).copied().unwrap_or(self.since)
+    }
+
+    /// The one moment that leaves out nothing of `types`, for a request that can name only one.
+    #[must_use]
+    pub fn earliest(&self, types: &[String]) -> Option<Timestamp> {
+        if types.is_empty() {
+            let own = self.since_by_type.values().copied();
+            return own.chain([self.since]).min().flatten();
+        }
+        types.iter().map(|name| self.since_of(name)).min().flatten()
+    }
 }
 
 /// What a pull gave.
@@ -149,6 +271,18 @@ pub struct Pulled {
     pub problems: Vec<String>,
     /// Landed resources by type, in order of type.
     pub counts: Vec<(String, u64)>,
+    /// What is proven of each type that was asked for.
+    pub types: BTreeMap<String, TypePulled>,
+}
+
+/// What a pull proved of one resource type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypePulled {
+    /// Everything the server has of this type, within the scope, is landed: what is known and was not seen is gone.
+    pub whole: bool,
+    /// The next `since` of this type: the earlier of the moment the pull began and the newest change seen, never in the
+    /// future. `None` when the type is not all there.
+    pub reached: Option<Timestamp>,
 }
 
 /// Where a pull stands.

@@ -16,7 +16,7 @@ use headwater::platform::backend_services::{Algorithm, ClientKey};
 use headwater::platform::clock::Clock;
 use headwater::platform::http::{self, Client, HttpSettings};
 use headwater::platform::{database, secret::Secret};
-use headwater::pull::{self, BulkSettings, Limits, Progress, PullError, Pulled, Request, Settings, Source};
+use headwater::pull::{self, EhrSettings, Limits, Progress, PullError, Pulled, Request, Settings, Source};
 
 use self::ehr::Ehr;
 
@@ -63,8 +63,8 @@ impl Site {
             limits: self.limits.clone(),
         };
         let request = Request {
-            run,
             since: since.map(|since| since.parse().unwrap()),
+            ..Request::new(run)
         };
         let listener = |progress| self.told.lock().unwrap().push(progress);
         pull::pull(
@@ -80,7 +80,7 @@ impl Site {
     }
 
     async fn pull(&self, ehr: &Ehr) -> Result<Pulled, PullError> {
-        self.pull_from(Source::Bulk(BulkSettings::new(ehr.base(), "gateway-1")), 1, None)
+        self.pull_from(Source::Ehr(EhrSettings::new(ehr.base(), "gateway-1")), 1, None)
             .await
     }
 

@@ -29,10 +29,10 @@ async fn pulls_with_a_token_from_kick_off_to_clean_up_and_gives_the_same_result_
     ehr.on("GET /files/3", [Answer::new(200, "{\"resourceType\":\"Bundle\"}\n")]);
     ehr.on("DELETE /poll/1", [Answer::new(202, "")]);
 
-    let mut settings = BulkSettings::new(ehr.base(), "gateway-1");
+    let mut settings = EhrSettings::new(ehr.base(), "gateway-1");
     settings.level = Level::Group("g1".to_owned());
     settings.types = vec!["Patient".to_owned(), "Observation".to_owned()];
-    let source = Source::Bulk(settings);
+    let source = Source::Ehr(settings);
     let since = Some("2026-02-28T02:00:00Z");
     let pulled = site.pull_from(source.clone(), 1, since).await.unwrap();
 
@@ -133,9 +133,9 @@ async fn a_file_elsewhere_that_wants_the_token_is_not_asked_unless_that_origin_i
     assert!(pulled.problems[0].contains("token_origins"), "{:?}", pulled.problems);
     assert!(storage.seen().is_empty(), "no token and no request for a foreign host");
 
-    let mut settings = BulkSettings::new(ehr.base(), "gateway-1");
+    let mut settings = EhrSettings::new(ehr.base(), "gateway-1");
     settings.token_origins = vec![WebOrigin::of(&storage.base())];
-    let allowed = site.pull_from(Source::Bulk(settings), 2, None).await.unwrap();
+    let allowed = site.pull_from(Source::Ehr(settings), 2, None).await.unwrap();
     assert!(allowed.complete, "{:?}", allowed.problems);
     assert!(storage.seen()[0].header("authorization").is_some());
 }
