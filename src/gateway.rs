@@ -21,13 +21,14 @@ mod error;
 mod folder;
 mod journal;
 mod lookups;
+mod marks;
 mod options;
 mod package;
 mod people;
 mod pipeline;
 mod prepare;
 mod report;
-
+mod scope;
 mod site;
 mod steps;
 mod transform;
@@ -58,7 +59,8 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: Listener<'_>) ->
     journal::tidy(site)?;
     loop {
         let started = site.tools.clock.now();
-        let run = journal::begin(&mut database::lock(&site.db), options, started)?;
+        let seal = scope::Seal::by(&site.person_key);
+        let run = journal::begin(&mut database::lock(&site.db), options, &site.asked_types(), &seal, started)?;
         let answers = run.answers(options);
         if run.resumed {
             let phase = run.phase.as_str();
@@ -109,10 +111,12 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
         if unfinished && !run.resumed {
             return Err(GatewayError::NotAll { problems: pulled.problems });
         }
+        let proven = withdraw::proven(site, &run, &pulled);
         journal::landed(
-            &database::lock(&site.db),
+            &mut database::lock(&site.db),
             &mut run,
             pulled.transaction_time,
+            proven,
             pulled.complete,
             pulled.problems,
         )?;
@@ -133,8 +137,11 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
 
 async fn pull(site: &Arc<Site>, run: &Run, progress: Listener<'_>) -> Result<Pulled, GatewayError> {
     let request = pull::Request {
+        run: run.id,
         since: run.since,
-        ..pull::Request::new(run.id)
+        since_by_type: run.scope.since_by_type.clone(),
+        patients: run.scope.patients.clone(),
+        until: run.scope.until,
     };
     let show = |step| progress(Event::Pull(step));
     let (tools, settings) = (&site.tools, &site.settings.pull);

@@ -15,7 +15,7 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
-use super::{lookups, package, people, quarantine, withdraw};
+use super::{lookups, marks, package, people, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
@@ -78,13 +78,10 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     if !counts.resources_balance() {
         return Err(GatewayError::Unbalanced("pulled is not mapped + excluded + refused"));
     }
-    let since = next_since(run, mark.as_ref());
-    if run.complete && !reaches_back(run, mark.as_ref()) {
-        problems.push("this run began after the watermark: what changed in between is for the next run, the watermark stays".to_owned());
-    }
+    problems.extend(marks::why_they_stay(run, mark.as_ref()));
     let mut report = Report {
         run: run.id,
-        kind: if run.full { "full" } else { "incremental" }.to_owned(),
+        kind: run.kind().to_owned(),
         complete: run.complete,
         rehearsed: options.rehearse,
         unmapped: unmapped(&site.rules.model, &stats),
@@ -108,7 +105,8 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
         return Ok(report);
     }
     let next = Watermark {
-        since,
+        since: marks::next_since(run, mark.as_ref()),
+        types: marks::next_of_types(run, &site.asked_types(), mark.as_ref()),
         rules,
         lookups: lookups_digest,
         sequence: mark.as_ref().map_or(0, |mark| mark.sequence) + 1,
@@ -130,71 +128,4 @@ fn lines(segments: &[Segment]) -> u64 {
         .filter(|segment| segment.kind == Kind::Resources)
         .map(|segment| segment.lines)
         .sum()
-}
-
-/// Whether the run's export begins where the last acknowledged one ended, or before.
-fn reaches_back(run: &Run, mark: Option<&Watermark>) -> bool {
-    let reached: Option<jiff::Timestamp> = mark.and_then(|mark| mark.since.parse().ok());
-    run.since.is_none_or(|since| reached.is_some_and(|reached| since <= reached))
-}
-
-/// The watermark moves to the export's transaction time, never back, and only if the EHR gave everything since the last one.
-fn next_since(run: &Run, mark: Option<&Watermark>) -> String {
-    let before = mark.and_then(|mark| mark.since.parse::<jiff::Timestamp>().ok());
-    let reached = run.transaction_time.filter(|_| run.complete && reaches_back(run, mark));
-    before.max(reached).map(|time| time.to_string()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gateway::journal::Phase;
-
-    fn run(since: Option<&str>, time: &str, complete: bool) -> Run {
-        Run {
-            id: 1,
-            phase: Phase::Landed,
-            full: since.is_none(),
-            since: since.map(|since| since.parse().unwrap()),
-            transaction_time: Some(time.parse().unwrap()),
-            complete,
-            problems: Vec::new(),
-            resumed: false,
-        }
-    }
-
-    fn mark(since: &str) -> Watermark {
-        Watermark {
-            since: since.to_owned(),
-            rules: String::new(),
-            lookups: Vec::new(),
-            sequence: 1,
-            manifest_sha256: None,
-        }
-    }
-
-    const ONE: &str = "2026-03-01T00:00:00Z";
-    const TWO: &str = "2026-03-02T00:00:00Z";
-    const THREE: &str = "2026-03-03T00:00:00Z";
-
-    #[test]
-    fn the_watermark_moves_with_a_complete_run_and_stays_with_any_other() {
-        for (since, time, complete, before, expected) in [
-            (None, TWO, true, None, TWO),
-            (None, TWO, false, None, ""),
-            (None, TWO, true, Some(""), TWO),
-            (Some(ONE), TWO, true, Some(ONE), TWO),
-            (Some(ONE), TWO, false, Some(ONE), ONE),
-            (Some(ONE), TWO, true, Some(TWO), TWO),
-            // Never back, whatever the EHR's clock does.
-            (None, ONE, true, Some(TWO), TWO),
-            // What changed between the watermark and a later `--since` was not pulled.
-            (Some(TWO), THREE, true, Some(ONE), ONE),
-            (Some(TWO), THREE, true, Some(""), ""),
-            (Some(TWO), THREE, true, None, ""),
-        ] {
-            let next = next_since(&run(since, time, complete), before.map(mark).as_ref());
-            assert_eq!(next, expected, "since {since:?} to {time}, complete {complete}, before {before:?}");
-        }
-    }
 }
