@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 pub use self::error::PullError;
 use self::job::{Jobs, State};
-pub use self::job::{SCHEMA, forget, unfinished};
+pub use self::job::{SCHEMA, forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,

@@ -236,6 +236,10 @@ fn words(event: &Event) -> (&'static str, String) {
         }
         Event::Abandoned { run, why } => ("abandon", format!("run {run} is given up and pulled anew: {why}")),
         Event::Pull(progress) => ("pull", pulling(progress)),
+        Event::MappedAhead { resources } => (
+            "pull",
+            format!("{} mapped while the rest was coming", show::count(*resources, "resource")),
+        ),
         Event::Transform { resources } => (
             "transform",
             format!("{} validated, mapped, de-identified", show::count(*resources, "resource")),
@@ -262,6 +266,7 @@ fn pulling(progress: &pull::Progress) -> String {
         Progress::Listed { files: 0 } => "the EHR has nothing new".into(),
         Progress::Listed { files } => format!("{} to fetch", show::count(*files as u64, "file")),
         Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
+        Progress::PatientsLanded => "all patients are landed; the rest is mapped as it comes".into(),
         Progress::Restarted => "the EHR lost the export job; asked again from the start".into(),
     }
 }

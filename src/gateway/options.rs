@@ -36,6 +36,10 @@ pub enum Event {
         why: &'static str,
     },
     Pull(pull::Progress),
+    /// So many resources were worked on while the others were still being pulled.
+    MappedAhead {
+        resources: u64,
+    },
     Transform {
         resources: u64,
     },

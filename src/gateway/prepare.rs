@@ -7,6 +7,7 @@ use crate::deidentify::Deidentifier;
 use crate::landing::{Kind, Segment};
 use crate::platform::database;
 
+use super::ahead::Ahead;
 use super::counts::Counts;
 use super::error::GatewayError;
 use super::journal::{self, Run};
@@ -17,18 +18,17 @@ use super::site::Site;
 use super::transform::{Plan, Sums, transform};
 use super::{lookups, marks, package, people, quarantine, withdraw};
 
-/// Fills the pending tables from the run's segments, packages what changed and signs it. A rehearsal stops before the package.
+/// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
-pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn Fn(Event)) -> Result<Report, GatewayError> {
+pub(super) fn prepare(
+    site: &Site,
+    run: &Run,
+    options: &Options,
+    ahead: Option<Ahead>,
+    progress: &dyn Fn(Event),
+) -> Result<Report, GatewayError> {
     let rules = site.rules_digest();
-    let mark = {
-        let mut db = database::lock(&site.db);
-        let tx = db.transaction().map_err(LedgerError::from)?;
-        ledger::discard_pending(&tx).map_err(LedgerError::from)?;
-        quarantine::clear(&tx, run.id).map_err(LedgerError::from)?;
-        tx.commit().map_err(LedgerError::from)?;
-        ledger::watermark(&db)?
-    };
+    let mark = ledger::watermark(&database::lock(&site.db))?;
     let segments = site.landing.segments(run.id)?;
     let people = people::refresh(site, &segments)?;
     let (lookups, lookups_digest) = lookups::gather(site)?;
@@ -49,17 +49,25 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
         new_rules,
         skip_unchanged: mark.is_some() && !new_rules,
     };
-    let mut writer = site.bulk()?;
-    // Pending work may be lost in a power cut and is then done again; what is acknowledged is written elsewhere, in full.
-    writer.pragma_update(None, "synchronous", "NORMAL").map_err(LedgerError::from)?;
-    let mut sums = Sums::default();
+    let (mut sums, rest) = match ahead.filter(|ahead| ahead.stands(run, &segments, new_rules)) {
+        Some(ahead) => {
+            let rest = ahead.rest(&segments);
+            (ahead.sums, rest)
+        }
+        None => {
+            clear(site, run.id)?;
+            (Sums::default(), segments.clone())
+        }
+    };
+    let mut writer = writer(site)?;
     let mut problems = run.problems.clone();
     // What is gone before what is mapped again: a resource that the full export does not show must not come back from an
     // earlier one.
-    withdraw::deleted(&plan, &mut writer, &segments, &mut sums.counts)?;
     let before = sums.counts.total(|types| types.pulled);
-    transform(&plan, &mut writer, &segments, false, &mut sums, progress)?;
-    if sums.counts.total(|types| types.pulled) - before != lines(&segments) {
+    withdraw::deleted(&plan, &mut writer, &segments, &mut sums.counts)?;
+    let of_deletions = sums.counts.total(|types| types.pulled) - before;
+    transform(&plan, &mut writer, &rest, false, &mut sums, progress)?;
+    if sums.counts.total(|types| types.pulled) - of_deletions != lines(&segments) {
         return Err(GatewayError::Unbalanced("the lines looked at are not the lines landed"));
     }
     settle(&plan, &mut writer, &mut sums.counts)?;
@@ -73,7 +81,7 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     if !options.accept_deletions {
         withdraw::brake(site, &writer)?;
     }
-    let Sums { mut counts, stats } = sums;
+    let Sums { mut counts, stats, .. } = sums;
     ledger::tally(&writer, &mut counts)?;
     if !counts.resources_balance() {
         return Err(GatewayError::Unbalanced("pulled is not mapped + excluded + refused"));
@@ -114,6 +122,25 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     };
     package::package(&plan, run, &mut writer, next, &mut report, progress)?;
     Ok(report)
+}
+
+/// Throws away the pending work of whatever run, so that this one can begin.
+/// # Errors: the database.
+pub(super) fn clear(site: &Site, run: i64) -> Result<(), GatewayError> {
+    let mut db = database::lock(&site.db);
+    let tx = db.transaction().map_err(LedgerError::from)?;
+    ledger::discard_pending(&tx).map_err(LedgerError::from)?;
+    quarantine::clear(&tx, run).map_err(LedgerError::from)?;
+    Ok(tx.commit().map_err(LedgerError::from)?)
+}
+
+/// The connection that writes pending work. It may be lost in a power cut and is then done again; what is acknowledged is
+/// written elsewhere, in full.
+/// # Errors: the database.
+pub(super) fn writer(site: &Site) -> Result<Connection, GatewayError> {
+    let writer = site.bulk()?;
+    writer.pragma_update(None, "synchronous", "NORMAL").map_err(LedgerError::from)?;
+    Ok(writer)
 }
 
 fn settle(plan: &Plan<'_>, writer: &mut Connection, counts: &mut Counts) -> Result<(), GatewayError> {

@@ -1,9 +1,7 @@
 //! Landed segments, line by line, into the ledger's pending tables: frames are read in order, worked on by several threads
 //! and entered in the order they were read, so that the result does not depend on the number of threads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::deidentify::Deidentifier;
 use crate::fhir::canonical;
@@ -49,6 +47,8 @@ impl Plan<'_> {
 pub(super) struct Sums {
     pub counts: Counts,
     pub stats: MapStats,
+    /// Resources entered, for whoever watches.
+    pub entered: u64,
 }
 
 /// One frame of a segment on its way to a worker.
@@ -97,23 +97,23 @@ pub(super) fn transform(
         let mut bench = Bench::default();
         Ok(move |frame: Frame| work(plan, &known, &mut bench, &frame))
     };
-    let entered = AtomicU64::new(0);
     let page = plan.page();
-    let Sums { counts, stats } = sums;
+    let Sums { counts, stats, entered } = sums;
     let put = |(entries, seen): (Vec<Entry>, MapStats)| {
-        let tx = writer.transaction().map_err(LedgerError::from)?;
+        // The write lock from the start: while a pull still writes its own tables, one that is asked for later may be refused.
+        let tx = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(LedgerError::from)?;
         for entry in &entries {
             page.enter(&tx, entry, counts)?;
         }
         tx.commit().map_err(LedgerError::from)?;
         stats.merge(seen);
-        entered.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        *entered += entries.len() as u64;
         Ok::<_, GatewayError>(())
     };
     let done = pipeline::run(site.settings.threads, next, worker, put);
-    progress(Event::Transform {
-        resources: entered.load(Ordering::Relaxed),
-    });
+    progress(Event::Transform { resources: sums.entered });
     done
 }
 
