@@ -10,7 +10,10 @@ pub use self::error::PullError;
 use self::crawl::Proof;
 use self::dial::Dial;
 use self::job::{Jobs, State};
-pub use self::job::{forget, unfinished};
+use self::crawl::Proof;
+use self::dial::Dial;
+use self::job::{Jobs, State};
+pub use self::job::{forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
@@ -134,6 +137,13 @@ async fn from_ehr(
     }
     let mut exported = Ok(());
     if let Some(types) = plan.bulk.clone() {
+        let without_patients = |step| {
+            if step != Progress::PatientsLanded {
+                listener(step);
+            }
+        };
+        // Of two ways neither knows when the other has landed its patients.
+        let listener: Listener<'_> = if plan.search.is_some() { &without_patients } else { listener };
         exported = export(ehr, types, limits, request, landing, (http, clock), key, listener).await;
         let goes_on = matches!(
             exported,

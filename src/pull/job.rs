@@ -284,6 +284,18 @@ pub fn unfinished(database: &Mutex<Connection>) -> Result<Option<(i64, Timestamp
     })
 }
 
+/// The moment the data of a run is from, as far as its source has said.
+/// # Errors: the database.
+pub fn transaction_time(database: &Mutex<Connection>, run: i64) -> Result<Option<Timestamp>, DatabaseError> {
+    let found = database::read(database, |db| {
+        db.query_row("SELECT transaction_time FROM export_job WHERE run = ?1", [run], |row| {
+            row.get::<_, Option<String>>(0)
+        })
+        .optional()
+    })?;
+    Ok(found.flatten().and_then(|time| time.parse().ok()))
+}
+
 fn job_of(row: &Row<'_>) -> Result<Job, Error> {
     let state: String = row.get(0)?;
     Ok(Job {

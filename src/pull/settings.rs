@@ -298,6 +298,8 @@ pub enum Progress {
     Listed { files: usize },
     /// `done` of `total` files are landed; `bytes` plain bytes of this call's.
     Downloading { done: usize, total: usize, bytes: u64 },
+    /// All patients of the run are landed; the rest is still coming. Told once a call, as soon as it is so.
+    PatientsLanded,
     /// The server lost the job; it is asked again from the start.
     Restarted,
     /// Which types come by `$export` and which by search; an empty list with no other is everything there is.
