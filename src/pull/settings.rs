@@ -302,6 +302,12 @@ pub enum Progress {
     PatientsLanded,
     /// The server lost the job; it is asked again from the start.
     Restarted,
+    /// Which types come by `$export` and which by search; an empty list with no other is everything there is.
+    Planned { bulk: Vec<String>, search: Vec<String> },
+    /// So many patients are to be searched for.
+    Cohort { patients: u64 },
+    /// `done` of `total` patients (or types) are searched; `resources` landed by this call.
+    Crawling { done: u64, total: u64, resources: u64 },
 }
 
 /// Hears where a pull stands.
