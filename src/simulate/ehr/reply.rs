@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// A refusal on a FHIR endpoint.
@@ -56,7 +57,8 @@ impl IntoResponse for Refused {
 pub(super) struct OAuthRefused {
     pub(super) status: StatusCode,
     pub(super) error: &'static str,
-    pub(super) text: &'static str,
+    /// None: the description is null.
+    pub(super) text: Option<&'static str>,
 }
 
 impl OAuthRefused {
@@ -64,7 +66,16 @@ impl OAuthRefused {
         Self {
             status: StatusCode::UNAUTHORIZED,
             error: "invalid_client",
-            text,
+            text: Some(text),
+        }
+    }
+
+    /// The answer that says nothing.
+    pub(super) fn opaque() -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error: "invalid_client",
+            text: None,
         }
     }
 
@@ -72,7 +83,7 @@ impl OAuthRefused {
         Self {
             status: StatusCode::BAD_REQUEST,
             error,
-            text,
+            text: Some(text),
         }
     }
 }
@@ -98,4 +109,25 @@ pub(super) fn json_as(content_type: &'static str, status: StatusCode, body: &Val
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The refusal of who shows no good access token.
+pub(super) fn unauthorized() -> Refused {
+    Refused::new(
+        StatusCode::UNAUTHORIZED,
+        "login",
+        "an access token is missing, unknown or has run out",
+    )
+}
+
+/// Sets a header; a text that cannot be one is left out.
+pub(super) fn set(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// An instant as HTTP writes it: RFC 9110, section 5.6.7.
+pub(super) fn http_date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -11,6 +11,7 @@ use super::super::world::World;
 use super::access::Access;
 use super::fault::Faults;
 use super::jobs::Jobs;
+use super::misconfiguration::Planted;
 use super::settings::{EhrError, EhrSettings};
 use crate::platform::http;
 
@@ -18,6 +19,7 @@ pub(super) struct Shared {
     pub(super) settings: EhrSettings,
     pub(super) access: Access,
     pub(super) faults: Faults,
+    pub(super) planted: Arc<Planted>,
     pub(super) jobs: Jobs,
     pub(super) log: Log,
     /// For resources that do not say when they were last updated: when this EHR first saw them.
@@ -25,6 +27,8 @@ pub(super) struct Shared {
     pub(super) stopped: watch::Receiver<bool>,
     base: String,
     origin: String,
+    /// Another origin, `http://127.0.0.1:PORT`, that must never see a token.
+    pub(super) elsewhere: String,
     world: Mutex<Arc<World>>,
     day: tokio::sync::Mutex<()>,
     /// The latest moment told to anyone: exports and changes never share one.
@@ -32,11 +36,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(settings: EhrSettings, world: World, origin: &str, stopped: watch::Receiver<bool>) -> Result<Self, EhrError> {
+    pub(super) fn new(
+        settings: EhrSettings,
+        world: World,
+        origin: &str,
+        elsewhere: &str,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<Self, EhrError> {
         let client = http::client(&http::HttpSettings::default())?;
         let loaded = to_milliseconds(settings.clock.now());
+        let planted = Arc::new(Planted::new(&settings.misconfigured));
         Ok(Self {
-            access: Access::new(format!("{origin}/token"), settings.clock.clone(), client),
+            access: Access::new(format!("{origin}/token"), settings.clock.clone(), client, Arc::clone(&planted)),
+            planted,
             faults: Faults::new(&settings.faults),
             jobs: Jobs::default(),
             log: Log::default(),
@@ -44,6 +56,7 @@ impl Shared {
             stopped,
             base: format!("{origin}/fhir"),
             origin: origin.to_owned(),
+            elsewhere: elsewhere.to_owned(),
             world: Mutex::new(Arc::new(world)),
             day: tokio::sync::Mutex::default(),
             latest: Mutex::new(loaded),
@@ -116,6 +129,8 @@ pub struct Seen {
     pub status: u16,
     /// Whether it carried an Authorization header.
     pub with_token: bool,
+    /// Whether it went to the other origin, which is not the EHR's own.
+    pub elsewhere: bool,
 }
 
 const SEEN_AT_MOST: usize = 100_000;
