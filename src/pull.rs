@@ -11,7 +11,7 @@ pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
     TypePulled,
 };
-pub use self::vendor::{Vendor, VendorFault};
+pub use self::vendor::{KickOff, Vendor, VendorFault};
 use crate::landing::{Kind, Landing, Segment};
 use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::Clock;
