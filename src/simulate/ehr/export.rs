@@ -1,19 +1,19 @@
 //! An export over HTTP: kick-off, poll, files, cancel.
 //! Basis: Bulk Data Access 2.0.0.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::asked::Asked;
 use super::body::{self, Ending};
 use super::fault::Fault;
+use super::groups;
 use super::jobs::{Job, Order, Progress};
-use super::kick_off::{self, Parameters};
+use super::kick_off;
 use super::misconfiguration::Misconfiguration;
 use super::plan::Whose;
 use super::reply::{Refused, json_as, set, unauthorized};
@@ -37,43 +37,12 @@ pub(super) async fn export_group(State(ehr): Ehr, Path(group): Path<String>, ask
             "this server does not export Groups",
         ));
     }
-    let hidden = ehr.planted.shows(Misconfiguration::GroupNotVisible);
-    let whose = match ehr.settings.groups.get(&group) {
-        Some(members) if !hidden => Whose::Patients(Arc::new(members.iter().cloned().collect::<HashSet<_>>())),
-        None if group == "all" && !hidden => Whose::EveryPatient,
-        _ => {
-            // Whoever may not ask shall not learn which groups there are.
-            bearer(&ehr, &asked.headers)?;
-            return Err(Refused::new(StatusCode::NOT_FOUND, "not-found", "there is no such Group"));
-        }
+    let Some(whose) = groups::members(&ehr, &group) else {
+        // Whoever may not ask shall not learn which groups there are.
+        bearer(&ehr, &asked.headers)?;
+        return Err(Refused::new(StatusCode::NOT_FOUND, "not-found", "there is no such Group"));
     };
     kick_off(&ehr, whose, asked)
-}
-
-/// A kick-off as it came.
-pub(super) struct Asked {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    query: Parameters,
-    body: Bytes,
-}
-
-impl<S: Send + Sync> axum::extract::FromRequest<S> for Asked {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
-        let Query(query) = Query::try_from_uri(&uri).map_err(IntoResponse::into_response)?;
-        let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        Ok(Self {
-            method,
-            uri,
-            headers,
-            query,
-            body,
-        })
-    }
 }
 
 fn kick_off(ehr: &Shared, whose: Whose, asked: Asked) -> Result<Response, Refused> {
@@ -85,11 +54,11 @@ fn kick_off(ehr: &Shared, whose: Whose, asked: Asked) -> Result<Response, Refuse
     if ehr.settings.one_job_per_client && ehr.jobs.has_any(&grant.client) {
         return Err(too_many("this client has an export already; DELETE it first"));
     }
-    let mut parameters = asked.query;
+    let mut parameters = asked.query.clone();
     if asked.method == Method::POST {
         parameters.extend(kick_off::from_resource(&asked.body)?);
     }
-    let wanted = kick_off::wanted(whose, &parameters, &asked.headers, &grant)?;
+    let wanted = kick_off::wanted(whose, &parameters, &asked, &grant)?;
     let path = asked.uri.path_and_query().map_or("", |path| path.as_str());
     let world = ehr.world();
     let order = Order {

@@ -17,6 +17,13 @@ named! {
         WrongCount = "wrong-count": "the manifest counts one resource too many in its first file",
         ExpireFileUrl = "expire-file-url": "a file's address has run out (410); the manifest, read again, has new ones",
         Stall = "stall": "a file's answer stops in the middle and says nothing more",
+        Search429 = "search-429": "a search, a page of one or a read answers 429 with `Retry-After`",
+        Search500 = "search-500": "a search, a page of one or a read answers 500",
+        Search503 = "search-503": "a search, a page of one or a read answers 503 with a transient OperationOutcome and `Retry-After`",
+        EmptySearch = "empty-search": "a search that finds something says that it found nothing",
+        NextLoops = "next-loops": "the `next` link of a page leads to the same page",
+        NextEndless = "next-endless": "after the last page come empty pages without end, each with a `next` link",
+        NextElsewhere = "next-elsewhere": "the `next` link of a page leads to another origin",
     }
 }
 
@@ -71,6 +78,11 @@ impl Faults {
             .is_ok();
         fired.fetch_add(u32::from(fires), Ordering::SeqCst);
         fires
+    }
+
+    /// The same, where the fault can happen only under a condition.
+    pub(super) fn fires_if(&self, fault: Fault, it_can: bool) -> bool {
+        it_can && self.fires(fault)
     }
 
     pub(super) fn fired(&self, fault: Fault) -> u32 {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// A refusal on a FHIR endpoint.
 pub(super) struct Refused {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     /// FHIR IssueType.
     code: &'static str,
     text: String,
@@ -102,8 +102,17 @@ pub(super) fn fhir_json(status: StatusCode, body: &Value) -> Response {
     json_as("application/fhir+json", status, body)
 }
 
+/// A resource as text.
+pub(super) fn fhir_text(status: StatusCode, body: String) -> Response {
+    text_as("application/fhir+json", status, body)
+}
+
 pub(super) fn json_as(content_type: &'static str, status: StatusCode, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
+    text_as(content_type, status, body.to_string())
+}
+
+fn text_as(content_type: &'static str, status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

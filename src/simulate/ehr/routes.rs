@@ -14,6 +14,7 @@ use super::access::Grant;
 use super::capability::metadata;
 use super::export::{cancel, export_group, export_patients, export_system, file, status};
 use super::reply::{Refused, http_date, json_as, set, unauthorized};
+use super::search;
 use super::shared::{Call, Seen, Shared};
 use super::smart::{register, smart_configuration, token};
 
@@ -28,7 +29,14 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             .route(&format!("/fhir/Patient/{export}"), get(export_patients).post(export_patients))
             .route(&format!("/fhir/Group/{{group}}/{export}"), get(export_group).post(export_group));
     }
+    for everything in ["$everything", "%24everything"] {
+        router = router.route(&format!("/fhir/Patient/{{id}}/{everything}"), get(search::everything));
+    }
     router
+        .route("/fhir/{type}", get(search::search))
+        .route("/fhir/{type}/_search", post(search::search))
+        .route("/fhir/{type}/{id}", get(search::read))
+        .route("/fhir/page/{name}/{from}", get(search::page))
         .route("/register", post(register))
         .route("/token", post(token))
         .route("/next-day", post(advance))
@@ -52,7 +60,17 @@ async fn log(State(ehr): Ehr, request: Request, next: Next) -> Response {
         path if path.starts_with("/fhir/export-file/") => Call::File,
         path if path.starts_with("/fhir/export-status/") && method == Method::DELETE.as_str() => Call::Cancel,
         path if path.starts_with("/fhir/export-status/") => Call::Poll,
-        _ => Call::Other,
+        path if path.ends_with("everything") => Call::Read,
+        "/fhir/metadata" => Call::Other,
+        path => match path
+            .strip_prefix("/fhir/")
+            .map(|rest| rest.split('/').collect::<Vec<_>>())
+            .as_deref()
+        {
+            Some(["page", ..] | [_] | [_, "_search"]) => Call::Search,
+            Some([_, _]) => Call::Read,
+            _ => Call::Other,
+        },
     };
     let mut response = next.run(request).await;
     // Otherwise the server library would tell the machine's time.

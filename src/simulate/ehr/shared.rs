@@ -10,9 +10,12 @@ use super::super::day::{Day, next_day};
 use super::super::world::World;
 use super::access::Access;
 use super::fault::Faults;
+use super::index::Snapshot;
 use super::jobs::Jobs;
+use super::listing::Listings;
 use super::misconfiguration::Planted;
 use super::settings::{EhrError, EhrSettings};
+use super::vendor::Temper;
 use crate::platform::http;
 
 pub(super) struct Shared {
@@ -29,7 +32,9 @@ pub(super) struct Shared {
     origin: String,
     /// Another origin, `http://127.0.0.1:PORT`, that must never see a token.
     pub(super) elsewhere: String,
-    world: Mutex<Arc<World>>,
+    snapshot: Mutex<Arc<Snapshot>>,
+    pub(super) listings: Listings,
+    pub(super) temper: Temper,
     day: tokio::sync::Mutex<()>,
     /// The latest moment told to anyone: exports and changes never share one.
     latest: Mutex<Timestamp>,
@@ -57,7 +62,9 @@ impl Shared {
             base: format!("{origin}/fhir"),
             origin: origin.to_owned(),
             elsewhere: elsewhere.to_owned(),
-            world: Mutex::new(Arc::new(world)),
+            snapshot: Mutex::new(Arc::new(Snapshot::new(Arc::new(world), loaded))),
+            listings: Listings::default(),
+            temper: settings.vendor.temper(),
             day: tokio::sync::Mutex::default(),
             latest: Mutex::new(loaded),
             settings,
@@ -73,7 +80,12 @@ impl Shared {
     }
 
     pub(super) fn world(&self) -> Arc<World> {
-        Arc::clone(&lock(&self.world))
+        Arc::clone(&lock(&self.snapshot).world)
+    }
+
+    /// The data as it stands now, with its index.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&lock(&self.snapshot))
     }
 
     pub(super) fn next_day_url(&self) -> String {
@@ -87,7 +99,7 @@ impl Shared {
         let (world, at, seed) = (self.world(), self.moment_of_change(), self.settings.seed);
         let day = tokio::task::spawn_blocking(move || next_day(&world, seed, at));
         let (world, day) = day.await.map_err(|_| EhrError::Interrupted)??;
-        *lock(&self.world) = Arc::new(world);
+        *lock(&self.snapshot) = Arc::new(Snapshot::new(Arc::new(world), self.loaded));
         Ok(day)
     }
 
@@ -117,6 +129,10 @@ pub enum Call {
     Poll,
     File,
     Cancel,
+    /// A search, or a further page of one.
+    Search,
+    /// A read of one resource, or `$everything` of one patient.
+    Read,
     Other,
 }
 
