@@ -20,7 +20,7 @@ pub use self::settings::{
     TypePulled,
 };
 use self::vendor::Preferred;
-pub use self::vendor::{Vendor, VendorFault};
+pub use self::vendor::{KickOff, Vendor, VendorFault};
 use crate::landing::{Kind, Landing, Segment};
 use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::{Clock, Stopwatch};

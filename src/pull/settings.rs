@@ -58,6 +58,8 @@ pub struct EhrSettings {
     pub scope: Option<String>,
     /// The token endpoint, for servers without `.well-known/smart-configuration`.
     pub token_url: Option<Url>,
+    /// Where the EHR finds our public keys (`jku` of every assertion): equal to what is registered there. Default: not said.
+    pub jwks_url: Option<Url>,
     /// Origins, besides the base's, that may get our assertion and our token. Default: none.
     pub token_origins: Vec<WebOrigin>,
 }
@@ -79,6 +81,7 @@ impl EhrSettings {
             vendor: Vendor::default(),
             scope: None,
             token_url: None,
+            jwks_url: None,
             token_origins: Vec::new(),
         }
     }
