@@ -53,7 +53,7 @@ impl PullError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::NotReady { .. } | Self::Unavailable { .. } | Self::JobFailed { .. } => true,
-            Self::Http(HttpError::Failed { .. }) => true,
+            Self::Http(error) => error.is_transient(),
             Self::Token(error) => error.is_transient(),
             _ => false,
         }
