@@ -10,6 +10,7 @@
 mod canary;
 mod canary_words;
 mod console;
+mod counterpart;
 mod fhir;
 mod floors;
 mod house;
