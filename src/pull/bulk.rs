@@ -93,7 +93,7 @@ impl<'a> Bulk<'a> {
 
     fn listed(&self, listing: &Listing) -> Result<(), PullError> {
         let (talk, files) = (&self.talk, &listing.files);
-        let is_whole = wish::since(talk.settings, &talk.request).is_none();
+        let is_whole = wish::since(&talk.settings.vendor, &talk.settings.types, &talk.request).is_none();
         if is_whole && !files.iter().any(|file| file.kind == Kind::Resources) {
             // A Group with nobody in it is exported like this, too, and rightly: whoever would delete everything for it asks.
             let text = "the EHR exports everything, and that is no file at all: is nobody there, or may this client not see them?";
@@ -233,8 +233,11 @@ impl<'a> Bulk<'a> {
         }
         warn!(run, resource_type = name, "{what} changed at the EHR while it was fetched: fetching all its files again");
         (talk.listener)(Progress::Restarted);
+        // A run's search lands segments, too, of other types.
+        let is_exported = |of: &String| talk.settings.types.is_empty() || of.is_empty() || talk.settings.types.contains(of);
+        let is_meant = |of: &String| if name.is_empty() { is_exported(of) } else { of == name };
         let mut segments = talk.landing.segments(run)?;
-        segments.retain(|segment| segment.kind == Kind::Resources && (name.is_empty() || segment.resource_type == name));
+        segments.retain(|segment| segment.kind == Kind::Resources && is_meant(&segment.resource_type));
         talk.landing.forget_segments(segments, |tx| {
             job::reopen(tx, run, name)?;
             job::noted(tx, run, &told)

@@ -133,7 +133,7 @@ impl<'a> Wish<'a> {
 
     /// `_since` as it is asked for; `None`: everything comes.
     pub(super) fn since(&self) -> Option<Timestamp> {
-        since(self.settings, self.request)
+        since(self.vendor, &self.settings.types, self.request)
     }
 
     /// The request in this form.
@@ -292,8 +292,8 @@ impl<'a> Wish<'a> {
 }
 
 /// `_since` as this EHR is asked for it; `None`: everything comes, also when less would do.
-pub(super) fn since(settings: &EhrSettings, request: &Request) -> Option<Timestamp> {
-    request.earliest(&settings.types).filter(|_| settings.vendor.export_since)
+pub(super) fn since(vendor: &Vendor, types: &[String], request: &Request) -> Option<Timestamp> {
+    request.earliest(types).filter(|_| vendor.export_since)
 }
 
 fn list(name: &'static str, values: &[String], is_repeated: bool, asked: &mut Vec<Parameter>) {
