@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 pub use self::error::PullError;
 use self::job::{Jobs, State};
 pub use self::job::{SCHEMA, forget, unfinished};
@@ -29,6 +31,8 @@ mod kick_off;
 mod manifest;
 mod origin_rule;
 mod outcome;
+mod pace;
+mod scope;
 mod settings;
 mod vendor;
 
@@ -56,15 +60,29 @@ pub async fn pull(
     let mut notes = Vec::new();
     let asked = request.clone();
     if jobs.open(clock.now())?.state != State::Done {
-        match &settings.source {
-            Source::Ehr(bulk) => {
-                let ready = bulk::Bulk::new(bulk, &settings.limits, request, landing, (http, clock), key, listener).await?;
-                ready.run().await?;
+        let work = async {
+            match &settings.source {
+                Source::Ehr(bulk) => {
+                    let ready = bulk::Bulk::new(bulk, &settings.limits, request, landing, (http, clock), key, listener).await?;
+                    ready.run().await?;
+                }
+                Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
             }
-            Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
-        }
+            Ok(())
+        };
+        in_time(settings.limits.deadline, clock, work).await?;
     }
     summary(settings, &asked, jobs, landing, clock, notes)
+}
+
+/// `work`, given up at the deadline wherever it stands: what is landed by then stays, and running downloads leave nothing.
+async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: impl Future<Output = Result<(), PullError>>) -> Result<(), PullError> {
+    let Some(deadline) = deadline else { return work.await };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = clock.passed(deadline) => Err(PullError::OutOfTime { deadline }),
+    }
 }
 
 fn summary(
