@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 pub use self::error::PullError;
 use self::job::{Jobs, State};
-pub use self::job::{SCHEMA, forget, unfinished};
+pub use self::job::{SCHEMA, forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
+use self::proof::Proof;
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
     TypePulled,
@@ -19,6 +20,7 @@ use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::Clock;
 use crate::platform::http::Client;
 
+mod batch;
 mod body;
 mod bulk;
 mod by_type;
@@ -28,16 +30,20 @@ mod error;
 mod files;
 mod job;
 mod kick_off;
+mod lines;
 mod manifest;
 mod origin_rule;
 mod outcome;
+mod own;
 mod pace;
+mod proof;
 mod scope;
 mod settings;
+mod status;
+mod taking;
+mod talk;
 mod vendor;
-
-/// At most so many problems of files are told one by one.
-const PROBLEMS: usize = 20;
+mod wish;
 
 /// Pulls run `request.run`, or goes on with it, or gives its result again.
 ///
@@ -91,41 +97,42 @@ fn summary(
     jobs: Jobs<'_>,
     landing: &Landing,
     clock: &Clock,
-    mut problems: Vec<String>,
+    notes: Vec<String>,
 ) -> Result<Pulled, PullError> {
     let job = jobs.open(clock.now())?;
-    let mut of_files = jobs.problems()?;
-    if of_files.len() > PROBLEMS {
-        let more = of_files.len() - PROBLEMS;
-        of_files.truncate(PROBLEMS);
-        of_files.push(format!("and {more} files more with problems"));
-    }
-    problems.append(&mut of_files);
     let segments = landing.segments(jobs.run)?;
-    problems.extend(outcome::problem(landing, &segments)?);
+    let counts = counts(&segments);
+    let (types, since) = match &settings.source {
+        Source::Ehr(ehr) if !ehr.types.is_empty() => (ehr.types.clone(), wish::since(ehr, request)),
+        Source::Ehr(ehr) => (names(&counts), wish::since(ehr, request)),
+        Source::Files(_) => (names(&counts), request.since),
+    };
+    let mut proof = Proof::of(jobs, &job, landing, &segments, &types)?;
+    for note in notes {
+        proof.spoil("", note);
+    }
     let transaction_time = job.transaction_time.unwrap_or(job.begun_at);
     // A source whose clock runs ahead would make the next `since` skip what changes until then.
     if transaction_time > crate::platform::clock::later(clock.now(), std::time::Duration::from_secs(300)) {
-        problems.push("the source's `transactionTime` lies in the future: its clock or ours is wrong".to_owned());
+        let text = "the source's `transactionTime` lies in the future: its clock or ours is wrong";
+        proof.spoil("", text.to_owned());
     }
-    let counts = counts(&segments);
-    let complete = job.state == State::Done && problems.is_empty();
-    let types = match &settings.source {
-        Source::Ehr(ehr) if !ehr.types.is_empty() => ehr.types.clone(),
-        _ => counts.iter().map(|(name, _)| name.clone()).collect(),
-    };
-    let proven = TypePulled {
-        whole: complete && request.earliest(&types).is_none(),
-        reached: complete.then_some(transaction_time),
+    let proven = |name: &str| TypePulled {
+        whole: proof.holds_for(name) && job.state == State::Done && since.is_none() && request.until.is_none(),
+        reached: (proof.holds_for(name) && job.state == State::Done).then(|| transaction_time.min(clock.now())),
     };
     Ok(Pulled {
         transaction_time,
-        complete,
-        problems,
+        complete: job.state == State::Done && proof.holds(),
+        types: types.iter().map(|name| (name.clone(), proven(name))).collect(),
+        problems: proof.problems,
         counts,
         segments,
-        types: types.into_iter().map(|name| (name, proven.clone())).collect(),
     })
+}
+
+fn names(counts: &[(String, u64)]) -> Vec<String> {
+    counts.iter().map(|(name, _)| name.clone()).collect()
 }
 
 fn counts(segments: &[Segment]) -> Vec<(String, u64)> {

@@ -1,6 +1,6 @@
 //! `headwater sync`: one run of one site.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::show::{self, Stage};
@@ -10,9 +10,13 @@ use crate::fhir::tree::Limits;
 use crate::gateway::{self, Event, GatewayError, Options, RegistrySettings, Report, Settings, Site, SiteError, Tools};
 use crate::network::Package;
 use crate::platform::clock::Clock;
+use crate::platform::file;
 use crate::platform::http::{self, Url, WebOrigin};
 use crate::pull::{self, PullError};
 use crate::submit::SubmitError;
+
+/// A file of patients may be this long.
+const PATIENTS_BYTES: u64 = 64 << 20;
 
 #[derive(clap::Args)]
 #[command(
@@ -30,6 +34,12 @@ pub(super) struct Args {
     /// Pull what changed since this instant (RFC 3339), whatever the watermark says
     #[arg(long, value_name = "INSTANT")]
     since: Option<jiff::Timestamp>,
+    /// Backfill: pull only the patients of this file, one id per line, whatever the watermarks say; they stay
+    #[arg(long, value_name = "FILE", conflicts_with = "full")]
+    patients: Option<PathBuf>,
+    /// Backfill: pull only what changed before this instant (RFC 3339)
+    #[arg(long, value_name = "INSTANT", conflicts_with = "full")]
+    until: Option<jiff::Timestamp>,
     /// Go the whole way and deliver nothing
     #[arg(long)]
     rehearse: bool,
@@ -46,6 +56,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let options = Options {
         full: args.full,
         since: args.since,
+        patients: args.patients.as_deref().map(patients).transpose()?.unwrap_or_default(),
+        until: args.until,
         rehearse: args.rehearse,
         accept_deletions: args.accept_deletions,
     };
@@ -68,6 +80,34 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         ));
     }
     verdict(&report)
+}
+
+/// The ids in a file of patients, one per line; `#` begins a remark. A fault names the line and never what stands in it.
+fn patients(file: &Path) -> Result<Vec<String>, Failure> {
+    let shown = file.display();
+    let text = file::read(file, PATIENTS_BYTES).map_err(|error| Failure::usage(chain(&error)))?;
+    let text = String::from_utf8(text).map_err(|_| Failure::usage(format!("--patients {shown}: is not UTF-8 text")))?;
+    let mut ids = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let id = line.split('#').next().unwrap_or_default().trim();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if id.len() > 64 || !id.bytes().all(fits) {
+            return Err(Failure::usage(format!(
+                "--patients {shown}: line {number} is no FHIR id; write the logical id of one Patient per line, without `Patient/`"
+            )));
+        }
+        if !id.is_empty() {
+            ids.push(id.to_owned());
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Err(Failure::usage(format!(
+            "--patients {shown}: names nobody, so nobody would be pulled"
+        )));
+    }
+    Ok(ids)
 }
 
 /// Opens the site that `config` describes, under its network's rules.
@@ -196,6 +236,10 @@ fn words(event: &Event) -> (&'static str, String) {
         }
         Event::Abandoned { run, why } => ("abandon", format!("run {run} is given up and pulled anew: {why}")),
         Event::Pull(progress) => ("pull", pulling(progress)),
+        Event::MappedAhead { resources } => (
+            "pull",
+            format!("{} mapped while the rest was coming", show::count(*resources, "resource")),
+        ),
         Event::Transform { resources } => (
             "transform",
             format!("{} validated, mapped, de-identified", show::count(*resources, "resource")),
@@ -222,6 +266,7 @@ fn pulling(progress: &pull::Progress) -> String {
         Progress::Listed { files: 0 } => "the EHR has nothing new".into(),
         Progress::Listed { files } => format!("{} to fetch", show::count(*files as u64, "file")),
         Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
+        Progress::PatientsLanded => "all patients are landed; the rest is mapped as it comes".into(),
         Progress::Restarted => "the EHR lost the export job; asked again from the start".into(),
     }
 }

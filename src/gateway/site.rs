@@ -237,6 +237,14 @@ impl Site {
         })
     }
 
+    /// The types a pull asks for.
+    pub(super) fn asked_types(&self) -> Vec<String> {
+        match &self.settings.pull.source {
+            pull::Source::Ehr(ehr) if !ehr.types.is_empty() => ehr.types.clone(),
+            _ => self.rules.resource_types(),
+        }
+    }
+
     /// A connection to the ledger for large statements. Its tables hold keyed hashes and de-identified rows.
     pub(super) fn bulk(&self) -> Result<Connection, database::DatabaseError> {
         database::open_for_bulk(&self.places.database(), BULK_CACHE_BYTES)

@@ -23,6 +23,8 @@ pub enum PullError {
     Breach(#[from] Breach),
     #[error("EHR refused the export: it answered {status}{codes}; {hint}")]
     Refused { status: u16, codes: String, hint: &'static str },
+    #[error("type filter {place} of the export {why}")]
+    TypeFilter { place: usize, why: &'static str },
     #[error("EHR gave the export up: it answered {status}{codes}; the next run asks anew")]
     JobFailed { status: u16, codes: String },
     #[error("EHR is not ready yet: run again after {next}; the job is kept and resumed")]

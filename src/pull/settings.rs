@@ -301,7 +301,9 @@ pub enum Progress {
     Listed { files: usize },
     /// `done` of `total` files are landed; `bytes` plain bytes of this call's.
     Downloading { done: usize, total: usize, bytes: u64 },
-    /// The server lost the job; it is asked again from the start.
+    /// All patients of the run are landed; the rest is still coming. Told once a call, as soon as it is so.
+    PatientsLanded,
+    /// The server lost the job, or changed what it gave: what was landed is thrown away, all or in part, and fetched again.
     Restarted,
 }
 
