@@ -6,12 +6,9 @@ use std::collections::BTreeMap;
 
 use tracing::info;
 
+use self::crawl::Proof;
+use self::dial::Dial;
 pub use self::error::PullError;
-use self::crawl::Proof;
-use self::dial::Dial;
-use self::job::{Jobs, State};
-use self::crawl::Proof;
-use self::dial::Dial;
 use self::job::{Jobs, State};
 pub use self::job::{forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
@@ -49,7 +46,8 @@ pub const SCHEMA: &str = match std::str::from_utf8(&TABLES) {
     Ok(tables) => tables,
     Err(_) => unreachable!(),
 };
-const TABLES: [u8; job::SCHEMA.len() + crawl::SCHEMA.len() + planner::SCHEMA.len()] = joined(&[job::SCHEMA, crawl::SCHEMA, planner::SCHEMA]);
+const TABLES: [u8; job::SCHEMA.len() + crawl::SCHEMA.len() + planner::SCHEMA.len()] =
+    joined(&[job::SCHEMA, crawl::SCHEMA, planner::SCHEMA]);
 
 const fn joined<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
     let mut all = [0; LENGTH];
@@ -164,7 +162,9 @@ async fn from_ehr(
         let is_done = !crawl::is_open(database, run)?;
         if is_done && let Some(proof) = crawl::proof(database, request)? {
             let all = landing.segments(run)?;
-            let searched = all.iter().filter(|segment| types.is_empty() || types.contains(&segment.resource_type));
+            let searched = all
+                .iter()
+                .filter(|segment| types.is_empty() || types.contains(&segment.resource_type));
             let resources = searched.map(|segment| segment.lines).sum();
             planner::measured(database, &ehr.base, Preferred::Search, resources, proof.milliseconds)?;
         }
@@ -212,11 +212,14 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
         Some(types) => types.join(", "),
     };
     let (bulk, search) = (words(&plan.bulk), words(&plan.search));
-    info!(run, bulk, search, "run {run} asks for {bulk} by bulk export, for {search} by search");
+    info!(
+        run,
+        bulk, search, "run {run} asks for {bulk} by bulk export, for {search} by search"
+    );
     if plan.search.is_some() {
         listener(Progress::Planned {
-            bulk: plan.bulk.clone().unwrap_or_default(),
-            search: plan.search.clone().unwrap_or_default(),
+            bulk: plan.bulk.clone(),
+            search: plan.search.clone(),
         });
     }
 }

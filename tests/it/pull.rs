@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests may fail as a test does")]
 
 mod bulk;
+mod crawl;
+mod crawl_cohort;
+mod crawl_ehr;
+mod crawl_faults;
 mod ehr;
 mod faults;
 mod files;

@@ -26,11 +26,13 @@ pub(super) async fn read(errand: &Errand<'_>) -> Result<(), PullError> {
         if open.is_empty() {
             return Ok(());
         }
-        let batches = open
-            .chunk_by(|one, other| one.name == other.name)
-            .flat_map(|of_type| of_type.chunks(AT_ONCE))
-            .map(|batch| unit(errand, batch));
-        let mut batches = futures_util::stream::iter(batches.collect::<Vec<_>>()).buffer_unordered(errand.concurrency());
+        let mut batches = Vec::new();
+        for of_type in open.chunk_by(|one, other| one.name == other.name) {
+            for batch in of_type.chunks(AT_ONCE) {
+                batches.push(unit(errand, batch));
+            }
+        }
+        let mut batches = futures_util::stream::iter(batches).buffer_unordered(errand.concurrency());
         while batches.try_next().await?.is_some() {}
         let resources = errand.resources.load(std::sync::atomic::Ordering::Relaxed);
         (errand.listener)(Progress::Crawling {
@@ -87,7 +89,10 @@ async fn together<'b>(
         None => return Err(PullError::Interrupted),
     };
     let none = || batch.iter().collect::<Vec<_>>();
-    match errand.get("a search for referenced resources", &url, "application/fhir+json").await? {
+    match errand
+        .get("a search for referenced resources", &url, "application/fhir+json")
+        .await?
+    {
         Answer::Body(body, _) => {
             let wanted = name.to_owned();
             let taken = take(slot, move |basket| basket.page(&body, Some(&wanted), Use::Land)).await?;
@@ -119,7 +124,10 @@ async fn together<'b>(
 async fn alone(errand: &Errand<'_>, slot: &mut Option<Basket>, referred: &Referred) -> Result<State, PullError> {
     let (name, id) = (referred.name.clone(), referred.id.clone());
     let url = query::address(&errand.settings.base, &[&name, &id])?;
-    match errand.get("the read of a referenced resource", &url, "application/fhir+json").await? {
+    match errand
+        .get("the read of a referenced resource", &url, "application/fhir+json")
+        .await?
+    {
         Answer::Body(body, kind) => {
             let limit = errand.sieve.landing.line_limit();
             let line = if name == "Binary" && !is_json(&kind) {

@@ -25,7 +25,10 @@ pub(super) async fn search(errand: &Errand<'_>) -> Result<(), PullError> {
     let total = types.len() as u64;
     let open = types.iter().filter(|row| !row.done).cloned().collect::<Vec<TypeRow>>();
     let mut done = total - open.len() as u64;
-    let searches = open.iter().map(|row| whole(errand, &row.name));
+    let mut searches = Vec::with_capacity(open.len());
+    for row in &open {
+        searches.push(whole(errand, &row.name));
+    }
     let mut searches = futures_util::stream::iter(searches).buffer_unordered(errand.concurrency());
     while let Some(ended) = searches.next().await {
         ended?;
@@ -59,7 +62,9 @@ async fn whole(errand: &Errand<'_>, name: &str) -> Result<(), PullError> {
                 } else if errand.settings.hydrate && query::REFERENCED.contains(&name) {
                     Way::Reference
                 } else {
-                    errand.journal.note(&refused_words(name, status, &codes), !errand.settings.types.is_empty())?;
+                    errand
+                        .journal
+                        .note(&refused_words(name, status, &codes), !errand.settings.types.is_empty())?;
                     Way::None
                 };
                 errand.journal.turn(name, way)?;
@@ -77,7 +82,10 @@ enum Ended {
     Done,
     /// The place to go on from is gone.
     Anew,
-    Refused { status: u16, codes: String },
+    Refused {
+        status: u16,
+        codes: String,
+    },
 }
 
 async fn pages(errand: &Errand<'_>, name: &str, first: Url, mut matches: u64, resumed: bool) -> Result<Ended, PullError> {
