@@ -71,7 +71,10 @@ impl<'a> Bulk<'a> {
         loop {
             let job = talk.jobs.open(talk.dial.clock.now())?;
             match job.state {
-                State::Kicking => kick_off::kick_off(talk, &job).await?,
+                State::Kicking => {
+                    kick_off::kick_off(talk, &job).await?;
+                    self.note_grants()?;
+                }
                 State::Polling => match status::poll(talk, &job).await? {
                     Polled::Listed(listing) => self.listed(&listing)?,
                     Polled::Gone => self.restart(&job)?,
@@ -81,6 +84,7 @@ impl<'a> Bulk<'a> {
                     Settled::All => {
                         // Cleaned up first: after a crash between the two it is done again, which is harmless.
                         self.clean_up(&job).await?;
+                        self.note_grants()?;
                         talk.jobs.done()?;
                     }
                     Settled::NotAll => return Ok(()),
@@ -89,6 +93,15 @@ impl<'a> Bulk<'a> {
                 State::Done => return Ok(()),
             }
         }
+    }
+
+    /// What the EHR did not grant it does not export, and says no word of it: we do.
+    fn note_grants(&self) -> Result<(), PullError> {
+        for (name, why) in self.talk.dial.not_granted(&self.talk.settings.types) {
+            let text = if name.is_empty() { why.to_owned() } else { format!("{name}: {why}") };
+            self.talk.jobs.note(&Note::Spoils(name, text))?;
+        }
+        Ok(())
     }
 
     fn listed(&self, listing: &Listing) -> Result<(), PullError> {
