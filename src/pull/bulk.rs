@@ -73,7 +73,7 @@ impl<'a> Bulk<'a> {
             match job.state {
                 State::Kicking => {
                     kick_off::kick_off(talk, &job).await?;
-                    self.note_grants()?;
+                    note_grants(talk.jobs, &talk.dial, &talk.settings.types)?;
                 }
                 State::Polling => match status::poll(talk, &job).await? {
                     Polled::Listed(listing) => self.listed(&listing)?,
@@ -84,7 +84,7 @@ impl<'a> Bulk<'a> {
                     Settled::All => {
                         // Cleaned up first: after a crash between the two it is done again, which is harmless.
                         self.clean_up(&job).await?;
-                        self.note_grants()?;
+                        note_grants(talk.jobs, &talk.dial, &talk.settings.types)?;
                         talk.jobs.done()?;
                     }
                     Settled::NotAll => return Ok(()),
@@ -95,18 +95,9 @@ impl<'a> Bulk<'a> {
         }
     }
 
-    /// What the EHR did not grant it does not export, and says no word of it: we do.
-    fn note_grants(&self) -> Result<(), PullError> {
-        for (name, why) in self.talk.dial.not_granted(&self.talk.settings.types) {
-            let text = if name.is_empty() { why.to_owned() } else { format!("{name}: {why}") };
-            self.talk.jobs.note(&Note::Spoils(name, text))?;
-        }
-        Ok(())
-    }
-
     fn listed(&self, listing: &Listing) -> Result<(), PullError> {
         let (talk, files) = (&self.talk, &listing.files);
-        let is_whole = wish::since(talk.settings, &talk.request).is_none();
+        let is_whole = wish::since(&talk.settings.vendor, &talk.settings.types, &talk.request).is_none();
         if is_whole && !files.iter().any(|file| file.kind == Kind::Resources) {
             // A Group with nobody in it is exported like this, too, and rightly: whoever would delete everything for it asks.
             let text = "the EHR exports everything, and that is no file at all: is nobody there, or may this client not see them?";
@@ -149,7 +140,10 @@ impl<'a> Bulk<'a> {
                 talk.jobs.failed(file.seq, &problem)?;
             }
             for seq in talk.jobs.without_address()? {
-                talk.jobs.failed(seq, "it was other content when it was asked for again, and its address is not given any more")?;
+                talk.jobs.failed(
+                    seq,
+                    "it was other content when it was asked for again, and its address is not given any more",
+                )?;
             }
             for name in downloads.take_changed() {
                 self.reopen(&name)?;
@@ -238,16 +232,25 @@ impl<'a> Bulk<'a> {
             return Ok(());
         }
         let what = if name.is_empty() { "the export" } else { name };
-        let told = Note::Told(format!("{what} changed at the EHR while it was fetched: all its files were fetched again"));
+        let told = Note::Told(format!(
+            "{what} changed at the EHR while it was fetched: all its files were fetched again"
+        ));
         if talk.jobs.notes()?.contains(&told) {
             let text = format!("{what} changed at the EHR again while it was fetched again: its files do not belong together");
             talk.jobs.note(&Note::Spoils(name.to_owned(), text))?;
             return Ok(());
         }
-        warn!(run, resource_type = name, "{what} changed at the EHR while it was fetched: fetching all its files again");
+        warn!(
+            run,
+            resource_type = name,
+            "{what} changed at the EHR while it was fetched: fetching all its files again"
+        );
         (talk.listener)(Progress::Restarted);
+        // A run's search lands segments, too, of other types.
+        let is_exported = |of: &String| talk.settings.types.is_empty() || of.is_empty() || talk.settings.types.contains(of);
+        let is_meant = |of: &String| if name.is_empty() { is_exported(of) } else { of == name };
         let mut segments = talk.landing.segments(run)?;
-        segments.retain(|segment| segment.kind == Kind::Resources && (name.is_empty() || segment.resource_type == name));
+        segments.retain(|segment| segment.kind == Kind::Resources && is_meant(&segment.resource_type));
         talk.landing.forget_segments(segments, |tx| {
             job::reopen(tx, run, name)?;
             job::noted(tx, run, &told)
@@ -284,6 +287,20 @@ impl<'a> Bulk<'a> {
         (talk.listener)(Progress::Restarted);
         Ok(())
     }
+}
+
+/// What the EHR did not grant it leaves out, and says no word of it: we do.
+/// # Errors: the database.
+pub(super) fn note_grants(jobs: Jobs<'_>, dial: &Dial<'_>, types: &[String]) -> Result<(), PullError> {
+    for (name, why) in dial.not_granted(types) {
+        let text = if name.is_empty() {
+            why.to_owned()
+        } else {
+            format!("{name}: {why}")
+        };
+        jobs.note(&Note::Spoils(name, text))?;
+    }
+    Ok(())
 }
 
 /// A file without a type may hold anything.

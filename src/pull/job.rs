@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction, params};
 
+use super::crawl;
 use super::manifest::Listed;
 use super::own::Own;
 use crate::landing::Kind;
@@ -16,7 +17,7 @@ use crate::platform::http::Url;
 
 /// The tables of the pull: the job of each run, the files it listed, what is to be told of it; the jobs of ours that an EHR
 /// may still hold, whatever became of their run; the local files landed by content.
-pub const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS export_job (
     run              INTEGER PRIMARY KEY,
     state            TEXT NOT NULL CHECK (state IN ('kicking', 'polling', 'listed', 'done')),
@@ -373,6 +374,8 @@ pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<
     for table in ["export_file", "export_note"] {
         tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
     }
+    // The run's segments are gone, those of a crawl beside the export, too.
+    crawl::reset(tx, run)?;
     tx.execute(
         "UPDATE export_job SET state = 'kicking', poll_url = NULL, transaction_time = NULL, begun_at = ?2, next_at = ?2,
          restarts = restarts + 1 WHERE run = ?1",
@@ -384,10 +387,10 @@ pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<
 /// Forgets everything of a run whose landed files are forgotten with it: no file of it counts as landed any more.
 /// # Errors: the database.
 pub fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
-    for table in ["landed_file", "export_file", "export_note", "export_job"] {
+    for table in ["landed_file", "export_file", "export_note", "export_job", "pull_plan"] {
         tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
     }
-    Ok(())
+    crawl::forget(tx, run)
 }
 
 /// The latest run whose pull is not done, with the moment it began: the one to resume before a new one is begun.
@@ -395,7 +398,8 @@ pub fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
 pub fn unfinished(database: &Mutex<Connection>) -> Result<Option<(i64, Timestamp)>, DatabaseError> {
     database::read(database, |db| {
         db.query_row(
-            "SELECT run, begun_at FROM export_job WHERE state <> 'done' ORDER BY run DESC LIMIT 1",
+            "SELECT run, begun_at FROM export_job
+             WHERE state <> 'done' OR run IN (SELECT run FROM crawl_run WHERE state <> 'done') ORDER BY run DESC LIMIT 1",
             [],
             |row| Ok((row.get(0)?, parsed(row, 1)?)),
         )

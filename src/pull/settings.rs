@@ -60,6 +60,8 @@ pub struct EhrSettings {
     pub accept_wider_scope: bool,
     /// The token endpoint, for servers without `.well-known/smart-configuration`.
     pub token_url: Option<Url>,
+    /// Where the EHR finds our public keys (`jku` of every assertion): equal to what is registered there. Default: not said.
+    pub jwks_url: Option<Url>,
     /// Origins, besides the base's, that may get our assertion and our token. Default: none.
     pub token_origins: Vec<WebOrigin>,
 }
@@ -82,6 +84,7 @@ impl EhrSettings {
             scope: None,
             accept_wider_scope: false,
             token_url: None,
+            jwks_url: None,
             token_origins: Vec::new(),
         }
     }
@@ -305,6 +308,12 @@ pub enum Progress {
     PatientsLanded,
     /// The server lost the job, or changed what it gave: what was landed is thrown away, all or in part, and fetched again.
     Restarted,
+    /// Which types come by `$export` and which by search; an empty list with no other is everything there is.
+    Planned { bulk: Vec<String>, search: Vec<String> },
+    /// So many patients are to be searched for.
+    Cohort { patients: u64 },
+    /// `done` of `total` patients (or types) are searched; `resources` landed by this call.
+    Crawling { done: u64, total: u64, resources: u64 },
 }
 
 /// Hears where a pull stands.

@@ -51,7 +51,13 @@ impl Scene {
         let (listener, port) = listen().await;
         let (stranger, address) = Ehr::known_as(None).await;
         let dialled = authority.front(listener, FOREIGN, Shown::Good, address);
-        stranger.on("POST /token", [Answer::new(200, r#"{"access_token":"theirs","token_type":"bearer","expires_in":300}"#)]);
+        stranger.on(
+            "POST /token",
+            [Answer::new(
+                200,
+                r#"{"access_token":"theirs","token_type":"bearer","expires_in":300}"#,
+            )],
+        );
         stranger.on("GET /files/1", [Answer::new(200, TWO_PATIENTS)]);
 
         let mut site = Site::with_key(&ehr);
@@ -203,7 +209,9 @@ async fn no_form_of_a_redirect_takes_the_token_along() {
     for (number, form) in FORMS.iter().enumerate() {
         let url = form.replace("{p}", &scene.port.to_string());
         // A header cannot hold what a JSON string can; an EHR that sends such a thing sends it percent-encoded or not at all.
-        let Ok(_) = reqwest::header::HeaderValue::from_str(&url) else { continue };
+        let Ok(_) = reqwest::header::HeaderValue::from_str(&url) else {
+            continue;
+        };
         let away = Answer::new(statuses[number % statuses.len()], "").with("location", url);
         scene.ehr.on("GET /files/9", [away]);
         let _ = scene.pull_listed(&format!("{}files/9", scene.base), true).await;
@@ -211,7 +219,10 @@ async fn no_form_of_a_redirect_takes_the_token_along() {
     }
     let asked = scene.ehr.asked("GET /files/9");
     assert!(asked.len() > 40, "{} redirects were sent", asked.len());
-    assert!(asked.iter().all(|seen| seen.header("authorization").is_some()), "the EHR itself had the token");
+    assert!(
+        asked.iter().all(|seen| seen.header("authorization").is_some()),
+        "the EHR itself had the token"
+    );
     assert!(!scene.stranger.seen().is_empty(), "some redirects are followed, without the token");
 }
 
@@ -240,7 +251,9 @@ async fn t1_a_hostile_smart_configuration_gets_no_assertion() {
     for form in FORMS {
         let endpoint = form.replace("{p}", &scene.port.to_string()).replace("/files/1", "/token");
         let configuration = json!({"token_endpoint": endpoint}).to_string();
-        scene.ehr.on("GET /.well-known/smart-configuration", [Answer::new(200, configuration)]);
+        scene
+            .ehr
+            .on("GET /.well-known/smart-configuration", [Answer::new(200, configuration)]);
         let error = scene.pull(1).await.unwrap_err();
         assert!(!error.is_transient(), "{form}: {error}");
         scene.nobody_dialled(form);
@@ -254,7 +267,11 @@ async fn t2_what_was_fetched_never_becomes_a_local_file() {
     let scene = Scene::new(true).await;
     let secret = scene.site.dir.path().join("secret.ndjson");
     std::fs::write(&secret, TWO_PATIENTS).unwrap();
-    for url in [format!("file://{}", secret.display()), secret.display().to_string(), format!("file:{}", secret.display())] {
+    for url in [
+        format!("file://{}", secret.display()),
+        secret.display().to_string(),
+        format!("file:{}", secret.display()),
+    ] {
         let pulled = scene.pull_listed(&url, false).await;
         assert!(pulled.is_err() || pulled.unwrap().counts.is_empty(), "{url}");
     }
@@ -267,7 +284,9 @@ async fn t3_a_host_that_begins_like_an_allowed_one_is_another() {
     let mut settings = scene.settings();
     settings.token_origins = vec![WebOrigin::parse("https://files.hospital.test").unwrap()];
     for host in ["files.hospital.test.evil.test", "ehr.hospital.test.evil.test", "ehr.hospital.testx"] {
-        scene.ehr.lists(json!({"output": [{"type": "Patient", "url": scene.foreign(host)}]}));
+        scene
+            .ehr
+            .lists(json!({"output": [{"type": "Patient", "url": scene.foreign(host)}]}));
         let run = i64::try_from(scene.ehr.asked("GET /poll/1").len()).unwrap() + 1;
         let pulled = scene.site.pull_from(Source::Ehr(settings.clone()), run, None).await.unwrap();
         assert!(pulled.problems[0].contains("token"), "{:?}", pulled.problems);
@@ -278,8 +297,12 @@ async fn t3_a_host_that_begins_like_an_allowed_one_is_another() {
 #[tokio::test]
 async fn t4_a_host_before_an_at_sign_is_a_user_name() {
     let scene = Scene::new(true).await;
-    scene.check_file_refused(&format!("https://{NAME}@evil.test:{}/files/1", scene.port)).await;
-    scene.check_file_refused(&format!("https://x@{NAME}:{}/files/1", scene.base.port().unwrap())).await;
+    scene
+        .check_file_refused(&format!("https://{NAME}@evil.test:{}/files/1", scene.port))
+        .await;
+    scene
+        .check_file_refused(&format!("https://x@{NAME}:{}/files/1", scene.base.port().unwrap()))
+        .await;
     scene.nobody_dialled("t4");
 }
 
@@ -297,7 +320,16 @@ async fn t5_the_case_of_a_host_makes_no_other_host_and_opens_none() {
 #[tokio::test]
 async fn t6_special_addresses_are_refused_as_numbers_and_as_what_a_name_leads_to() {
     let scene = Scene::new(true).await;
-    for address in ["0.0.0.0", "0.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "224.0.0.1", "240.0.0.1", "255.255.255.255"] {
+    for address in [
+        "0.0.0.0",
+        "0.1.2.3",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+    ] {
         scene.check_file_refused(&scene.foreign(address)).await;
     }
     // Every name leads to 127.0.0.1 here, and `evil.test` is none that the site knows.
@@ -309,7 +341,14 @@ async fn t6_special_addresses_are_refused_as_numbers_and_as_what_a_name_leads_to
 #[tokio::test]
 async fn t7_an_ipv4_address_within_an_ipv6_one_is_no_hiding_place() {
     let scene = Scene::new(true).await;
-    for address in ["[::ffff:127.0.0.1]", "[::ffff:169.254.169.254]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::7f00:1]", "[::1]"] {
+    for address in [
+        "[::ffff:127.0.0.1]",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[::7f00:1]",
+        "[::1]",
+    ] {
         scene.check_file_refused(&scene.foreign(address)).await;
     }
     scene.nobody_dialled("t7");
@@ -337,7 +376,14 @@ fn known(expected: &[&str]) -> Vec<KnownHost> {
 
 #[tokio::test]
 async fn t8_a_name_without_an_address_is_refused_and_not_let_through() {
-    let scene = looked_up(known(&[]), |name| if name == NAME { vec!["127.0.0.1".parse().unwrap()] } else { Vec::new() }).await;
+    let scene = looked_up(known(&[]), |name| {
+        if name == NAME {
+            vec!["127.0.0.1".parse().unwrap()]
+        } else {
+            Vec::new()
+        }
+    })
+    .await;
     let pulled = scene.pull_listed(&scene.foreign("evil.test"), false).await.unwrap();
     assert!(pulled.problems[0].contains("not known here"), "{:?}", pulled.problems);
     scene.nobody_dialled("t8");
@@ -348,7 +394,11 @@ async fn t9_an_empty_list_of_hosts_allows_none() {
     // No host is known: not even the EHR's own name may lead into a private network.
     let scene = looked_up(Vec::new(), |_| vec!["127.0.0.1".parse().unwrap()]).await;
     let error = scene.pull(1).await.unwrap_err();
-    assert!(words(&error).contains("private network") && !error.is_transient(), "{}", words(&error));
+    assert!(
+        words(&error).contains("private network") && !error.is_transient(),
+        "{}",
+        words(&error)
+    );
     assert!(scene.ehr.seen().is_empty());
     // No origin beside the base's may have the token: an empty list is the base alone.
     let scene = Scene::new(true).await;
@@ -384,14 +434,20 @@ async fn t11_names_of_files_are_ours_whatever_the_manifest_calls_them() {
         let _ = scene.pull(run).await;
     }
     assert!(!scene.ehr.asked("GET /poll/1").is_empty(), "the fault fired");
-    let beside: Vec<_> = std::fs::read_dir(scene.site.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let beside: Vec<_> = std::fs::read_dir(scene.site.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     for name in &beside {
         let name = name.to_string_lossy();
         assert!(["ca.pem", "landing"].contains(&&*name) || name.starts_with("site.db"), "{name}");
     }
     for entry in std::fs::read_dir(scene.site.dir.path().join("landing")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(name.len() < 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)), "{name}");
+        assert!(
+            name.len() < 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+            "{name}"
+        );
     }
 }
 
@@ -405,10 +461,18 @@ async fn t12_a_token_for_more_than_was_asked_is_not_used_unless_that_is_allowed(
     };
     let mut settings = scene.settings();
     settings.types = vec!["Patient".to_owned(), "Condition".to_owned()];
-    for scope in ["system/*.*", "system/*.rs", "system/Patient.cruds system/Condition.rs", "system/Patient.rs user/*.rs"] {
+    for scope in [
+        "system/*.*",
+        "system/*.rs",
+        "system/Patient.cruds system/Condition.rs",
+        "system/Patient.rs user/*.rs",
+    ] {
         scene.ehr.on("POST /token", granted(scope));
         let error = scene.site.pull_from(Source::Ehr(settings.clone()), 1, None).await.unwrap_err();
-        assert!(matches!(error, PullError::WiderScope { .. }) && !error.is_transient(), "{scope}: {error}");
+        assert!(
+            matches!(error, PullError::WiderScope { .. }) && !error.is_transient(),
+            "{scope}: {error}"
+        );
     }
     assert!(scene.ehr.asked("GET /$export").is_empty(), "the wide token was never used");
     settings.accept_wider_scope = true;
@@ -430,7 +494,11 @@ async fn t12_types_that_were_not_granted_are_told_and_not_proven() {
     for _ in 0..2 {
         let pulled = scene.site.pull_from(source.clone(), 1, None).await.unwrap();
         assert!(!pulled.complete);
-        assert!(pulled.problems.iter().any(|text| text.contains("Condition: not granted")), "{:?}", pulled.problems);
+        assert!(
+            pulled.problems.iter().any(|text| text.contains("Condition: not granted")),
+            "{:?}",
+            pulled.problems
+        );
         assert_eq!(pulled.types["Condition"].reached, None);
         assert!(pulled.types["Patient"].whole, "what was granted is all there");
     }
@@ -451,7 +519,11 @@ async fn t13_a_redirect_to_a_host_that_looks_like_ours_carries_no_token() {
     let away = Answer::new(302, "").with("location", scene.foreign("ehr.hospital.test.evil.test"));
     scene.ehr.on("GET /files/9", [away]);
     assert!(!scene.pull_listed(&format!("{}files/9", scene.base), true).await.unwrap().complete);
-    assert_eq!(scene.ehr.asked("GET /files/9").len(), 1, "the fault fired, and asking again would not help");
+    assert_eq!(
+        scene.ehr.asked("GET /files/9").len(),
+        1,
+        "the fault fired, and asking again would not help"
+    );
     scene.nobody_dialled("t13");
 }
 
@@ -471,7 +543,11 @@ fn t14_no_endpoint_fetches_an_address_its_caller_names() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut all = Vec::new();
     texts(&src, &mut all);
-    let serves = |path: &str| ["receive", "registry", "console", "audit"].iter().any(|part| path.contains(&format!("/src/{part}")));
+    let serves = |path: &str| {
+        ["receive", "registry", "console", "audit"]
+            .iter()
+            .any(|part| path.contains(&format!("/src/{part}")))
+    };
     let serving: Vec<_> = all.iter().filter(|(path, _)| serves(path)).collect();
     assert!(serving.len() > 20, "the parts that serve are still called so");
     for (path, text) in serving {
@@ -506,7 +582,9 @@ async fn a_name_that_leads_elsewhere_later_is_refused_when_it_is_dialled() {
     let closing = Answer::new(200, json!({"token_endpoint": format!("{}token", scene.base)}).to_string()).with("connection", "close");
     scene.ehr.on("GET /.well-known/smart-configuration", [closing]);
     let token = json!({"access_token": "one", "token_type": "bearer", "expires_in": 300, "scope": "system/*.rs"});
-    scene.ehr.on("POST /token", [Answer::new(200, token.to_string()).with("connection", "close")]);
+    scene
+        .ehr
+        .on("POST /token", [Answer::new(200, token.to_string()).with("connection", "close")]);
     let error = scene.pull(1).await.unwrap_err();
     assert!(matches!(error, PullError::Breach(Breach::Inward(_))), "{}", words(&error));
     assert_eq!(scene.ehr.asked("POST /token").len(), 1, "it led to the right place at first");
@@ -551,11 +629,21 @@ async fn bombs_are_given_up_early_and_the_rest_is_landed() {
     assert!(!pulled.complete);
     assert_eq!(pulled.counts, [("Patient".to_owned(), 2)]);
     let problems = pulled.problems.join("\n");
-    assert!(problems.contains("200 times its size") && problems.contains("did not ask for"), "{problems}");
+    assert!(
+        problems.contains("200 times its size") && problems.contains("did not ask for"),
+        "{problems}"
+    );
     for file in ["bomb", "zstd", "br"] {
-        assert_eq!(ehr.asked(&format!("GET /files/{file}")).len(), 1, "asking for {file} again would not help");
+        assert_eq!(
+            ehr.asked(&format!("GET /files/{file}")).len(),
+            1,
+            "asking for {file} again would not help"
+        );
     }
-    let landed: u64 = std::fs::read_dir(site.dir.path().join("landing")).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
+    let landed: u64 = std::fs::read_dir(site.dir.path().join("landing"))
+        .unwrap()
+        .map(|e| e.unwrap().metadata().unwrap().len())
+        .sum();
     assert!(landed < 1 << 20, "nothing of the bomb stays: {landed} bytes");
 }
 
@@ -574,12 +662,23 @@ async fn a_manifest_that_is_deep_or_endless_is_an_error_and_no_crash() {
 
 #[tokio::test]
 async fn a_line_without_end_is_cut_and_not_held() {
-    let line = [&b"{\"resourceType\":\"Patient\",\"id\":\""[..], &vec![b'x'; 40 << 20], b"\"}\n", TWO_PATIENTS.as_bytes()].concat();
+    let line = [
+        &b"{\"resourceType\":\"Patient\",\"id\":\""[..],
+        &vec![b'x'; 40 << 20],
+        b"\"}\n",
+        TWO_PATIENTS.as_bytes(),
+    ]
+    .concat();
     let ehr = Ehr::with_manifest(json!({"output": [{"type": "Patient", "url": "{base}/files/1"}]})).await;
     ehr.on("GET /files/1", [Answer::new(200, line)]);
     let site = Site::new();
     let pulled = site.pull(&ehr).await.unwrap();
-    let longest = pulled.segments.iter().flat_map(|segment| site.landing.read(segment).unwrap()).map(|frame| frame.unwrap().len()).max();
+    let longest = pulled
+        .segments
+        .iter()
+        .flat_map(|segment| site.landing.read(segment).unwrap())
+        .map(|frame| frame.unwrap().len())
+        .max();
     assert!(longest.unwrap() <= 33 << 20, "{longest:?}");
     assert!(pulled.segments.iter().map(|segment| segment.lines).sum::<u64>() >= 2);
 }

@@ -131,7 +131,8 @@ fn kind_of(error: &PullError) -> Option<FailureKind> {
 }
 
 async fn pull_from(site: &Site, base: &Url) -> Result<Pulled, PullError> {
-    site.pull_from(Source::Ehr(EhrSettings::new(base.clone(), "gateway-1")), 1, None).await
+    site.pull_from(Source::Ehr(EhrSettings::new(base.clone(), "gateway-1")), 1, None)
+        .await
 }
 
 #[tokio::test]
@@ -158,7 +159,14 @@ async fn certificates_that_are_not_right_are_refused_and_told_apart() {
     check_tls(&[NAME], Shown::SelfSigned, true, FailureKind::TlsUntrusted, "not trusted").await;
     check_tls(&[NAME], Shown::Expired, true, FailureKind::TlsExpired, "expired").await;
     check_tls(&[NAME], Shown::NotYet, true, FailureKind::TlsExpired, "not valid yet").await;
-    check_tls(&["other.hospital.test"], Shown::Good, true, FailureKind::TlsName, "another host name").await;
+    check_tls(
+        &["other.hospital.test"],
+        Shown::Good,
+        true,
+        FailureKind::TlsName,
+        "another host name",
+    )
+    .await;
 }
 
 /// A ServerHello that chooses TLS 1.1; an alert that says so; a port that speaks no TLS.
@@ -227,9 +235,11 @@ async fn a_name_that_is_not_found_for_a_while_is_waited_for_and_a_name_that_move
     let counted = turns.clone();
     let settings = HttpSettings {
         ca_file: Some(site.dir.path().join("ca.pem")),
-        lookup: Some(Lookup::new(move |_| match counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-            0 | 1 => Vec::new(),
-            _ => vec!["127.0.0.1".parse().unwrap()],
+        lookup: Some(Lookup::new(move |_| {
+            match counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 | 1 => Vec::new(),
+                _ => vec!["127.0.0.1".parse().unwrap()],
+            }
         })),
         ..HttpSettings::default()
     };
@@ -253,6 +263,10 @@ async fn a_name_that_is_never_found_is_told() {
     site.http = http::client(&settings.knowing([&base])).unwrap();
     let error = pull_from(&site, &base).await.unwrap_err();
     assert_eq!(kind_of(&error), Some(FailureKind::Dns), "{}", words(&error));
-    assert!(error.is_transient() && words(&error).contains("not known here"), "{}", words(&error));
+    assert!(
+        error.is_transient() && words(&error).contains("not known here"),
+        "{}",
+        words(&error)
+    );
     assert_eq!(connections.get(), 0);
 }

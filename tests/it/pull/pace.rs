@@ -32,10 +32,7 @@ async fn a_pause_asked_for_once_is_kept_by_all_downloads() {
     let ehr = with_files(40).await;
     ehr.on(
         "GET /files/1",
-        [
-            Answer::new(429, "").with("retry-after", "1800"),
-            Answer::new(200, TWO_PATIENTS),
-        ],
+        [Answer::new(429, "").with("retry-after", "1800"), Answer::new(200, TWO_PATIENTS)],
     );
     let mut site = Site::new();
     site.limits.concurrency = 32;
@@ -95,9 +92,17 @@ fn source(site: &Site, ehr: &Ehr, per_minute: u32) -> TokenSource {
     let endpoint = ehr.base().join("token").unwrap();
     let allowed = [WebOrigin::of(&ehr.base())];
     let (http, clock) = (site.http.clone(), site.clock.clone());
-    TokenSource::new(http, clock, "gateway-1", site.key.as_ref().unwrap(), endpoint, "system/*.rs", &allowed)
-        .unwrap()
-        .at_most(per_minute)
+    TokenSource::new(
+        http,
+        clock,
+        "gateway-1",
+        site.key.as_ref().unwrap(),
+        endpoint,
+        "system/*.rs",
+        &allowed,
+    )
+    .unwrap()
+    .at_most(per_minute)
 }
 
 #[tokio::test]
@@ -109,7 +114,11 @@ async fn thirty_two_tasks_share_one_token_and_one_renewal_through_hours() {
         let all = futures_util::future::join_all((0..32).map(|_| source.token())).await;
         let tokens: std::collections::BTreeSet<String> = all.into_iter().map(|token| token.unwrap().expose().to_owned()).collect();
         assert_eq!(tokens.len(), 1);
-        assert_eq!(ehr.asked("POST /token").len(), renewed, "one request for all, a minute before the end");
+        assert_eq!(
+            ehr.asked("POST /token").len(),
+            renewed,
+            "one request for all, a minute before the end"
+        );
         site.clock.advance(Duration::from_secs(241));
     }
 }
@@ -164,10 +173,20 @@ async fn clocks(here: &str, there: &'static str, tells: bool) -> (Result<(), Str
     let server: Timestamp = there.parse().unwrap();
     let refused = std::sync::Arc::new(AtomicUsize::new(0));
     let counted = refused.clone();
-    let date = move || jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&server).unwrap();
+    let date = move || {
+        jiff::fmt::rfc2822::DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&server)
+            .unwrap()
+    };
     let token = axum::routing::post(move |body: String| async move {
-        let assertion = body.split('&').find_map(|pair| pair.strip_prefix("client_assertion=")).unwrap().to_owned();
-        let claims = jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(&assertion).unwrap().claims;
+        let assertion = body
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("client_assertion="))
+            .unwrap()
+            .to_owned();
+        let claims = jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(&assertion)
+            .unwrap()
+            .claims;
         let (issued, ends) = (claims["iat"].as_i64().unwrap(), claims["exp"].as_i64().unwrap());
         let now = server.as_second();
         let is_of_our_time = issued <= now + 60 && ends > now && ends - issued <= 300;
