@@ -107,16 +107,6 @@ pub async fn pull(
     summary(settings, &asked, jobs, landing, clock, notes)
 }
 
-/// `work`, given up at the deadline wherever it stands: what is landed by then stays, and running downloads leave nothing.
-async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: impl Future<Output = Result<(), PullError>>) -> Result<(), PullError> {
-    let Some(deadline) = deadline else { return work.await };
-    tokio::select! {
-        biased;
-        done = work => done,
-        () = clock.passed(deadline) => Err(PullError::OutOfTime { deadline }),
-    }
-}
-
 /// Each type its way: what is exported first, then what is searched.
 async fn from_ehr(
     ehr: &EhrSettings,
@@ -244,6 +234,16 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
             bulk: plan.bulk.clone().unwrap_or_default(),
             search: plan.search.clone().unwrap_or_default(),
         });
+    }
+}
+
+/// `work`, given up at the deadline wherever it stands: what is landed by then stays, and running downloads leave nothing.
+async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: impl Future<Output = Result<(), PullError>>) -> Result<(), PullError> {
+    let Some(deadline) = deadline else { return work.await };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = clock.passed(deadline) => Err(PullError::OutOfTime { deadline }),
     }
 }
 
