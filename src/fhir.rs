@@ -1,5 +1,6 @@
 //! What FHIR R4 says, without network, disk or clock: JSON as a borrowed tree, types, paths, dates, references, NDJSON.
 
+pub mod canonical;
 pub mod datetime;
 pub mod decimal;
 pub mod name;

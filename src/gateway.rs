@@ -9,10 +9,13 @@
 //! Or it ends unsent: `rehearsed`, or `abandoned` for a fresh pull. Then what it landed is forgotten with it.
 //! Each phase ends in one SQLite transaction; a crash between any two lines repeats at most one phase.
 
+pub mod doctor;
+pub mod ehr_keys;
 pub mod ledger;
 pub mod offline;
 pub mod quarantine;
 
+mod ahead;
 mod blocks;
 mod counts;
 mod deliver;
@@ -21,13 +24,14 @@ mod error;
 mod folder;
 mod journal;
 mod lookups;
+mod marks;
 mod options;
 mod package;
 mod people;
 mod pipeline;
 mod prepare;
 mod report;
-
+mod scope;
 mod site;
 mod steps;
 mod transform;
@@ -40,6 +44,7 @@ use crate::landing::LandingError;
 use crate::platform::database;
 use crate::pull::{self, Pulled};
 
+use ahead::{Ahead, Said};
 use journal::{Phase, Run};
 
 pub use counts::{Counts, Fate, TypeCounts};
@@ -58,7 +63,8 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: Listener<'_>) ->
     journal::tidy(site)?;
     loop {
         let started = site.tools.clock.now();
-        let run = journal::begin(&mut database::lock(&site.db), options, started)?;
+        let seal = scope::Seal::by(&site.person_key);
+        let run = journal::begin(&mut database::lock(&site.db), options, &site.asked_types(), &seal, started)?;
         let answers = run.answers(options);
         if run.resumed {
             let phase = run.phase.as_str();
@@ -101,18 +107,22 @@ fn cannot_end(run: &Run, error: &GatewayError) -> Option<&'static str> {
 /// The rest of a run, from the phase it is in.
 async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listener<'_>) -> Result<Report, GatewayError> {
     let mut run = run.clone();
+    let mut done_ahead = None;
     if run.phase == Phase::Pulling {
-        let pulled = pull(site, &run, progress).await?;
+        let pulled;
+        (pulled, done_ahead) = pull(site, &run, progress).await?;
         // What the EHR did not give just now, it may give to the next run, which goes on with the same export. Only when
         // that has been tried is the night delivered with what there is.
         let unfinished = pull::unfinished(&site.db)?.is_some_and(|(open, _)| open == run.id);
         if unfinished && !run.resumed {
             return Err(GatewayError::NotAll { problems: pulled.problems });
         }
+        let proven = withdraw::proven(site, &run, &pulled);
         journal::landed(
-            &database::lock(&site.db),
+            &mut database::lock(&site.db),
             &mut run,
             pulled.transaction_time,
+            proven,
             pulled.complete,
             pulled.problems,
         )?;
@@ -124,34 +134,53 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
             done => return done,
         }
     }
-    let prepared = blocking(site, &run, options, progress).await?;
+    let prepared = blocking(site, &run, options, done_ahead, progress).await?;
     if prepared.rehearsed {
         return Ok(prepared);
     }
     deliver::deliver(site, &run, progress).await
 }
 
-async fn pull(site: &Arc<Site>, run: &Run, progress: Listener<'_>) -> Result<Pulled, GatewayError> {
+/// Pulls, and maps ahead what is landed meanwhile.
+async fn pull(site: &Arc<Site>, run: &Run, progress: Listener<'_>) -> Result<(Pulled, Option<Ahead>), GatewayError> {
     let request = pull::Request {
+        run: run.id,
         since: run.since,
-        ..pull::Request::new(run.id)
+        since_by_type: run.scope.since_by_type.clone(),
+        patients: run.scope.patients.clone(),
+        until: run.scope.until,
     };
-    let show = |step| progress(Event::Pull(step));
+    let (tell, said) = std::sync::mpsc::channel();
+    let work = tokio::task::spawn_blocking({
+        let (site, run) = (site.clone(), run.clone());
+        move || ahead::work(&site, &run, &said)
+    });
+    let show = |step| {
+        // Nobody mapping ahead is no reason to stop.
+        let _ = tell.send(Said::from(&step));
+        progress(Event::Pull(step));
+    };
     let (tools, settings) = (&site.tools, &site.settings.pull);
-    Ok(pull::pull(
-        settings,
-        request,
-        &site.landing,
-        &tools.http,
-        &tools.clock,
-        site.ehr_key.as_ref(),
-        &show,
-    )
-    .await?)
+    let key = site.ehr_key.as_ref();
+    let pulled = pull::pull(settings, request, &site.landing, &tools.http, &tools.clock, key, &show).await;
+    drop(tell);
+    // A fault of the work ahead is met again, and told, when the work is done in its turn.
+    let ahead = work.await.ok().and_then(Result::ok).flatten();
+    if let Some(ahead) = &ahead {
+        let resources = ahead.sums.entered;
+        progress(Event::MappedAhead { resources });
+    }
+    Ok((pulled?, ahead))
 }
 
 /// The transform on threads of its own, its progress brought back here.
-async fn blocking(site: &Arc<Site>, run: &Run, options: &Options, progress: Listener<'_>) -> Result<Report, GatewayError> {
+async fn blocking(
+    site: &Arc<Site>,
+    run: &Run,
+    options: &Options,
+    ahead: Option<Ahead>,
+    progress: Listener<'_>,
+) -> Result<Report, GatewayError> {
     let (site, run, options) = (site.clone(), run.clone(), options.clone());
     let (events, mut inbox) = tokio::sync::mpsc::unbounded_channel();
     let work = tokio::task::spawn_blocking(move || {
@@ -159,7 +188,7 @@ async fn blocking(site: &Arc<Site>, run: &Run, options: &Options, progress: List
             // Nobody listening is no reason to stop.
             let _ = events.send(event);
         };
-        prepare::prepare(&site, &run, &options, &show)
+        prepare::prepare(&site, &run, &options, ahead, &show)
     });
     while let Some(event) = inbox.recv().await {
         progress(event);

@@ -16,7 +16,7 @@ use crate::origin::SegmentId;
 use crate::platform::database;
 use crate::platform::file::{self, Lock, LockError};
 use crate::platform::random;
-use crate::platform::secret::Secret;
+use crate::platform::secret::{Secret, hkdf};
 
 mod frame;
 mod reader;
@@ -182,6 +182,12 @@ impl Landing {
     #[must_use]
     pub fn database(&self) -> &Arc<Mutex<Connection>> {
         &self.database
+    }
+
+    /// The key under which a pull's journal hides the ids it must remember. Never the key of the segments.
+    #[must_use]
+    pub fn journal_key(&self) -> Secret {
+        hkdf(&self.key, "pull journal")
     }
 
     fn not_owner(&self) -> LandingError {

@@ -4,14 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{Exit, Failure, asked_to_stop, show};
-use crate::simulate::ehr::{EhrError, EhrSettings, Fault, FaultOrder, Vendor, serve};
+use crate::simulate::ehr::{EhrError, EhrSettings, Fault, FaultOrder, Misconfiguration, Vendor, serve};
 
 /// Serve a folder of FHIR NDJSON as an EHR does: SMART Backend Services and Bulk Data, on loopback.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Faults: token-401, bearer-401, kickoff-429, poll-503, truncate-file, wrong-count, expire-file-url, stall\n\n\
-                  Example: headwater ehr --data patients/ --port 8088 --fault poll-503=2,truncate-file"
-)]
+#[command(after_help = more_help())]
 pub struct Args {
     /// A folder of `<Type>*.ndjson` or `<Type>*.ndjson.gz`
     #[arg(long, value_name = "DIR")]
@@ -25,9 +22,25 @@ pub struct Args {
     /// What goes wrong, and how often: NAME or NAME=N
     #[arg(long = "fault", value_name = "NAME[=N]", value_delimiter = ',')]
     pub faults: Vec<FaultOrder>,
+    /// What is set up wrongly, for `headwater doctor` to find
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub misconfigured: Vec<Misconfiguration>,
     /// Seed of the next day's changes
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
+}
+
+/// The names that the options take, each with its sentence.
+fn more_help() -> String {
+    let list = |names: &mut dyn Iterator<Item = (&'static str, &'static str)>| {
+        names.fold(String::new(), |list, (name, says)| format!("{list}  {name:<24} {says}\n"))
+    };
+    format!(
+        "Faults:\n{}\nMisconfigurations:\n{}\n\
+         Example: headwater ehr --data patients/ --port 8088 --fault poll-503=2,truncate-file",
+        list(&mut Fault::ALL.into_iter().map(|fault| (fault.name(), fault.says()))),
+        list(&mut Misconfiguration::ALL.into_iter().map(|one| (one.name(), one.says()))),
+    )
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -44,6 +57,7 @@ async fn serve_until_interrupted(args: Args) -> Result<(), Failure> {
         vendor: args.vendor,
         seed: args.seed,
         faults: args.faults,
+        misconfigured: args.misconfigured,
         // Ready at the second poll, and no second lost: who wants a slow EHR orders a fault.
         retry_after_s: 0,
         ..EhrSettings::new(args.data)
@@ -75,6 +89,15 @@ async fn serve_until_interrupted(args: Args) -> Result<(), Failure> {
                 "fault {} happened {}",
                 fault.name(),
                 show::count(ehr.fired(fault).into(), "time")
+            ));
+        }
+    }
+    for one in Misconfiguration::ALL {
+        if ehr.fired_misconfiguration(one) > 0 {
+            show::note(&format!(
+                "misconfiguration {} showed {}",
+                one.name(),
+                show::count(ehr.fired_misconfiguration(one).into(), "time")
             ));
         }
     }

@@ -1,18 +1,24 @@
 //! `headwater sync`: one run of one site.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::show::{self, Stage};
-use super::{Exit, Failure, chain, report, runtime};
-use crate::config::{self, EhrConfig, Level, SiteConfig};
+use super::{Exit, Failure, chain, keys, report, runtime, source};
+use crate::config::{self, EhrConfig, SiteConfig};
 use crate::fhir::tree::Limits;
-use crate::gateway::{self, Event, GatewayError, Options, RegistrySettings, Report, Settings, Site, SiteError, Tools};
+use crate::gateway::{self, Event, GatewayError, Options, Places, RegistrySettings, Report, Settings, Site, SiteError, Tools, ehr_keys};
 use crate::network::Package;
 use crate::platform::clock::Clock;
-use crate::platform::http::{self, Url, WebOrigin};
+use crate::platform::file;
+use crate::platform::http;
 use crate::pull::{self, PullError};
 use crate::submit::SubmitError;
+
+/// A file of patients may be this long.
+const PATIENTS_BYTES: u64 = 64 << 20;
 
 #[derive(clap::Args)]
 #[command(
@@ -30,6 +36,12 @@ pub(super) struct Args {
     /// Pull what changed since this instant (RFC 3339), whatever the watermark says
     #[arg(long, value_name = "INSTANT")]
     since: Option<jiff::Timestamp>,
+    /// Backfill: pull only the patients of this file, one id per line, whatever the watermarks say; they stay
+    #[arg(long, value_name = "FILE", conflicts_with = "full")]
+    patients: Option<PathBuf>,
+    /// Backfill: pull only what changed before this instant (RFC 3339)
+    #[arg(long, value_name = "INSTANT", conflicts_with = "full")]
+    until: Option<jiff::Timestamp>,
     /// Go the whole way and deliver nothing
     #[arg(long)]
     rehearse: bool,
@@ -46,14 +58,17 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let options = Options {
         full: args.full,
         since: args.since,
+        patients: args.patients.as_deref().map(patients).transpose()?.unwrap_or_default(),
+        until: args.until,
         rehearse: args.rehearse,
         accept_deletions: args.accept_deletions,
     };
     let clock = Clock::system();
     let tools = Tools {
-        http: http::client(&http::HttpSettings::default()).map_err(|error| Failure::ours(&error))?,
+        http: http::client(&config.http).map_err(|error| Failure::usage(chain(&error)))?,
         clock,
     };
+    next_key(&config, tools.clock.now())?;
     let site = Arc::new(open(&config, tools)?);
     let report = runtime()?.block_on(one_run(&site, &options))?;
     show::answer(&if args.json {
@@ -70,40 +85,59 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     verdict(&report)
 }
 
+/// Takes the step of a key rotation whose time has come. Only where the EHR reads our keys from an address of ours: a set that
+/// was given to a person may not be registered yet, and that person says so with `headwater keys rotate --activate`.
+fn next_key(config: &SiteConfig, now: Timestamp) -> Result<(), Failure> {
+    let EhrConfig::Fhir(ehr) = &config.ehr else {
+        return Ok(());
+    };
+    if ehr.jwks_url().is_some()
+        && let Some(step) = ehr_keys::advance(&Places::of(&config.state), now).map_err(|error| Failure::ours(&error))?
+    {
+        show::note(&keys::words(&step));
+    }
+    Ok(())
+}
+
+/// The ids in a file of patients, one per line; `#` begins a remark. A fault names the line and never what stands in it.
+fn patients(file: &Path) -> Result<Vec<String>, Failure> {
+    let shown = file.display();
+    let text = file::read(file, PATIENTS_BYTES).map_err(|error| Failure::usage(chain(&error)))?;
+    let text = String::from_utf8(text).map_err(|_| Failure::usage(format!("--patients {shown}: is not UTF-8 text")))?;
+    let mut ids = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let id = line.split('#').next().unwrap_or_default().trim();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if id.len() > 64 || !id.bytes().all(fits) {
+            return Err(Failure::usage(format!(
+                "--patients {shown}: line {number} is no FHIR id; write the logical id of one Patient per line, without `Patient/`"
+            )));
+        }
+        if !id.is_empty() {
+            ids.push(id.to_owned());
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Err(Failure::usage(format!(
+            "--patients {shown}: names nobody, so nobody would be pulled"
+        )));
+    }
+    Ok(ids)
+}
+
 /// Opens the site that `config` describes, under its network's rules.
 pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
-    let network = Package::at(config.package.clone())
-        .load(&config.model)
-        .map_err(|error| Failure::usage(error.to_string()))?;
+    let package = Package::at(config.package.clone());
+    let network = package.load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
     let rules = network.under(&config.policy).map_err(|error| Failure::usage(error.to_string()))?;
-    let source = match &config.ehr {
-        EhrConfig::Files { folder } => pull::Source::Files(folder.clone()),
-        EhrConfig::Bulk {
-            base,
-            client_id,
-            level,
-            types,
-            extra_origins,
-            ..
-        } => pull::Source::Ehr(pull::EhrSettings {
-            level: match level {
-                Level::System => pull::Level::System,
-                Level::Patient => pull::Level::Patient,
-                Level::Group(id) => pull::Level::Group(id.clone()),
-            },
-            types: types.clone().unwrap_or_else(|| rules.resource_types()),
-            token_origins: extra_origins
-                .iter()
-                .map(|origin| url("ehr.extra_origins", origin).map(|url| WebOrigin::of(&url)))
-                .collect::<Result<_, _>>()?,
-            ..pull::EhrSettings::new(url("ehr.base", base)?, client_id)
-        }),
+    let Some(registry) = &config.registry else {
+        return Err(Failure::usage(
+            "this site is not enrolled yet: ask the registry's operator for a code, then run `headwater init DIR --registry URL --enrol CODE`",
+        ));
     };
-    let concurrency = if let EhrConfig::Bulk { parallel, .. } = &config.ehr {
-        *parallel
-    } else {
-        1
-    };
+    let pull = source::pull_settings(config, &package, &rules.resource_types(), tools.clock.now())?;
     let limits = Limits {
         line_bytes: config.limits.line_mib << 20,
         depth: config.limits.depth,
@@ -116,17 +150,11 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
         limits,
         vanish_percent: config.limits.vanish_percent,
         max_patients: 500_000,
-        pull: pull::Settings {
-            source,
-            limits: pull::Limits {
-                concurrency,
-                ..pull::Limits::default()
-            },
-        },
+        pull,
         registry: RegistrySettings {
-            base: config.registry.base.clone(),
-            client_id: config.registry.client_id.clone(),
-            log_vkey: config.registry.log_vkey.clone(),
+            base: registry.base.clone(),
+            client_id: registry.client_id.clone(),
+            log_vkey: registry.log_vkey.clone(),
         },
     };
     Site::open(settings, rules, tools).map_err(|error| match error {
@@ -196,6 +224,10 @@ fn words(event: &Event) -> (&'static str, String) {
         }
         Event::Abandoned { run, why } => ("abandon", format!("run {run} is given up and pulled anew: {why}")),
         Event::Pull(progress) => ("pull", pulling(progress)),
+        Event::MappedAhead { resources } => (
+            "pull",
+            format!("{} mapped while the rest was coming", show::count(*resources, "resource")),
+        ),
         Event::Transform { resources } => (
             "transform",
             format!("{} validated, mapped, de-identified", show::count(*resources, "resource")),
@@ -222,8 +254,23 @@ fn pulling(progress: &pull::Progress) -> String {
         Progress::Listed { files: 0 } => "the EHR has nothing new".into(),
         Progress::Listed { files } => format!("{} to fetch", show::count(*files as u64, "file")),
         Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
+<<<<<<< HEAD
+        Progress::Planned { bulk, search } if search.is_empty() => format!("by bulk export: {}", types(bulk)),
+        Progress::Planned { bulk, search } if bulk.is_empty() => format!("by search: {}", types(search)),
+        Progress::Planned { bulk, search } => format!("by bulk export: {}; by search: {}", types(bulk), types(search)),
+        Progress::Cohort { patients } => format!("{} to search for", show::count(*patients, "patient")),
+        Progress::Crawling { done, total, resources } => {
+            format!("{done} of {total} searched, {}", show::count(*resources, "new resource"))
+        }
+=======
+        Progress::PatientsLanded => "all patients are landed; the rest is mapped as it comes".into(),
+>>>>>>> main
         Progress::Restarted => "the EHR lost the export job; asked again from the start".into(),
     }
+}
+
+fn types(names: &[String]) -> String {
+    if names.is_empty() { "every type".into() } else { names.join(", ") }
 }
 
 /// The exit code a report deserves.
@@ -241,10 +288,6 @@ pub(super) fn verdict(report: &Report) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-fn url(key: &str, text: &str) -> Result<Url, Failure> {
-    Url::parse(text).map_err(|_| Failure::usage(format!("{key}: is no address")))
 }
 
 #[cfg(test)]

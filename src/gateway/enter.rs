@@ -286,10 +286,10 @@ fn is_entered(tx: &Transaction<'_>, key: Option<&SourceKey>) -> Result<bool, Led
         .exists([&key[..]])?)
 }
 
-/// The entries of one resource, in the order they came.
+/// The entries of one resource, in the order they were landed, whenever they were worked on; deletions first.
 fn placed(tx: &Transaction<'_>, key: &SourceKey) -> Result<Vec<Placed>, LedgerError> {
     let mut statement = tx.prepare_cached(
-        "SELECT id, type, version, fate, segment, line, rows_after, rows_to FROM pending_source WHERE key = ?1 ORDER BY id",
+        "SELECT id, type, version, fate, segment, line, rows_after, rows_to FROM pending_source WHERE key = ?1 ORDER BY segment, line, id",
     )?;
     let found = statement.query_map([&key[..]], |row| {
         Ok(Placed {

@@ -1,5 +1,7 @@
 //! Where a run stands, kept in the ledger's `run` table: what makes an interrupted run go on instead of starting again.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -7,6 +9,7 @@ use super::error::GatewayError;
 use super::ledger::{self, LedgerError};
 use super::options::Options;
 use super::report::Report;
+use super::scope::{self, Proven, Scope};
 use super::site::Site;
 use crate::platform::database;
 use crate::pull;
@@ -42,6 +45,9 @@ pub(super) struct Run {
     pub phase: Phase,
     pub full: bool,
     pub since: Option<Timestamp>,
+    pub scope: Scope,
+    /// What the pull proved of each type.
+    pub proven: BTreeMap<String, Proven>,
     pub transaction_time: Option<Timestamp>,
     /// The EHR gave everything: only then may the watermark move and may the absent be taken for gone.
     pub complete: bool,
@@ -52,7 +58,22 @@ pub(super) struct Run {
 impl Run {
     /// Whether ending this run is what `options` ask for.
     pub(super) fn answers(&self, options: &Options) -> bool {
-        (!options.full || self.full) && (options.since.is_none() || options.since == self.since)
+        let same_scope = self.scope.patients == options.patients && self.scope.until == options.until;
+        same_scope && (!options.full || self.full) && (options.since.is_none() || options.since == self.since)
+    }
+
+    /// `full`, `backfill` or `incremental`.
+    pub(super) fn kind(&self) -> &'static str {
+        match (self.full, self.scope.is_backfill()) {
+            (true, _) => "full",
+            (_, true) => "backfill",
+            _ => "incremental",
+        }
+    }
+
+    /// From when on this run asks for resources of a type; `None`: all of them.
+    pub(super) fn since_of(&self, resource_type: &str) -> Option<Timestamp> {
+        self.scope.since_by_type.get(resource_type).copied().unwrap_or(self.since)
     }
 
     /// The day of the data: ages are reckoned at it, whenever the run is done or done again.
@@ -64,9 +85,16 @@ impl Run {
     }
 }
 
-/// The interrupted run, or a new one: full when asked for or when there is no watermark, else from the watermark on.
+/// The interrupted run, or a new one: full when asked for or when there is no watermark, else each of the types `asked` for
+/// from its own watermark on. `seal` closes and opens what of the scope names patients.
 /// # Errors: the database.
-pub(super) fn begin(db: &mut Connection, options: &Options, now: Timestamp) -> Result<Run, LedgerError> {
+pub(super) fn begin(
+    db: &mut Connection,
+    options: &Options,
+    asked: &[String],
+    seal: &scope::Seal,
+    now: Timestamp,
+) -> Result<Run, LedgerError> {
     let tx = db.transaction()?;
     let open = tx
         .query_row(
@@ -76,31 +104,47 @@ pub(super) fn begin(db: &mut Connection, options: &Options, now: Timestamp) -> R
             resumed,
         )
         .optional()?;
-    if let Some(run) = open {
+    if let Some(mut run) = open {
+        (run.scope, run.proven) = scope::read(&tx, run.id, seal)?;
         return Ok(run);
     }
-    let since = match (options.full, options.since) {
-        (true, _) => None,
-        (false, Some(since)) => Some(since),
-        (false, None) => ledger::watermark(&tx)?.and_then(|mark| mark.since.parse().ok()),
+    let mut scope = Scope {
+        since_by_type: BTreeMap::new(),
+        until: options.until,
+        patients: options.patients.clone(),
     };
-    let kind = if since.is_none() { "full" } else { "incremental" };
-    tx.execute(
-        "INSERT INTO run (kind, phase, since, started_at) VALUES (?1, 'pulling', ?2, ?3)",
-        params![kind, since.map(|since| since.to_string()), now.to_string()],
-    )?;
-    let id = tx.last_insert_rowid();
-    tx.commit()?;
-    Ok(Run {
-        id,
+    let since = match (options.full || scope.is_backfill(), options.since) {
+        (_, Some(since)) => Some(since),
+        (true, None) => None,
+        (false, None) => {
+            let mark = ledger::watermark(&tx)?;
+            if let Some(mark) = mark.as_ref().filter(|mark| !mark.types.is_empty()) {
+                scope.since_by_type = asked.iter().map(|name| (name.clone(), mark.of(name))).collect();
+            }
+            mark.and_then(|mark| mark.since.parse().ok())
+        }
+    };
+    let full = since.is_none() && scope.since_by_type.values().all(Option::is_none) && !scope.is_backfill();
+    let mut run = Run {
+        id: 0,
         phase: Phase::Pulling,
-        full: since.is_none(),
+        full,
         since,
+        scope,
+        proven: BTreeMap::new(),
         transaction_time: None,
         complete: false,
         problems: Vec::new(),
         resumed: false,
-    })
+    };
+    tx.execute(
+        "INSERT INTO run (kind, phase, since, started_at) VALUES (?1, 'pulling', ?2, ?3)",
+        params![run.kind(), since.map(|since| since.to_string()), now.to_string()],
+    )?;
+    run.id = tx.last_insert_rowid();
+    scope::write(&tx, run.id, &run.scope, seal)?;
+    tx.commit()?;
+    Ok(run)
 }
 
 fn resumed(row: &Row<'_>) -> rusqlite::Result<Run> {
@@ -110,6 +154,8 @@ fn resumed(row: &Row<'_>) -> rusqlite::Result<Run> {
         phase: Phase::of(&row.get::<_, String>(1)?).unwrap_or(Phase::Pulling),
         full: row.get::<_, String>(2)? == "full",
         since: time(row.get(3)?),
+        scope: Scope::default(),
+        proven: BTreeMap::new(),
         transaction_time: time(row.get(4)?),
         complete: row.get::<_, Option<bool>>(5)?.unwrap_or(false),
         problems: row
@@ -122,8 +168,17 @@ fn resumed(row: &Row<'_>) -> rusqlite::Result<Run> {
 
 /// Every file is landed: notes what the EHR said, and that the transform is next.
 /// # Errors: the database.
-pub(super) fn landed(db: &Connection, run: &mut Run, time: Timestamp, complete: bool, problems: Vec<String>) -> Result<(), LedgerError> {
-    db.execute(
+pub(super) fn landed(
+    db: &mut Connection,
+    run: &mut Run,
+    time: Timestamp,
+    proven: BTreeMap<String, Proven>,
+    complete: bool,
+    problems: Vec<String>,
+) -> Result<(), LedgerError> {
+    let tx = db.transaction()?;
+    scope::prove(&tx, run.id, &proven)?;
+    tx.execute(
         "UPDATE run SET phase = 'landed', transaction_time = ?2, complete = ?3, problems = ?4 WHERE id = ?1",
         params![
             run.id,
@@ -132,7 +187,9 @@ pub(super) fn landed(db: &Connection, run: &mut Run, time: Timestamp, complete: 
             serde_json::Value::from(problems.clone()).to_string()
         ],
     )?;
+    tx.commit()?;
     run.phase = Phase::Landed;
+    run.proven = proven;
     run.transaction_time = Some(time);
     run.complete = complete;
     run.problems = problems;
@@ -219,6 +276,18 @@ mod tests {
         db
     }
 
+    /// No scope of these tests names a patient.
+    fn open(db: &mut Connection, options: &Options, now: Timestamp) -> Run {
+        begin(
+            db,
+            options,
+            &["Condition".to_owned(), "Patient".to_owned()],
+            &scope::Seal::plain(),
+            now,
+        )
+        .unwrap()
+    }
+
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
@@ -234,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_new_run_is_full_without_a_watermark_and_goes_on_from_it_otherwise() {
-        let since = |mut db: Connection, options: Options| begin(&mut db, &options, at(NOW)).unwrap().since;
+        let since = |mut db: Connection, options: Options| open(&mut db, &options, at(NOW)).since;
         let full = Options {
             full: true,
             ..Options::default()
@@ -255,19 +324,55 @@ mod tests {
     }
 
     #[test]
+    fn each_type_goes_on_from_its_own_watermark_and_a_new_type_is_asked_for_whole() {
+        let mut db = with_mark("2026-03-01T02:00:00Z");
+        db.execute(
+            "INSERT INTO type_watermark VALUES ('Patient', '2026-03-01T01:00:00Z'), ('Device', '2026-03-01T00:00:00Z')",
+            [],
+        )
+        .unwrap();
+        let run = open(&mut db, &Options::default(), at(NOW));
+        assert!(!run.full);
+        assert_eq!(run.since_of("Patient"), Some(at("2026-03-01T01:00:00Z")));
+        assert_eq!(run.since_of("Condition"), None);
+        assert_eq!(run.scope.since_by_type.len(), 2, "what is not asked for is not in the scope");
+        // An interrupted run goes on with the scope it was begun with.
+        let again = open(&mut db, &Options::default(), at(NOW));
+        assert!(again.resumed);
+        assert_eq!(again.scope, run.scope);
+    }
+
+    #[test]
+    fn a_backfill_keeps_its_patients_and_dates_and_is_no_full_run() {
+        let mut db = with_mark("2026-03-01T02:00:00Z");
+        let options = Options {
+            patients: vec!["p1".to_owned()],
+            since: Some(at("2020-01-01T00:00:00Z")),
+            until: Some(at("2021-01-01T00:00:00Z")),
+            ..Options::default()
+        };
+        let run = open(&mut db, &options, at(NOW));
+        let kind: String = db.query_row("SELECT kind FROM run", [], |row| row.get(0)).unwrap();
+        assert_eq!((kind.as_str(), run.full), ("backfill", false));
+        let again = open(&mut db, &Options::default(), at(NOW));
+        assert_eq!(again.scope, run.scope);
+        assert!(again.answers(&options) && !again.answers(&Options::default()));
+    }
+
+    #[test]
     fn an_interrupted_run_goes_on_as_it_was_begun_in_every_phase_and_an_ended_one_does_not() {
         let mut db = with_mark("2026-03-01T02:00:00Z");
-        let begun = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+        let begun = open(&mut db, &Options::default(), at(NOW));
         assert!(!begun.resumed);
         let problems = vec!["a file was late".to_owned()];
-        landed(&db, &mut begun.clone(), at(NOW), true, problems.clone()).unwrap();
+        landed(&mut db, &mut begun.clone(), at(NOW), BTreeMap::new(), true, problems.clone()).unwrap();
         for (phase, expected) in [
             ("pulling", Phase::Pulling),
             ("landed", Phase::Landed),
             ("packaged", Phase::Packaged),
         ] {
             db.execute("UPDATE run SET phase = ?1", [phase]).unwrap();
-            let again = begin(&mut db, &Options::default(), at("2026-03-03T02:00:00Z")).unwrap();
+            let again = open(&mut db, &Options::default(), at("2026-03-03T02:00:00Z"));
             assert!(again.resumed);
             assert_eq!((again.id, again.phase, again.since), (begun.id, expected, begun.since));
             assert_eq!(
@@ -282,7 +387,7 @@ mod tests {
         }
         for phase in ["done", "rehearsed", "abandoned"] {
             db.execute("UPDATE run SET phase = ?1", [phase]).unwrap();
-            let next = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+            let next = open(&mut db, &Options::default(), at(NOW));
             assert!(!next.resumed && next.id > begun.id, "{phase}");
         }
     }
@@ -290,7 +395,7 @@ mod tests {
     #[test]
     fn a_resumed_run_knows_whether_it_is_the_one_that_was_asked_for() {
         let mut db = with_mark("2026-03-01T02:00:00Z");
-        let incremental = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+        let incremental = open(&mut db, &Options::default(), at(NOW));
         let full = Run {
             full: true,
             since: None,
@@ -317,7 +422,7 @@ mod tests {
     #[test]
     fn only_a_packaged_run_goes_back_to_what_is_landed() {
         let mut db = db();
-        let mut run = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+        let mut run = open(&mut db, &Options::default(), at(NOW));
         for (phase, expected) in [("packaged", "landed"), ("done", "done")] {
             db.execute("UPDATE run SET phase = ?1", [phase]).unwrap();
             back_to_landed(&db, &mut run).unwrap();
@@ -329,7 +434,7 @@ mod tests {
     #[test]
     fn a_report_that_was_noted_is_read_again() {
         let mut db = db();
-        let run = begin(&mut db, &Options::default(), at(NOW)).unwrap();
+        let run = open(&mut db, &Options::default(), at(NOW));
         assert_eq!(report(&db, run.id).unwrap(), Report::default());
         let noted = Report {
             run: run.id,

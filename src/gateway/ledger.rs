@@ -17,7 +17,7 @@ use crate::submission;
 pub const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS run (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL,              -- 'full' | 'incremental'
+    kind TEXT NOT NULL,              -- 'full' | 'incremental' | 'backfill'
     phase TEXT NOT NULL,             -- 'pulling' | 'landed' | 'packaged' | 'done' | 'rehearsed' | 'abandoned'
     since TEXT,
     transaction_time TEXT,
@@ -27,6 +27,17 @@ CREATE TABLE IF NOT EXISTS run (
     started_at TEXT NOT NULL,
     ended_at TEXT
 ) STRICT;
+CREATE TABLE IF NOT EXISTS run_scope (  -- what a run asks for, and what the pull proved of it
+    run INTEGER PRIMARY KEY REFERENCES run (id),
+    since_by_type TEXT NOT NULL,     -- JSON
+    until TEXT,
+    patients BLOB,                   -- of a backfill: sealed, for these are ids
+    proven TEXT                      -- JSON by type: whole, reached
+) STRICT;
+CREATE TABLE IF NOT EXISTS type_watermark ( -- up to where the registry holds everything of a type
+    type TEXT PRIMARY KEY,
+    since TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS watermark (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     since TEXT NOT NULL,
@@ -38,7 +49,7 @@ CREATE TABLE IF NOT EXISTS watermark (
 CREATE TABLE IF NOT EXISTS source (  -- the newest acknowledged state of each resource
     key BLOB PRIMARY KEY,            -- keyed hash of Type/id
     type TEXT NOT NULL,
-    content BLOB NOT NULL,           -- SHA-256 of the line, first 16 bytes
+    content BLOB NOT NULL,           -- SHA-256 of the canonical content, first 16 bytes
     fate INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS released ( -- the rows the registry holds
@@ -107,6 +118,8 @@ pub enum LedgerError {
     TwoResources(String),
     #[error("a row in the site's ledger (gateway.db) cannot leave")]
     Row(#[from] DeidentifyError),
+    #[error("what the interrupted run asks for cannot be read: restore state/ and its keys from the same backup")]
+    Scope,
     #[error("the registry rejected a row of table `{0}` that was not sent: its answer is not entered, a person must look")]
     NotSent(String),
 }
@@ -114,15 +127,38 @@ pub enum LedgerError {
 /// The watermark: up to where the registry holds everything, and under which rules.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Watermark {
+    /// Up to where everything is there, of every type; empty before the first complete run.
     pub since: String,
+    /// The same for each type that was ever there whole. Where this is empty, `since` holds for all.
+    #[serde(default)]
+    pub types: BTreeMap<String, String>,
     pub rules: String,
     pub lookups: Vec<u8>,
     pub sequence: u64,
     pub manifest_sha256: Option<String>,
 }
 
+impl Watermark {
+    /// Up to where everything of this type is there.
+    #[must_use]
+    pub fn of(&self, resource_type: &str) -> Option<jiff::Timestamp> {
+        let since = if self.types.is_empty() {
+            Some(&self.since)
+        } else {
+            self.types.get(resource_type)
+        };
+        since.and_then(|since| since.parse().ok())
+    }
+}
+
 /// # Errors: the database.
 pub fn watermark(db: &Connection) -> Result<Option<Watermark>, LedgerError> {
+    let mut types = BTreeMap::new();
+    let mut statement = db.prepare("SELECT type, since FROM type_watermark")?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        types.insert(row.get(0)?, row.get(1)?);
+    }
     Ok(db
         .query_row(
             "SELECT since, rules, lookups, sequence, manifest_sha256 FROM watermark",
@@ -130,6 +166,7 @@ pub fn watermark(db: &Connection) -> Result<Option<Watermark>, LedgerError> {
             |row| {
                 Ok(Watermark {
                     since: row.get(0)?,
+                    types,
                     rules: row.get(1)?,
                     lookups: row.get(2)?,
                     sequence: row.get::<_, i64>(3)?.unsigned_abs(),
@@ -292,6 +329,12 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outco
             mark.manifest_sha256
         ],
     )?;
+    for (resource_type, since) in &mark.types {
+        tx.execute(
+            "INSERT OR REPLACE INTO type_watermark (type, since) VALUES (?1, ?2)",
+            params![resource_type, since],
+        )?;
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::error::GatewayError;
 use super::ledger::SourceKey;
 use super::site::Site;
 use super::steps::{self, Bench, Head};
-use super::transform::{first16, source_key};
+use super::transform::{content, source_key};
 use super::version;
 
 /// The lookups of everything landed, and their digest.
@@ -22,7 +22,7 @@ pub(super) fn gather(site: &Site) -> Result<(Lookups, Vec<u8>), GatewayError> {
     let mut builder = rules.mapping.lookups();
     let types = rules.mapping.lookup_types();
     let mut newest: BTreeMap<SourceKey, ([u8; 16], String)> = BTreeMap::new();
-    let (mut bench, mut bytes) = (Bench::default(), Vec::new());
+    let (mut bench, mut bytes, mut room) = (Bench::default(), Vec::new(), Vec::new());
     let segments = site.landing.all_segments()?;
     for segment in segments
         .iter()
@@ -43,7 +43,7 @@ pub(super) fn gather(site: &Site) -> Result<(Lookups, Vec<u8>), GatewayError> {
                 if newest.get(&key).is_some_and(|(_, held)| version::is_later(held, version)) {
                     continue;
                 }
-                newest.insert(key, (first16(&sha256(line)), version.to_owned()));
+                newest.insert(key, (content(root, &mut room), version.to_owned()));
                 builder.add(conformant);
             }
         }

@@ -11,6 +11,10 @@ pub struct Options {
     pub full: bool,
     /// Pull what changed since then, whatever the watermark says.
     pub since: Option<Timestamp>,
+    /// Only these patients, by their ids: a backfill, which leaves the watermarks alone. Empty: the cohort.
+    pub patients: Vec<String>,
+    /// Only what changed before this moment: a backfill, too.
+    pub until: Option<Timestamp>,
     /// Go the whole way and deliver nothing.
     pub rehearse: bool,
     /// A person has looked: let a run through that would withdraw an unusual share of all resources.
@@ -32,6 +36,10 @@ pub enum Event {
         why: &'static str,
     },
     Pull(pull::Progress),
+    /// So many resources were worked on while the others were still being pulled.
+    MappedAhead {
+        resources: u64,
+    },
     Transform {
         resources: u64,
     },

@@ -7,6 +7,7 @@ use crate::deidentify::Deidentifier;
 use crate::landing::{Kind, Segment};
 use crate::platform::database;
 
+use super::ahead::Ahead;
 use super::counts::Counts;
 use super::error::GatewayError;
 use super::journal::{self, Run};
@@ -15,20 +16,19 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
-use super::{lookups, package, people, quarantine, withdraw};
+use super::{lookups, marks, package, people, quarantine, withdraw};
 
-/// Fills the pending tables from the run's segments, packages what changed and signs it. A rehearsal stops before the package.
+/// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
-pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn Fn(Event)) -> Result<Report, GatewayError> {
+pub(super) fn prepare(
+    site: &Site,
+    run: &Run,
+    options: &Options,
+    ahead: Option<Ahead>,
+    progress: &dyn Fn(Event),
+) -> Result<Report, GatewayError> {
     let rules = site.rules_digest();
-    let mark = {
-        let mut db = database::lock(&site.db);
-        let tx = db.transaction().map_err(LedgerError::from)?;
-        ledger::discard_pending(&tx).map_err(LedgerError::from)?;
-        quarantine::clear(&tx, run.id).map_err(LedgerError::from)?;
-        tx.commit().map_err(LedgerError::from)?;
-        ledger::watermark(&db)?
-    };
+    let mark = ledger::watermark(&database::lock(&site.db))?;
     let segments = site.landing.segments(run.id)?;
     let people = people::refresh(site, &segments)?;
     let (lookups, lookups_digest) = lookups::gather(site)?;
@@ -49,17 +49,25 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
         new_rules,
         skip_unchanged: mark.is_some() && !new_rules,
     };
-    let mut writer = site.bulk()?;
-    // Pending work may be lost in a power cut and is then done again; what is acknowledged is written elsewhere, in full.
-    writer.pragma_update(None, "synchronous", "NORMAL").map_err(LedgerError::from)?;
-    let mut sums = Sums::default();
+    let (mut sums, rest) = match ahead.filter(|ahead| ahead.stands(run, &segments, new_rules)) {
+        Some(ahead) => {
+            let rest = ahead.rest(&segments);
+            (ahead.sums, rest)
+        }
+        None => {
+            clear(site, run.id)?;
+            (Sums::default(), segments.clone())
+        }
+    };
+    let mut writer = writer(site)?;
     let mut problems = run.problems.clone();
     // What is gone before what is mapped again: a resource that the full export does not show must not come back from an
     // earlier one.
-    withdraw::deleted(&plan, &mut writer, &segments, &mut sums.counts)?;
     let before = sums.counts.total(|types| types.pulled);
-    transform(&plan, &mut writer, &segments, false, &mut sums, progress)?;
-    if sums.counts.total(|types| types.pulled) - before != lines(&segments) {
+    withdraw::deleted(&plan, &mut writer, &segments, &mut sums.counts)?;
+    let of_deletions = sums.counts.total(|types| types.pulled) - before;
+    transform(&plan, &mut writer, &rest, false, &mut sums, progress)?;
+    if sums.counts.total(|types| types.pulled) - of_deletions != lines(&segments) {
         return Err(GatewayError::Unbalanced("the lines looked at are not the lines landed"));
     }
     settle(&plan, &mut writer, &mut sums.counts)?;
@@ -73,18 +81,15 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     if !options.accept_deletions {
         withdraw::brake(site, &writer)?;
     }
-    let Sums { mut counts, stats } = sums;
+    let Sums { mut counts, stats, .. } = sums;
     ledger::tally(&writer, &mut counts)?;
     if !counts.resources_balance() {
         return Err(GatewayError::Unbalanced("pulled is not mapped + excluded + refused"));
     }
-    let since = next_since(run, mark.as_ref());
-    if run.complete && !reaches_back(run, mark.as_ref()) {
-        problems.push("this run began after the watermark: what changed in between is for the next run, the watermark stays".to_owned());
-    }
+    problems.extend(marks::why_they_stay(run, mark.as_ref()));
     let mut report = Report {
         run: run.id,
-        kind: if run.full { "full" } else { "incremental" }.to_owned(),
+        kind: run.kind().to_owned(),
         complete: run.complete,
         rehearsed: options.rehearse,
         unmapped: unmapped(&site.rules.model, &stats),
@@ -108,7 +113,8 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
         return Ok(report);
     }
     let next = Watermark {
-        since,
+        since: marks::next_since(run, mark.as_ref()),
+        types: marks::next_of_types(run, &site.asked_types(), mark.as_ref()),
         rules,
         lookups: lookups_digest,
         sequence: mark.as_ref().map_or(0, |mark| mark.sequence) + 1,
@@ -116,6 +122,25 @@ pub(super) fn prepare(site: &Site, run: &Run, options: &Options, progress: &dyn 
     };
     package::package(&plan, run, &mut writer, next, &mut report, progress)?;
     Ok(report)
+}
+
+/// Throws away the pending work of whatever run, so that this one can begin.
+/// # Errors: the database.
+pub(super) fn clear(site: &Site, run: i64) -> Result<(), GatewayError> {
+    let mut db = database::lock(&site.db);
+    let tx = db.transaction().map_err(LedgerError::from)?;
+    ledger::discard_pending(&tx).map_err(LedgerError::from)?;
+    quarantine::clear(&tx, run).map_err(LedgerError::from)?;
+    Ok(tx.commit().map_err(LedgerError::from)?)
+}
+
+/// The connection that writes pending work. It may be lost in a power cut and is then done again; what is acknowledged is
+/// written elsewhere, in full.
+/// # Errors: the database.
+pub(super) fn writer(site: &Site) -> Result<Connection, GatewayError> {
+    let writer = site.bulk()?;
+    writer.pragma_update(None, "synchronous", "NORMAL").map_err(LedgerError::from)?;
+    Ok(writer)
 }
 
 fn settle(plan: &Plan<'_>, writer: &mut Connection, counts: &mut Counts) -> Result<(), GatewayError> {
@@ -130,71 +155,4 @@ fn lines(segments: &[Segment]) -> u64 {
         .filter(|segment| segment.kind == Kind::Resources)
         .map(|segment| segment.lines)
         .sum()
-}
-
-/// Whether the run's export begins where the last acknowledged one ended, or before.
-fn reaches_back(run: &Run, mark: Option<&Watermark>) -> bool {
-    let reached: Option<jiff::Timestamp> = mark.and_then(|mark| mark.since.parse().ok());
-    run.since.is_none_or(|since| reached.is_some_and(|reached| since <= reached))
-}
-
-/// The watermark moves to the export's transaction time, never back, and only if the EHR gave everything since the last one.
-fn next_since(run: &Run, mark: Option<&Watermark>) -> String {
-    let before = mark.and_then(|mark| mark.since.parse::<jiff::Timestamp>().ok());
-    let reached = run.transaction_time.filter(|_| run.complete && reaches_back(run, mark));
-    before.max(reached).map(|time| time.to_string()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gateway::journal::Phase;
-
-    fn run(since: Option<&str>, time: &str, complete: bool) -> Run {
-        Run {
-            id: 1,
-            phase: Phase::Landed,
-            full: since.is_none(),
-            since: since.map(|since| since.parse().unwrap()),
-            transaction_time: Some(time.parse().unwrap()),
-            complete,
-            problems: Vec::new(),
-            resumed: false,
-        }
-    }
-
-    fn mark(since: &str) -> Watermark {
-        Watermark {
-            since: since.to_owned(),
-            rules: String::new(),
-            lookups: Vec::new(),
-            sequence: 1,
-            manifest_sha256: None,
-        }
-    }
-
-    const ONE: &str = "2026-03-01T00:00:00Z";
-    const TWO: &str = "2026-03-02T00:00:00Z";
-    const THREE: &str = "2026-03-03T00:00:00Z";
-
-    #[test]
-    fn the_watermark_moves_with_a_complete_run_and_stays_with_any_other() {
-        for (since, time, complete, before, expected) in [
-            (None, TWO, true, None, TWO),
-            (None, TWO, false, None, ""),
-            (None, TWO, true, Some(""), TWO),
-            (Some(ONE), TWO, true, Some(ONE), TWO),
-            (Some(ONE), TWO, false, Some(ONE), ONE),
-            (Some(ONE), TWO, true, Some(TWO), TWO),
-            // Never back, whatever the EHR's clock does.
-            (None, ONE, true, Some(TWO), TWO),
-            // What changed between the watermark and a later `--since` was not pulled.
-            (Some(TWO), THREE, true, Some(ONE), ONE),
-            (Some(TWO), THREE, true, Some(""), ""),
-            (Some(TWO), THREE, true, None, ""),
-        ] {
-            let next = next_since(&run(since, time, complete), before.map(mark).as_ref());
-            assert_eq!(next, expected, "since {since:?} to {time}, complete {complete}, before {before:?}");
-        }
-    }
 }

@@ -1,11 +1,11 @@
 //! Landed segments, line by line, into the ledger's pending tables: frames are read in order, worked on by several threads
 //! and entered in the order they were read, so that the result does not depend on the number of threads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::deidentify::Deidentifier;
+use crate::fhir::canonical;
+use crate::fhir::tree::Node;
 use crate::landing::{FrameReader, Kind, Segment};
 use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::origin::{Origin, SegmentId};
@@ -28,7 +28,7 @@ pub(super) struct Plan<'s> {
     pub deidentifier: Deidentifier,
     /// The registry's rows were made by other rules or lookups: everything is mapped again.
     pub new_rules: bool,
-    /// Resources whose bytes are as acknowledged need no second look.
+    /// Resources whose content is as acknowledged need no second look.
     pub skip_unchanged: bool,
 }
 
@@ -47,6 +47,8 @@ impl Plan<'_> {
 pub(super) struct Sums {
     pub counts: Counts,
     pub stats: MapStats,
+    /// Resources entered, for whoever watches.
+    pub entered: u64,
 }
 
 /// One frame of a segment on its way to a worker.
@@ -95,23 +97,23 @@ pub(super) fn transform(
         let mut bench = Bench::default();
         Ok(move |frame: Frame| work(plan, &known, &mut bench, &frame))
     };
-    let entered = AtomicU64::new(0);
     let page = plan.page();
-    let Sums { counts, stats } = sums;
+    let Sums { counts, stats, entered } = sums;
     let put = |(entries, seen): (Vec<Entry>, MapStats)| {
-        let tx = writer.transaction().map_err(LedgerError::from)?;
+        // The write lock from the start: while a pull still writes its own tables, one that is asked for later may be refused.
+        let tx = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(LedgerError::from)?;
         for entry in &entries {
             page.enter(&tx, entry, counts)?;
         }
         tx.commit().map_err(LedgerError::from)?;
         stats.merge(seen);
-        entered.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        *entered += entries.len() as u64;
         Ok::<_, GatewayError>(())
     };
     let done = pipeline::run(site.settings.threads, next, worker, put);
-    progress(Event::Transform {
-        resources: entered.load(Ordering::Relaxed),
-    });
+    progress(Event::Transform { resources: sums.entered });
     done
 }
 
@@ -119,12 +121,12 @@ pub(super) fn transform(
 fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats), GatewayError> {
     let site = plan.site;
     let mut entries = Vec::new();
-    let (mut mapped, mut released) = (Mapped::default(), Vec::new());
+    let (mut mapped, mut released, mut room) = (Mapped::default(), Vec::new(), Vec::new());
     for (line_number, line) in steps::lines(frame.first_line, &frame.bytes) {
         let mut entry = Entry {
             resource_type: frame.resource_type.clone(),
             key: None,
-            content: first16(&sha256(line)),
+            content: [0; 16],
             version: String::new(),
             outcome: Outcome::Excluded("not looked at"),
             remapped: frame.remapped,
@@ -138,6 +140,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             Ok(read) => read,
             Err(refusal) => {
                 if !frame.remapped {
+                    entry.content = first16(&sha256(line));
                     entry.outcome = Outcome::Refused(refusal);
                     entries.push(entry);
                 }
@@ -146,6 +149,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         };
         let key = source_key(site, head.resource_type, &head.id);
         entry.key = Some(key);
+        entry.content = content(root, &mut room);
         version::of(&head.last_updated).clone_into(&mut entry.version);
         if steps::is_resource_type(head.resource_type) {
             head.resource_type.clone_into(&mut entry.resource_type);
@@ -174,6 +178,14 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         entries.push(entry);
     }
     Ok((entries, mapped.take_stats()))
+}
+
+/// What tells whether a resource changed: a digest of its canonical text, so that another order of members, other white space
+/// or a new `meta.versionId` are no change. Where an EHR has no `_lastUpdated`, this alone tells.
+pub(super) fn content(root: Node<'_, '_>, room: &mut Vec<u8>) -> [u8; 16] {
+    room.clear();
+    canonical::write(root, room);
+    first16(&sha256(room))
 }
 
 /// The keyed hash under which the ledger knows a resource.

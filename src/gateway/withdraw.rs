@@ -1,17 +1,20 @@
 //! What is not there any more: what the EHR says it deleted, what a complete full export does not show, what new rules
 //! cannot make again; and the brake that stops a night which would withdraw too much.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 
 use crate::landing::{Kind, Segment};
 use crate::origin::Origin;
-use crate::pull;
+use crate::pull::{self, Pulled, TypePulled};
 use crate::refusal::{Refusal, Step};
 
 use super::counts::Counts;
 use super::error::GatewayError;
 use super::journal::Run;
 use super::ledger::{self, LedgerError};
+use super::scope::Proven;
 use super::site::Site;
 use super::steps::{self, Bench, Deletion};
 use super::transform::{Plan, source_key};
@@ -61,17 +64,35 @@ pub(super) fn deleted(plan: &Plan<'_>, writer: &mut Connection, segments: &[Segm
     Ok(())
 }
 
-/// After a complete full pull, what is known and was not shown is gone. Of a type with lines that do not say whose they are,
-/// nothing is: one of them may be the missing one. Gives back the problems to be told.
+/// What the pull proved of each type. A backfill proves nothing of what it did not ask for. A folder of files that was read
+/// whole shows every type the mappings read, also one that has no file any more.
+pub(super) fn proven(site: &Site, run: &Run, pulled: &Pulled) -> BTreeMap<String, Proven> {
+    if run.scope.is_backfill() {
+        return BTreeMap::new();
+    }
+    if let pull::Source::Files(_) = &site.settings.pull.source {
+        let proven = Proven {
+            whole: run.full && pulled.complete,
+            reached: pulled.complete.then_some(pulled.transaction_time),
+        };
+        return site.asked_types().into_iter().map(|name| (name, proven.clone())).collect();
+    }
+    let of = |found: &TypePulled| Proven {
+        whole: found.whole,
+        reached: found.reached,
+    };
+    pulled.types.iter().map(|(name, found)| (name.clone(), of(found))).collect()
+}
+
+/// Of a type that was proven to be there whole, what is known and was not shown is gone. Of a type with lines that do not
+/// say whose they are, nothing is: one of them may be the missing one. Gives back the problems to be told.
 /// # Errors: the database.
 pub(super) fn vanished(plan: &Plan<'_>, run: &Run, writer: &mut Connection, counts: &mut Counts) -> Result<Vec<String>, GatewayError> {
     let mut problems = Vec::new();
-    if !(run.full && run.complete) {
-        return Ok(problems);
-    }
     let unreadable = |name: &str| counts.types.get(name).map_or(0, |types| types.unreadable);
     let of_no_type = unreadable(steps::UNKNOWN_TYPE);
-    let (withheld, gone): (Vec<String>, Vec<String>) = asked(plan.site).into_iter().partition(|name| of_no_type + unreadable(name) > 0);
+    let whole = run.proven.iter().filter(|(_, proven)| proven.whole).map(|(name, _)| name);
+    let (withheld, gone): (Vec<String>, Vec<String>) = whole.cloned().partition(|name| of_no_type + unreadable(name) > 0);
     let tx = writer.transaction().map_err(LedgerError::from)?;
     for resource_type in &gone {
         plan.page().vanish(&tx, resource_type, counts)?;
@@ -90,14 +111,6 @@ pub(super) fn vanished(plan: &Plan<'_>, run: &Run, writer: &mut Connection, coun
         ));
     }
     Ok(problems)
-}
-
-/// The types a full pull shows whole: those it asks for. One of them may have no file at all, when its last resource is gone.
-fn asked(site: &Site) -> Vec<String> {
-    match &site.settings.pull.source {
-        pull::Source::Ehr(bulk) if !bulk.types.is_empty() => bulk.types.clone(),
-        _ => site.rules.resource_types(),
-    }
 }
 
 /// After everything was mapped again by new rules, what was not found again.

@@ -91,6 +91,13 @@ impl Mapping {
         types
     }
 
+    /// Types of resources whose views look something up, and so cannot be mapped before all that is looked up is there.
+    pub fn looking_types(&self) -> Vec<&str> {
+        let looks_up = |views: &&usize| self.views[**views].rules.iter().any(|rule| rule.resolve.is_some());
+        let types = self.by_type.iter().filter(|(_, views)| views.iter().any(|view| looks_up(&view)));
+        types.map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Begins the pass that gathers what references lead to.
     pub fn lookups(&self) -> LookupsBuilder<'_> {
         LookupsBuilder::new(&self.resolves)

@@ -51,7 +51,8 @@ impl TokenError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Http(HttpError::Failed { .. }) | Self::Discovery { transient: true, .. } => true,
+            Self::Http(error) => error.is_transient(),
+            Self::Discovery { transient, .. } => *transient,
             Self::Refused { status, .. } | Self::Odd { status, .. } => *status == 429 || *status >= 500,
             _ => false,
         }

@@ -18,7 +18,7 @@ use super::kick_off;
 use super::manifest::{self, Listed, Page};
 use super::outcome::Issues;
 use super::settings::{EhrSettings, Limits, Listener, Progress, Request};
-use crate::landing::Landing;
+use crate::landing::{Kind, Landing};
 use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::Clock;
 use crate::platform::http::{self, Client, Url};
@@ -285,7 +285,7 @@ impl<'a> Bulk<'a> {
     }
 
     /// Downloads `files`, some at a time; gives back those whose address has expired.
-    async fn download_each(&self, files: Vec<File>, needs_token: bool, bytes: &AtomicU64) -> Result<Vec<(File, u16)>, PullError> {
+    async fn download_each(&self, mut files: Vec<File>, needs_token: bool, bytes: &AtomicU64) -> Result<Vec<(File, u16)>, PullError> {
         let downloads = Downloads {
             dial: &self.dial,
             jobs: self.jobs,
@@ -296,15 +296,27 @@ impl<'a> Bulk<'a> {
             bytes,
             listener: self.listener,
         };
+        // Patients first: whoever maps what is landed while the rest is coming needs all of them.
+        files.sort_by_key(|file| !may_hold_patients(file));
         let (total, settled) = self.jobs.file_counts()?;
         let done = AtomicUsize::new(settled);
         let downloads = &downloads;
+        let mut patients = files.iter().filter(|file| may_hold_patients(file)).count();
+        if patients == 0 {
+            (self.listener)(Progress::PatientsLanded);
+        }
         // Made one by one as there is room: twenty thousand files are twenty thousand rows, not as many futures.
         let each = files.into_iter().map(|file| async move { (downloads.land(&file).await, file) });
         let mut under_way = futures_util::stream::iter(each).buffer_unordered(self.limits.concurrency.max(1));
         let mut expired = Vec::new();
         while let Some((fate, file)) = under_way.next().await {
             match fate? {
+                Fate::Landed if may_hold_patients(&file) => {
+                    patients -= 1;
+                    if patients == 0 {
+                        (self.listener)(Progress::PatientsLanded);
+                    }
+                }
                 Fate::Landed => {}
                 Fate::Expired(status) => {
                     expired.push((file, status));
@@ -373,6 +385,11 @@ impl<'a> Bulk<'a> {
         let body = http::read_body(response, 1 << 20).await.unwrap_or_default();
         (status, asked, Issues::parse(&body).unwrap_or_default())
     }
+}
+
+/// A file without a type may hold anything.
+fn may_hold_patients(file: &File) -> bool {
+    file.listed.kind == Kind::Resources && matches!(file.listed.resource_type.as_str(), "Patient" | "")
 }
 
 /// What downloading came to.

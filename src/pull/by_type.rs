@@ -117,7 +117,8 @@ impl ByType {
         lines.iter().try_for_each(|(kind, name, line)| self.write(*kind, name, line))
     }
 
-    fn write(&mut self, kind: Kind, name: &str, line: &[u8]) -> Result<(), NotTaken> {
+    /// Takes one line, with its line end, as of type `name`.
+    pub(super) fn write(&mut self, kind: Kind, name: &str, line: &[u8]) -> Result<(), NotTaken> {
         let name = if is_type_name(name) && self.writers.len() < TYPES {
             name
         } else {
@@ -159,7 +160,8 @@ fn line_of<'a>(entry: Node<'_, 'a>) -> Option<(Kind, &'a str, Vec<u8>)> {
     Some((Kind::Deleted, "Bundle", line))
 }
 
-fn resource_line(resource: Node<'_, '_>) -> Vec<u8> {
+/// The resource as one line, with its line end.
+pub(super) fn resource_line(resource: Node<'_, '_>) -> Vec<u8> {
     let mut line = Vec::with_capacity(resource.raw().len() + 1);
     one_line(resource.raw().as_bytes(), &mut line);
     line.push(b'\n');

@@ -35,6 +35,14 @@ pub enum PullError {
     LostAgain(u32),
     #[error("could not read the folder `{0}`: check the path and the rights of this user")]
     Folder(String),
+    #[error("the cohort is nobody: {0}; an empty cohort never means every patient")]
+    Nobody(&'static str),
+    #[error("could not read the {what} `{path}`: {why}")]
+    CohortFile { what: &'static str, path: String, why: &'static str },
+    #[error("what the journal of this crawl holds does not open with this site's seal key: restore the key, or forget the run")]
+    Sealed,
+    #[error("another pull of this run went on meanwhile: nothing is lost, and this one ends")]
+    Overtaken,
     #[error("a part of this program stopped unexpectedly while landing; what was landed before is kept")]
     Interrupted,
 }
@@ -45,7 +53,7 @@ impl PullError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::NotReady { .. } | Self::Unavailable { .. } | Self::JobFailed { .. } => true,
-            Self::Http(HttpError::Failed { .. }) => true,
+            Self::Http(error) => error.is_transient(),
             Self::Token(error) => error.is_transient(),
             _ => false,
         }

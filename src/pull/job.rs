@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction, params};
 
+use super::crawl;
 use super::manifest::Listed;
 use crate::landing::Kind;
 use crate::origin::SegmentId;
@@ -13,7 +14,7 @@ use crate::platform::database::{self, DatabaseError};
 use crate::platform::http::Url;
 
 /// The tables of the pull: the job of each run, the files it listed, the local files landed by content.
-pub const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS export_job (
     run              INTEGER PRIMARY KEY,
     state            TEXT NOT NULL CHECK (state IN ('kicking', 'polling', 'listed', 'done')),
@@ -250,6 +251,8 @@ pub(super) fn landed(tx: &Transaction<'_>, run: i64, seq: i64, segment: SegmentI
 /// Back to the start, within the transaction that removes the run's segments.
 pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<(), Error> {
     tx.execute("DELETE FROM export_file WHERE run = ?1", [run])?;
+    // The run's segments are gone, those of a crawl beside the export, too.
+    crawl::reset(tx, run)?;
     tx.execute(
         "UPDATE export_job SET state = 'kicking', poll_url = NULL, transaction_time = NULL, begun_at = ?2, next_at = ?2,
          restarts = restarts + 1 WHERE run = ?1",
@@ -261,10 +264,10 @@ pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<
 /// Forgets everything of a run whose landed files are forgotten with it: no file of it counts as landed any more.
 /// # Errors: the database.
 pub fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
-    for table in ["landed_file", "export_file", "export_job"] {
+    for table in ["landed_file", "export_file", "export_job", "pull_plan"] {
         tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
     }
-    Ok(())
+    crawl::forget(tx, run)
 }
 
 /// The latest run whose pull is not done, with the moment it began: the one to resume before a new one is begun.
@@ -272,12 +275,25 @@ pub fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
 pub fn unfinished(database: &Mutex<Connection>) -> Result<Option<(i64, Timestamp)>, DatabaseError> {
     database::read(database, |db| {
         db.query_row(
-            "SELECT run, begun_at FROM export_job WHERE state <> 'done' ORDER BY run DESC LIMIT 1",
+            "SELECT run, begun_at FROM export_job
+             WHERE state <> 'done' OR run IN (SELECT run FROM crawl_run WHERE state <> 'done') ORDER BY run DESC LIMIT 1",
             [],
             |row| Ok((row.get(0)?, parsed(row, 1)?)),
         )
         .optional()
     })
+}
+
+/// The moment the data of a run is from, as far as its source has said.
+/// # Errors: the database.
+pub fn transaction_time(database: &Mutex<Connection>, run: i64) -> Result<Option<Timestamp>, DatabaseError> {
+    let found = database::read(database, |db| {
+        db.query_row("SELECT transaction_time FROM export_job WHERE run = ?1", [run], |row| {
+            row.get::<_, Option<String>>(0)
+        })
+        .optional()
+    })?;
+    Ok(found.flatten().and_then(|time| time.parse().ok()))
 }
 
 fn job_of(row: &Row<'_>) -> Result<Job, Error> {

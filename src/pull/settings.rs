@@ -58,6 +58,8 @@ pub struct EhrSettings {
     pub scope: Option<String>,
     /// The token endpoint, for servers without `.well-known/smart-configuration`.
     pub token_url: Option<Url>,
+    /// Where the EHR finds our public keys (`jku` of every assertion): equal to what is registered there. Default: not said.
+    pub jwks_url: Option<Url>,
     /// Origins, besides the base's, that may get our assertion and our token. Default: none.
     pub token_origins: Vec<WebOrigin>,
 }
@@ -79,6 +81,7 @@ impl EhrSettings {
             vendor: Vendor::default(),
             scope: None,
             token_url: None,
+            jwks_url: None,
             token_origins: Vec::new(),
         }
     }
@@ -298,8 +301,16 @@ pub enum Progress {
     Listed { files: usize },
     /// `done` of `total` files are landed; `bytes` plain bytes of this call's.
     Downloading { done: usize, total: usize, bytes: u64 },
+    /// All patients of the run are landed; the rest is still coming. Told once a call, as soon as it is so.
+    PatientsLanded,
     /// The server lost the job; it is asked again from the start.
     Restarted,
+    /// Which types come by `$export` and which by search; an empty list with no other is everything there is.
+    Planned { bulk: Vec<String>, search: Vec<String> },
+    /// So many patients are to be searched for.
+    Cohort { patients: u64 },
+    /// `done` of `total` patients (or types) are searched; `resources` landed by this call.
+    Crawling { done: u64, total: u64, resources: u64 },
 }
 
 /// Hears where a pull stands.

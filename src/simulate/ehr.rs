@@ -4,8 +4,10 @@
 //! counts what it was asked, and on order misbehaves in named, counted ways.
 //! Jobs, tokens and clients live in memory: after a restart a poll answers 404, as in life.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Router;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,19 +17,34 @@ use super::day::Day;
 use super::world::World;
 
 mod access;
+mod asked;
 mod body;
+mod capability;
+mod elsewhere;
+mod export;
 mod fault;
+mod groups;
+mod index;
 mod jobs;
 mod kick_off;
+mod listing;
+mod misconfiguration;
+mod moment;
+mod named;
 mod plan;
+mod query;
 mod reply;
 mod routes;
+mod search;
 mod settings;
 mod shared;
+mod smart;
+mod terms;
 mod vendor;
 
 pub use access::RegistrationError;
 pub use fault::{Fault, FaultOrder};
+pub use misconfiguration::Misconfiguration;
 pub use settings::{EhrError, EhrSettings};
 pub use shared::{Call, Seen};
 pub use vendor::Vendor;
@@ -38,7 +55,7 @@ use shared::Shared;
 pub struct Ehr {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
-    server: Option<JoinHandle<()>>,
+    servers: Vec<JoinHandle<()>>,
 }
 
 /// Starts the EHR; it answers from the moment this returns.
@@ -48,28 +65,34 @@ pub async fn serve(settings: EhrSettings) -> Result<Ehr, EhrError> {
         return Err(EhrError::NotLoopback(settings.listen));
     }
     let world = World::open(&settings.data)?;
-    let listening = |source| EhrError::Listen {
-        on: settings.listen,
-        source,
-    };
-    let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
-    let address = listener.local_addr().map_err(listening)?;
+    let (listener, address) = listen(settings.listen).await?;
+    let (other, elsewhere) = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let (stop, stopped) = watch::channel(false);
-    let shared = Arc::new(Shared::new(settings, world, &format!("http://{address}"), stopped.clone())?);
-    let router = routes::router(Arc::clone(&shared));
-    let server = tokio::spawn(async move {
-        let mut stopped = stopped;
+    let (origin, elsewhere) = (format!("http://{address}"), format!("http://{elsewhere}"));
+    let shared = Arc::new(Shared::new(settings, world, &origin, &elsewhere, stopped.clone())?);
+    let servers = vec![
+        answer(listener, routes::router(Arc::clone(&shared)), stopped.clone()),
+        answer(other, elsewhere::router(Arc::clone(&shared)), stopped),
+    ];
+    Ok(Ehr { shared, stop, servers })
+}
+
+async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), EhrError> {
+    let listening = |source| EhrError::Listen { on, source };
+    let listener = TcpListener::bind(on).await.map_err(listening)?;
+    let address = listener.local_addr().map_err(listening)?;
+    Ok((listener, address))
+}
+
+/// Answers until it is asked to stop.
+fn answer(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
         let asked_to_stop = async move {
             // The sender gone is a wish to stop, too.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         // A listener that fails leaves nothing to serve; whoever talks to it will notice.
         let _ = axum::serve(listener, router).with_graceful_shutdown(asked_to_stop).await;
-    });
-    Ok(Ehr {
-        shared,
-        stop,
-        server: Some(server),
     })
 }
 
@@ -126,10 +149,30 @@ impl Ehr {
         self.shared.faults.order(order);
     }
 
+    /// Sets something up wrongly, from now on.
+    pub fn plant(&self, misconfiguration: Misconfiguration) {
+        self.shared.planted.set(misconfiguration, true);
+    }
+
+    /// Sets it up rightly again.
+    pub fn mend(&self, misconfiguration: Misconfiguration) {
+        self.shared.planted.set(misconfiguration, false);
+    }
+
+    /// How often an answer was another because of a misconfiguration.
+    pub fn fired_misconfiguration(&self, misconfiguration: Misconfiguration) -> u32 {
+        self.shared.planted.shown(misconfiguration)
+    }
+
+    /// Another origin, `http://127.0.0.1:PORT`, at which whoever brings a token is refused and noted.
+    pub fn elsewhere_url(&self) -> &str {
+        &self.shared.elsewhere
+    }
+
     /// Stops listening, ends stalled answers and waits for the others to end.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        if let Some(server) = self.server.take() {
+        for server in self.servers.drain(..) {
             // A server that panicked is as stopped as one that ended.
             let _ = server.await;
         }

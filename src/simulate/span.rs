@@ -87,6 +87,15 @@ pub(super) fn set(object: &str, name: &str, value: &str) -> String {
     format!("{}{comma}\"{name}\":{value}{}", &object[..end], &object[end..])
 }
 
+/// The object without a member; written anew, without the spaces between members.
+pub(super) fn without(object: &str, name: &str) -> String {
+    let kept: Vec<String> = members(object)
+        .filter(|(found, _)| *found != name)
+        .map(|(found, value)| format!("\"{found}\":{value}"))
+        .collect();
+    format!("{{{}}}", kept.join(","))
+}
+
 fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
         at += 1;
@@ -169,6 +178,7 @@ mod tests {
     #[test]
     fn a_replaced_member_leaves_all_other_bytes() {
         assert_eq!(set(RESOURCE, "n", "7"), RESOURCE.replace("3.50", "7"));
+        assert_eq!(without(r#"{ "a" : 1, "n":2,"b":[3] }"#, "n"), r#"{"a":1,"b":[3]}"#);
         assert_eq!(set("{}", "n", "7"), r#"{"n":7}"#);
         assert_eq!(set(r#"{"a":1}"#, "n", "7"), r#"{"a":1,"n":7}"#);
     }

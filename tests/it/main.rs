@@ -7,6 +7,7 @@
     reason = "a test writes its own input, and nothing hangs on its durability"
 )]
 
+mod ahead;
 mod canary;
 mod canary_words;
 mod console;

@@ -11,7 +11,9 @@ use scene::{START, Scene};
 
 mod access;
 mod faults;
+mod misconfigured;
 mod scene;
+mod search;
 
 #[tokio::test]
 async fn a_system_export_gives_every_line_as_it_is() {

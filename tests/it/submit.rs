@@ -4,7 +4,7 @@
 
 use headwater::platform::backend_services::{Algorithm, ClientKey};
 use headwater::platform::signing::SigningKey;
-use headwater::submit::{SubmitError, enrol};
+use headwater::submit::{Acknowledged, SubmitError, enrol};
 
 use crate::world::{World, labs, plain, tally};
 
@@ -88,6 +88,31 @@ async fn trouble_that_passes_is_outlasted_at_every_step() {
     let package = site.package(&rows(), &[]);
     site.deliver(&package).await.unwrap();
     assert!(world.wire.lock().unwrap().trouble.is_empty(), "all of it happened");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_after_the_registry_committed_is_asked_for_again_and_is_the_same() {
+    let undisturbed = World::start().await;
+    let mut site = undisturbed.enrol("lakeside").await;
+    let expected = site.deliver(&site.package(&rows(), &[])).await.unwrap();
+
+    let world = World::start().await;
+    let mut site = world.enrol("lakeside").await;
+    let package = site.package(&rows(), &[]);
+    world.lose(&[
+        "/chunks/",
+        "/manifest",
+        "POST /fhir/$bulk-submit",
+        "$bulk-submit-status",
+        "/receipt",
+        "/outcome",
+    ]);
+    let done = site.deliver(&package).await.unwrap();
+    assert!(world.wire.lock().unwrap().lost.is_empty(), "all of it happened");
+    let numbers = |done: &Acknowledged| (done.receipt.index, done.receipt.accepted, done.receipt.rejected);
+    assert_eq!(numbers(&done), numbers(&expected), "one leaf in the log, one set of rows");
+    let again = site.deliver(&package).await.unwrap();
+    assert_eq!(again.receipt, done.receipt);
 }
 
 #[tokio::test]

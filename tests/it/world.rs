@@ -33,6 +33,8 @@ pub struct Wire {
     pub seen: Vec<String>,
     /// A part of method and path, and the status that the first request that has it gets instead of its answer.
     pub trouble: VecDeque<(&'static str, StatusCode)>,
+    /// A part of method and path of the next request whose answer is lost on its way back: the registry has done its work.
+    pub lost: VecDeque<&'static str>,
 }
 
 pub struct World {
@@ -50,13 +52,20 @@ async fn wiretap(State(wire): State<Arc<Mutex<Wire>>>, request: Request, next: N
         let mut wire = wire.lock().unwrap();
         let meant = wire.trouble.front().is_some_and(|(part, _)| line.contains(part));
         let trouble = if meant { wire.trouble.pop_front() } else { None };
-        wire.seen.push(line);
+        wire.seen.push(line.clone());
         trouble
     };
-    match trouble {
-        Some((_, status)) => status.into_response(),
-        None => next.run(request).await,
+    if let Some((_, status)) = trouble {
+        return status.into_response();
     }
+    let answer = next.run(request).await;
+    let mut wire = wire.lock().unwrap();
+    if answer.status().is_success() && wire.lost.front().is_some_and(|part| line.contains(part)) {
+        wire.lost.pop_front();
+        // What a proxy says whose backend hung up.
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    answer
 }
 
 fn table(key: &str, columns: &[(&str, serde_json::Value)]) -> String {
@@ -142,6 +151,11 @@ impl World {
     pub fn seen(&self, part: &str) -> Vec<String> {
         let seen = std::mem::take(&mut self.wire.lock().unwrap().seen);
         seen.into_iter().filter(|line| line.contains(part)).collect()
+    }
+
+    /// The answers to the next requests that hold these parts are lost, in this order.
+    pub fn lose(&self, parts: &[&'static str]) {
+        self.wire.lock().unwrap().lost.extend(parts);
     }
 
     pub fn trouble(&self, part: &'static str, status: u16, times: usize) {

@@ -257,6 +257,7 @@ fn outcome(table: &str, key: &str) -> submission::Outcome {
 
 fn mark() -> Watermark {
     Watermark {
+        types: std::collections::BTreeMap::new(),
         since: "2026-03-01T00:00:00Z".to_owned(),
         rules: "r".to_owned(),
         lookups: vec![1],

@@ -2,13 +2,14 @@
 //! Basis: SMART App Launch 2.2.0, Backend Services; RFC 7523.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::jwk::{JwkSet, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
 
+use super::misconfiguration::{CLOCK_OFF_SECONDS, Misconfiguration, OTHER_AUDIENCE, Planted};
 use super::reply::OAuthRefused;
 use super::shared::lock;
 use crate::platform::clock::Clock;
@@ -54,6 +55,7 @@ pub(super) struct Access {
     token_url: String,
     clock: Clock,
     http: reqwest::Client,
+    planted: Arc<Planted>,
     clients: Mutex<HashMap<String, Keys>>,
     /// Assertions used, until they would have expired.
     used: Mutex<HashMap<(String, String), Timestamp>>,
@@ -61,11 +63,12 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(token_url: String, clock: Clock, http: reqwest::Client) -> Self {
+    pub(super) fn new(token_url: String, clock: Clock, http: reqwest::Client, planted: Arc<Planted>) -> Self {
         Self {
             token_url,
             clock,
             http,
+            planted,
             clients: Mutex::default(),
             used: Mutex::default(),
             tokens: Mutex::default(),
@@ -74,6 +77,29 @@ impl Access {
 
     pub(super) fn token_url(&self) -> &str {
         &self.token_url
+    }
+
+    /// Now, by the server's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        if self.planted.shows(Misconfiguration::ClockAhead) {
+            after(now, CLOCK_OFF_SECONDS)
+        } else if self.planted.shows(Misconfiguration::ClockBehind) {
+            after(now, -CLOCK_OFF_SECONDS)
+        } else {
+            now
+        }
+    }
+
+    /// The algorithms in which an assertion may be signed.
+    pub(super) fn algorithms(&self) -> &'static [Algorithm] {
+        if self.planted.shows(Misconfiguration::Rs384Only) {
+            &[Algorithm::RS384]
+        } else if self.planted.shows(Misconfiguration::Es384Only) {
+            &[Algorithm::ES384]
+        } else {
+            &[Algorithm::RS384, Algorithm::ES384]
+        }
     }
 
     /// Registers a client; its id follows from its keys, so that registering again after a restart gives the same.
@@ -109,8 +135,18 @@ impl Access {
         if field("client_assertion_type") != JWT_BEARER {
             return Err(OAuthRefused::request("invalid_request", "client_assertion_type must be jwt-bearer"));
         }
+        if self.planted.shows(Misconfiguration::OpaqueRefusal) {
+            return Err(OAuthRefused::opaque());
+        }
         let client = self.client_of(field("client_assertion")).await?;
-        let (types, scope) = granted(field("scope"))
+        if self.planted.shows(Misconfiguration::NotActivated) {
+            return Err(OAuthRefused::request(
+                "unauthorized_client",
+                "the client is not authorized at this organization",
+            ));
+        }
+        let (types, scope) = self
+            .granted(field("scope"))
             .ok_or_else(|| OAuthRefused::request("invalid_scope", "ask for system scopes that read, such as system/*.rs"))?;
         let now = self.clock.now();
         let token = random::hex(32);
@@ -130,35 +166,63 @@ impl Access {
     /// The client who signed the assertion.
     async fn client_of(&self, assertion: &str) -> Result<String, OAuthRefused> {
         let header = jsonwebtoken::decode_header(assertion).map_err(|_| OAuthRefused::client("the assertion is no JWT"))?;
-        if !matches!(header.alg, Algorithm::RS384 | Algorithm::ES384) {
-            return Err(OAuthRefused::client("the assertion's alg must be RS384 or ES384"));
+        if !self.algorithms().contains(&header.alg) {
+            return Err(OAuthRefused::client("the assertion's alg is not one that this server takes"));
         }
         let claimed: Value =
             jsonwebtoken::dangerous::insecure_decode_claims(assertion).map_err(|_| OAuthRefused::client("the assertion has no claims"))?;
         let issuer = claimed.get("iss").and_then(Value::as_str).unwrap_or_default();
+        if self.planted.shows(Misconfiguration::SandboxClient) {
+            return Err(OAuthRefused::client(
+                "the client id is of the sandbox; this is a production environment",
+            ));
+        }
         let keys = lock(&self.clients).get(issuer).cloned();
+        let keys = keys.filter(|_| !self.planted.shows(Misconfiguration::UnknownClient));
         let keys = self
             .key_set(keys.ok_or_else(|| OAuthRefused::client("the client is not registered"))?)
             .await?;
-        let key = header.kid.as_deref().and_then(|kid| keys.find(kid));
+        let kid = header
+            .kid
+            .as_deref()
+            .filter(|_| !self.planted.shows(Misconfiguration::KidNotInJwks));
+        let key = kid.and_then(|kid| keys.find(kid));
         let key = key.and_then(|key| DecodingKey::from_jwk(key).ok());
         let key = key.ok_or_else(|| OAuthRefused::client("the assertion's kid is not among the client's keys"))?;
 
         let mut validation = Validation::new(header.alg);
         // The library asks the machine's clock; ours may be a test's.
         validation.validate_exp = false;
-        validation.set_audience(&[&self.token_url]);
+        validation.validate_aud = false;
         validation.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
         validation.sub = Some(issuer.to_owned());
         let claims = jsonwebtoken::decode::<Value>(assertion, &key, &validation)
-            .map_err(|_| OAuthRefused::client("the assertion's signature, aud or sub is not right"))?
+            .map_err(|_| OAuthRefused::client("the assertion's signature or sub is not right"))?
             .claims;
+        self.check_audience(&claims)?;
         self.check_time_and_use(issuer, &claims)?;
         Ok(issuer.to_owned())
     }
 
+    fn check_audience(&self, claims: &Value) -> Result<(), OAuthRefused> {
+        let expected = if self.planted.shows(Misconfiguration::WrongAudience) {
+            OTHER_AUDIENCE
+        } else {
+            &self.token_url
+        };
+        let named = match &claims["aud"] {
+            Value::Array(several) => several.iter().any(|one| one == expected),
+            one => one == expected,
+        };
+        if named {
+            Ok(())
+        } else {
+            Err(OAuthRefused::client("the assertion's aud is not right"))
+        }
+    }
+
     fn check_time_and_use(&self, issuer: &str, claims: &Value) -> Result<(), OAuthRefused> {
-        let now = self.clock.now();
+        let now = self.now();
         let expires = claims
             .get("exp")
             .and_then(Value::as_i64)
@@ -171,6 +235,13 @@ impl Access {
         if expires > after(now, 310) {
             return Err(OAuthRefused::client("the assertion's exp is more than five minutes ahead"));
         }
+        let begins = ["iat", "nbf"]
+            .into_iter()
+            .filter_map(|name| claims.get(name).and_then(Value::as_i64))
+            .max();
+        if begins.is_some_and(|begins| begins > after(now, 10).as_second()) {
+            return Err(OAuthRefused::client("the assertion is not yet valid"));
+        }
         let Some(jti) = claims.get("jti").and_then(Value::as_str) else {
             return Err(OAuthRefused::client("the assertion has no jti"));
         };
@@ -182,12 +253,27 @@ impl Access {
         Ok(())
     }
 
+    /// What is asked for, as far as it is granted.
+    fn granted(&self, asked: &str) -> Option<(Option<BTreeSet<String>>, String)> {
+        let granted = granted(asked)?;
+        if self.planted.shows(Misconfiguration::NarrowScope) {
+            return Some((Some(BTreeSet::from(["Patient".to_owned()])), "system/Patient.rs".to_owned()));
+        }
+        if self.planted.shows(Misconfiguration::WideScope) {
+            return Some((None, "system/*.*".to_owned()));
+        }
+        Some(granted)
+    }
+
     async fn key_set(&self, keys: Keys) -> Result<JwkSet, OAuthRefused> {
+        let not_there = || OAuthRefused::client("the client's JWK Set could not be fetched");
+        if self.planted.shows(Misconfiguration::JwksUrlUnreachable) {
+            return Err(not_there());
+        }
         let url = match keys {
             Keys::Set(set) => return Ok(set),
             Keys::Url(url) => url,
         };
-        let not_there = || OAuthRefused::client("the client's JWK Set could not be fetched");
         let response = self.http.get(url).send().await.and_then(reqwest::Response::error_for_status);
         let body = http::read_body(response.map_err(|_| not_there())?, JWKS_MAX_BYTES).await;
         let body = body.map_err(|_| not_there())?;

@@ -3,51 +3,27 @@
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What can go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The token endpoint answers 401 `invalid_client` to a good assertion.
-    Token401,
-    /// A good access token is refused with 401, as if it had run out, at a poll or a file.
-    Bearer401,
-    /// A kick-off answers 429 with Retry-After.
-    Kickoff429,
-    /// A poll answers 503 with a transient OperationOutcome and Retry-After.
-    Poll503,
-    /// A file ends in the middle of a line; the HTTP answer ends as if all were well.
-    TruncateFile,
-    /// The manifest counts one resource too many in its first file.
-    WrongCount,
-    /// A file's address has run out (410); the manifest, read again, has new ones.
-    ExpireFileUrl,
-    /// A file's answer stops in the middle and says nothing more.
-    Stall,
-}
+use super::named::named;
 
-impl Fault {
-    pub const ALL: [Self; 8] = [
-        Self::Token401,
-        Self::Bearer401,
-        Self::Kickoff429,
-        Self::Poll503,
-        Self::TruncateFile,
-        Self::WrongCount,
-        Self::ExpireFileUrl,
-        Self::Stall,
-    ];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Token401 => "token-401",
-            Self::Bearer401 => "bearer-401",
-            Self::Kickoff429 => "kickoff-429",
-            Self::Poll503 => "poll-503",
-            Self::TruncateFile => "truncate-file",
-            Self::WrongCount => "wrong-count",
-            Self::ExpireFileUrl => "expire-file-url",
-            Self::Stall => "stall",
-        }
+named! {
+    "fault",
+    /// What can go wrong.
+    pub enum Fault {
+        Token401 = "token-401": "the token endpoint answers 401 `invalid_client` to a good assertion",
+        Bearer401 = "bearer-401": "a poll or a file refuses a good access token with 401, as if it had run out",
+        Kickoff429 = "kickoff-429": "a kick-off answers 429 with `Retry-After`",
+        Poll503 = "poll-503": "a poll answers 503 with a transient OperationOutcome and `Retry-After`",
+        TruncateFile = "truncate-file": "a file ends in the middle of a line; the HTTP answer ends as if all were well",
+        WrongCount = "wrong-count": "the manifest counts one resource too many in its first file",
+        ExpireFileUrl = "expire-file-url": "a file's address has run out (410); the manifest, read again, has new ones",
+        Stall = "stall": "a file's answer stops in the middle and says nothing more",
+        Search429 = "search-429": "a search, a page of one or a read answers 429 with `Retry-After`",
+        Search500 = "search-500": "a search, a page of one or a read answers 500",
+        Search503 = "search-503": "a search, a page of one or a read answers 503 with a transient OperationOutcome and `Retry-After`",
+        EmptySearch = "empty-search": "a search that finds something says that it found nothing",
+        NextLoops = "next-loops": "the `next` link of a page leads to the same page",
+        NextEndless = "next-endless": "after the last page come empty pages without end, each with a `next` link",
+        NextElsewhere = "next-elsewhere": "the `next` link of a page leads to another origin",
     }
 }
 
@@ -69,10 +45,7 @@ impl FromStr for FaultOrder {
 
     fn from_str(order: &str) -> Result<Self, Self::Err> {
         let (name, times) = order.split_once('=').unwrap_or((order, "1"));
-        let Some(fault) = Fault::ALL.into_iter().find(|fault| fault.name() == name) else {
-            let names: Vec<_> = Fault::ALL.into_iter().map(Fault::name).collect();
-            return Err(format!("there is no fault `{name}`; there are: {}", names.join(", ")));
-        };
+        let fault: Fault = name.parse()?;
         let times = times
             .parse()
             .map_err(|_| format!("fault `{name}`: `{times}` is no number of times"))?;
@@ -105,6 +78,11 @@ impl Faults {
             .is_ok();
         fired.fetch_add(u32::from(fires), Ordering::SeqCst);
         fires
+    }
+
+    /// The same, where the fault can happen only under a condition.
+    pub(super) fn fires_if(&self, fault: Fault, it_can: bool) -> bool {
+        it_can && self.fires(fault)
     }
 
     pub(super) fn fired(&self, fault: Fault) -> u32 {

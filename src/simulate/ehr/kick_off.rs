@@ -4,16 +4,14 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::access::Grant;
+use super::asked::{Asked, Parameters};
 use super::plan::{Wanted, Whose};
 use super::reply::Refused;
-
-/// Names and values of a kick-off's parameters, in the order they came.
-pub(super) type Parameters = Vec<(String, String)>;
 
 const FORMATS: &[&str] = &["application/fhir+ndjson", "application/ndjson", "ndjson"];
 
@@ -37,12 +35,11 @@ pub(super) fn from_resource(body: &[u8]) -> Result<Parameters, Refused> {
 }
 
 /// Reads the parameters, as strictly as the client's `Prefer` lets it.
-pub(super) fn wanted(mut whose: Whose, parameters: &Parameters, headers: &HeaderMap, grant: &Grant) -> Result<Wanted, Refused> {
-    let preferences = preferences(headers);
-    if !preferences.contains("respond-async") {
+pub(super) fn wanted(mut whose: Whose, parameters: &Parameters, asked: &Asked, grant: &Grant) -> Result<Wanted, Refused> {
+    if !asked.prefers("respond-async") {
         return Err(Refused::invalid("an export needs the header `Prefer: respond-async`"));
     }
-    let lenient = preferences.contains("handling=lenient");
+    let lenient = asked.prefers("handling=lenient");
     let (mut types, mut since, mut patients) = (None, None, HashSet::new());
     for (name, value) in parameters {
         match name.as_str() {
@@ -103,9 +100,4 @@ fn within(types: Option<BTreeSet<String>>, grant: &Grant) -> Result<Option<BTree
             "_type names a type that the token's scopes do not let read",
         )),
     }
-}
-
-fn preferences(headers: &HeaderMap) -> HashSet<&str> {
-    let lines = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split([',', ';'])).map(str::trim).collect()
 }

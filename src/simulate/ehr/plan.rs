@@ -149,7 +149,7 @@ impl Filter {
     }
 }
 
-fn last_updated(line: &str) -> Option<Timestamp> {
+pub(super) fn last_updated(line: &str) -> Option<Timestamp> {
     span::get_plain(span::get(line, "meta")?, "lastUpdated")?.parse().ok()
 }
 
@@ -169,7 +169,7 @@ fn referenced(world: &World, whose: &Whose) -> Result<HashSet<String>, SimulateE
     Ok(found)
 }
 
-fn collect_references(line: &str, found: &mut HashSet<String>) {
+pub(super) fn collect_references(line: &str, found: &mut HashSet<String>) {
     for at in memchr::memmem::find_iter(line.as_bytes(), b"\"reference\"") {
         let after = line[at + 11..].trim_start().strip_prefix(':').map_or("", str::trim_start);
         let Some(reference) = after.strip_prefix('"').and_then(|text| text.split('"').next()) else {

@@ -3,11 +3,12 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// A refusal on a FHIR endpoint.
 pub(super) struct Refused {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     /// FHIR IssueType.
     code: &'static str,
     text: String,
@@ -56,7 +57,8 @@ impl IntoResponse for Refused {
 pub(super) struct OAuthRefused {
     pub(super) status: StatusCode,
     pub(super) error: &'static str,
-    pub(super) text: &'static str,
+    /// None: the description is null.
+    pub(super) text: Option<&'static str>,
 }
 
 impl OAuthRefused {
@@ -64,7 +66,16 @@ impl OAuthRefused {
         Self {
             status: StatusCode::UNAUTHORIZED,
             error: "invalid_client",
-            text,
+            text: Some(text),
+        }
+    }
+
+    /// The answer that says nothing.
+    pub(super) fn opaque() -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error: "invalid_client",
+            text: None,
         }
     }
 
@@ -72,7 +83,7 @@ impl OAuthRefused {
         Self {
             status: StatusCode::BAD_REQUEST,
             error,
-            text,
+            text: Some(text),
         }
     }
 }
@@ -91,11 +102,41 @@ pub(super) fn fhir_json(status: StatusCode, body: &Value) -> Response {
     json_as("application/fhir+json", status, body)
 }
 
+/// A resource as text.
+pub(super) fn fhir_text(status: StatusCode, body: String) -> Response {
+    text_as("application/fhir+json", status, body)
+}
+
 pub(super) fn json_as(content_type: &'static str, status: StatusCode, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
+    text_as(content_type, status, body.to_string())
+}
+
+fn text_as(content_type: &'static str, status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The refusal of who shows no good access token.
+pub(super) fn unauthorized() -> Refused {
+    Refused::new(
+        StatusCode::UNAUTHORIZED,
+        "login",
+        "an access token is missing, unknown or has run out",
+    )
+}
+
+/// Sets a header; a text that cannot be one is left out.
+pub(super) fn set(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// An instant as HTTP writes it: RFC 9110, section 5.6.7.
+pub(super) fn http_date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

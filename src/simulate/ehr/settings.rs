@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::super::error::SimulateError;
 use super::fault::FaultOrder;
+use super::misconfiguration::Misconfiguration;
 use super::vendor::Vendor;
 use crate::platform::clock::Clock;
 
@@ -31,6 +32,8 @@ pub struct EhrSettings {
     /// Groups besides `all`: id and the ids of their patients.
     pub groups: BTreeMap<String, Vec<String>>,
     pub faults: Vec<FaultOrder>,
+    /// What is set up wrongly from the start. Default nothing.
+    pub misconfigured: Vec<Misconfiguration>,
     pub clock: Clock,
 }
 
@@ -47,6 +50,7 @@ impl EhrSettings {
             one_job_per_client: false,
             groups: BTreeMap::new(),
             faults: Vec::new(),
+            misconfigured: Vec::new(),
             clock: Clock::system(),
         }
     }

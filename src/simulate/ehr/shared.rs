@@ -10,14 +10,19 @@ use super::super::day::{Day, next_day};
 use super::super::world::World;
 use super::access::Access;
 use super::fault::Faults;
+use super::index::Snapshot;
 use super::jobs::Jobs;
+use super::listing::Listings;
+use super::misconfiguration::Planted;
 use super::settings::{EhrError, EhrSettings};
+use super::vendor::Temper;
 use crate::platform::http;
 
 pub(super) struct Shared {
     pub(super) settings: EhrSettings,
     pub(super) access: Access,
     pub(super) faults: Faults,
+    pub(super) planted: Arc<Planted>,
     pub(super) jobs: Jobs,
     pub(super) log: Log,
     /// For resources that do not say when they were last updated: when this EHR first saw them.
@@ -25,18 +30,30 @@ pub(super) struct Shared {
     pub(super) stopped: watch::Receiver<bool>,
     base: String,
     origin: String,
-    world: Mutex<Arc<World>>,
+    /// Another origin, `http://127.0.0.1:PORT`, that must never see a token.
+    pub(super) elsewhere: String,
+    snapshot: Mutex<Arc<Snapshot>>,
+    pub(super) listings: Listings,
+    pub(super) temper: Temper,
     day: tokio::sync::Mutex<()>,
     /// The latest moment told to anyone: exports and changes never share one.
     latest: Mutex<Timestamp>,
 }
 
 impl Shared {
-    pub(super) fn new(settings: EhrSettings, world: World, origin: &str, stopped: watch::Receiver<bool>) -> Result<Self, EhrError> {
+    pub(super) fn new(
+        settings: EhrSettings,
+        world: World,
+        origin: &str,
+        elsewhere: &str,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<Self, EhrError> {
         let client = http::client(&http::HttpSettings::default())?;
         let loaded = to_milliseconds(settings.clock.now());
+        let planted = Arc::new(Planted::new(&settings.misconfigured));
         Ok(Self {
-            access: Access::new(format!("{origin}/token"), settings.clock.clone(), client),
+            access: Access::new(format!("{origin}/token"), settings.clock.clone(), client, Arc::clone(&planted)),
+            planted,
             faults: Faults::new(&settings.faults),
             jobs: Jobs::default(),
             log: Log::default(),
@@ -44,7 +61,10 @@ impl Shared {
             stopped,
             base: format!("{origin}/fhir"),
             origin: origin.to_owned(),
-            world: Mutex::new(Arc::new(world)),
+            elsewhere: elsewhere.to_owned(),
+            snapshot: Mutex::new(Arc::new(Snapshot::new(Arc::new(world), loaded))),
+            listings: Listings::default(),
+            temper: settings.vendor.temper(),
             day: tokio::sync::Mutex::default(),
             latest: Mutex::new(loaded),
             settings,
@@ -60,7 +80,12 @@ impl Shared {
     }
 
     pub(super) fn world(&self) -> Arc<World> {
-        Arc::clone(&lock(&self.world))
+        Arc::clone(&lock(&self.snapshot).world)
+    }
+
+    /// The data as it stands now, with its index.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&lock(&self.snapshot))
     }
 
     pub(super) fn next_day_url(&self) -> String {
@@ -74,7 +99,7 @@ impl Shared {
         let (world, at, seed) = (self.world(), self.moment_of_change(), self.settings.seed);
         let day = tokio::task::spawn_blocking(move || next_day(&world, seed, at));
         let (world, day) = day.await.map_err(|_| EhrError::Interrupted)??;
-        *lock(&self.world) = Arc::new(world);
+        *lock(&self.snapshot) = Arc::new(Snapshot::new(Arc::new(world), self.loaded));
         Ok(day)
     }
 
@@ -104,6 +129,10 @@ pub enum Call {
     Poll,
     File,
     Cancel,
+    /// A search, or a further page of one.
+    Search,
+    /// A read of one resource, or `$everything` of one patient.
+    Read,
     Other,
 }
 
@@ -116,6 +145,8 @@ pub struct Seen {
     pub status: u16,
     /// Whether it carried an Authorization header.
     pub with_token: bool,
+    /// Whether it went to the other origin, which is not the EHR's own.
+    pub elsewhere: bool,
 }
 
 const SEEN_AT_MOST: usize = 100_000;
