@@ -6,15 +6,13 @@ use std::collections::BTreeMap;
 
 use tracing::info;
 
+use self::crawl::Proof;
+use self::dial::Dial;
 pub use self::error::PullError;
-use self::crawl::Proof;
-use self::dial::Dial;
-use self::job::{Jobs, State};
-use self::crawl::Proof;
-use self::dial::Dial;
 use self::job::{Jobs, State};
 pub use self::job::{forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
+use self::proof::Proof;
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
     TypePulled,
@@ -26,6 +24,7 @@ use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::{Clock, Stopwatch};
 use crate::platform::http::Client;
 
+mod batch;
 mod body;
 mod bulk;
 mod by_type;
@@ -37,19 +36,27 @@ mod error;
 mod files;
 mod job;
 mod kick_off;
+mod lines;
 mod manifest;
 mod origin_rule;
 mod outcome;
+mod own;
 mod planner;
+mod proof;
 mod settings;
+mod status;
+mod taking;
+mod talk;
 mod vendor;
+mod wish;
 
 /// The tables of the pull: of exports, of crawls, of the plans that choose between them.
 pub const SCHEMA: &str = match std::str::from_utf8(&TABLES) {
     Ok(tables) => tables,
     Err(_) => unreachable!(),
 };
-const TABLES: [u8; job::SCHEMA.len() + crawl::SCHEMA.len() + planner::SCHEMA.len()] = joined(&[job::SCHEMA, crawl::SCHEMA, planner::SCHEMA]);
+const TABLES: [u8; job::SCHEMA.len() + crawl::SCHEMA.len() + planner::SCHEMA.len()] =
+    joined(&[job::SCHEMA, crawl::SCHEMA, planner::SCHEMA]);
 
 const fn joined<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
     let mut all = [0; LENGTH];
@@ -64,9 +71,6 @@ const fn joined<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
     }
     all
 }
-
-/// At most so many problems of files are told one by one.
-const PROBLEMS: usize = 20;
 
 /// Pulls run `request.run`, or goes on with it, or gives its result again.
 ///
@@ -164,7 +168,9 @@ async fn from_ehr(
         let is_done = !crawl::is_open(database, run)?;
         if is_done && let Some(proof) = crawl::proof(database, request)? {
             let all = landing.segments(run)?;
-            let searched = all.iter().filter(|segment| types.is_empty() || types.contains(&segment.resource_type));
+            let searched = all
+                .iter()
+                .filter(|segment| types.is_empty() || types.contains(&segment.resource_type));
             let resources = searched.map(|segment| segment.lines).sum();
             planner::measured(database, &ehr.base, Preferred::Search, resources, proof.milliseconds)?;
         }
@@ -212,7 +218,10 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
         Some(types) => types.join(", "),
     };
     let (bulk, search) = (words(&plan.bulk), words(&plan.search));
-    info!(run, bulk, search, "run {run} asks for {bulk} by bulk export, for {search} by search");
+    info!(
+        run,
+        bulk, search, "run {run} asks for {bulk} by bulk export, for {search} by search"
+    );
     if plan.search.is_some() {
         listener(Progress::Planned {
             bulk: plan.bulk.clone().unwrap_or_default(),
@@ -227,46 +236,54 @@ fn summary(
     jobs: Jobs<'_>,
     landing: &Landing,
     clock: &Clock,
-    mut problems: Vec<String>,
+    notes: Vec<String>,
 ) -> Result<Pulled, PullError> {
     let job = jobs.open(clock.now())?;
-    let mut of_files = jobs.problems()?;
-    if of_files.len() > PROBLEMS {
-        let more = of_files.len() - PROBLEMS;
-        of_files.truncate(PROBLEMS);
-        of_files.push(format!("and {more} files more with problems"));
-    }
-    problems.append(&mut of_files);
     let segments = landing.segments(jobs.run)?;
-    problems.extend(outcome::problem(landing, &segments)?);
+    let counts = counts(&segments);
     let searched = crawl::proof(landing.database(), request)?;
-    let mut transaction_time = job.transaction_time.unwrap_or(job.begun_at);
-    if let Some(Proof { began, .. }) = &searched {
-        // Of two moments the earlier leaves out nothing.
-        let exported = job.transaction_time.unwrap_or(*began);
-        transaction_time = exported.min(*began);
+    let names = || counts.iter().map(|(name, _)| name.clone()).collect();
+    let (asked, vendor) = match &settings.source {
+        Source::Ehr(ehr) => (ehr.types.clone(), Some(&ehr.vendor)),
+        Source::Files(_) => (Vec::new(), None),
+    };
+    let mut exported: Vec<String> = if asked.is_empty() { names() } else { asked.clone() };
+    let mut since = vendor.map_or(request.since, |vendor| wish::since(vendor, &asked, request));
+    if let Some(searched) = &searched {
+        exported.retain(|name| !searched.types.contains_key(name));
+        since = vendor.and_then(|vendor| wish::since(vendor, &exported, request));
     }
-    if let Some(proof) = &searched {
-        problems.extend(proof.problems.iter().cloned());
+    let mut proof = Proof::of(jobs, &job, landing, &segments, &exported)?;
+    for note in notes {
+        proof.spoil("", note);
+    }
+    let mut transaction_time = job.transaction_time.unwrap_or(job.begun_at);
+    if let Some(crawl::Proof { began, .. }) = &searched {
+        // Of two moments the earlier leaves out nothing.
+        transaction_time = job.transaction_time.unwrap_or(*began).min(*began);
     }
     // A source whose clock runs ahead would make the next `since` skip what changes until then.
     if transaction_time > crate::platform::clock::later(clock.now(), std::time::Duration::from_secs(300)) {
-        problems.push("the source's `transactionTime` lies in the future: its clock or ours is wrong".to_owned());
+        let text = "the source's `transactionTime` lies in the future: its clock or ours is wrong";
+        proof.spoil("", text.to_owned());
     }
-    let counts = counts(&segments);
-    let done = job.state == State::Done && !crawl::is_open(landing.database(), jobs.run)?;
-    let complete = done && problems.is_empty();
-    let types = match &settings.source {
-        Source::Ehr(ehr) if !ehr.types.is_empty() => ehr.types.clone(),
-        _ => counts.iter().map(|(name, _)| name.clone()).collect(),
+    let is_exported = job.state == State::Done;
+    let proven = |name: &String| {
+        let holds = is_exported && proof.holds_for(name);
+        let pulled = TypePulled {
+            whole: holds && since.is_none() && request.until.is_none(),
+            reached: holds.then(|| transaction_time.min(clock.now())),
+        };
+        (name.clone(), pulled)
     };
-    let proven = TypePulled {
-        whole: complete && request.earliest(&types).is_none(),
-        reached: complete.then_some(transaction_time),
-    };
-    let mut types: BTreeMap<String, TypePulled> = types.into_iter().map(|name| (name, proven.clone())).collect();
-    for (name, pulled) in searched.map(|proof| proof.types).unwrap_or_default() {
-        types.insert(name, pulled);
+    let mut types: BTreeMap<String, TypePulled> = exported.iter().map(proven).collect();
+    let is_done = is_exported && !crawl::is_open(landing.database(), jobs.run)?;
+    let mut complete = is_done && proof.holds();
+    let mut problems = proof.problems;
+    if let Some(searched) = searched {
+        complete &= searched.problems.is_empty();
+        problems.extend(searched.problems);
+        types.extend(searched.types);
     }
     Ok(Pulled {
         transaction_time,

@@ -254,7 +254,6 @@ fn pulling(progress: &pull::Progress) -> String {
         Progress::Listed { files: 0 } => "the EHR has nothing new".into(),
         Progress::Listed { files } => format!("{} to fetch", show::count(*files as u64, "file")),
         Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
-<<<<<<< HEAD
         Progress::Planned { bulk, search } if search.is_empty() => format!("by bulk export: {}", types(bulk)),
         Progress::Planned { bulk, search } if bulk.is_empty() => format!("by search: {}", types(search)),
         Progress::Planned { bulk, search } => format!("by bulk export: {}; by search: {}", types(bulk), types(search)),
@@ -262,9 +261,7 @@ fn pulling(progress: &pull::Progress) -> String {
         Progress::Crawling { done, total, resources } => {
             format!("{done} of {total} searched, {}", show::count(*resources, "new resource"))
         }
-=======
         Progress::PatientsLanded => "all patients are landed; the rest is mapped as it comes".into(),
->>>>>>> main
         Progress::Restarted => "the EHR lost the export job; asked again from the start".into(),
     }
 }

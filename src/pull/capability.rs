@@ -52,7 +52,9 @@ impl Capability {
                 let of_type = found.types.entry(name.to_owned()).or_default();
                 let mut codes = items(&resource["interaction"]).map(|interaction| &interaction["code"]);
                 of_type.search |= codes.any(|code| code == "search-type");
-                of_type.parameters.extend(texts(items(&resource["searchParam"]).map(|one| &one["name"])));
+                of_type
+                    .parameters
+                    .extend(texts(items(&resource["searchParam"]).map(|one| &one["name"])));
                 of_type.includes.extend(texts(items(&resource["searchInclude"])));
             }
         }
@@ -64,7 +66,13 @@ impl Capability {
         for operation in items(operations) {
             let name = operation["name"].as_str().unwrap_or_default().trim_start_matches('$');
             let definition = operation["definition"].as_str().unwrap_or_default();
-            let definition = definition.rsplit('/').next().unwrap_or_default().split('|').next().unwrap_or_default();
+            let definition = definition
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .split('|')
+                .next()
+                .unwrap_or_default();
             let word = if name == "export" && definition.ends_with("-export") {
                 definition
             } else {
@@ -160,7 +168,8 @@ mod tests {
             let found = Capability::parse(body.as_bytes()).unwrap().exports;
             assert_eq!(found, expected.iter().copied().collect(), "{operations} {resource}");
         };
-        let defined = |name: &str| format!(r#"{{"name":"{name}","definition":"http://hl7.org/fhir/uv/bulkdata/OperationDefinition/{name}"}}"#);
+        let defined =
+            |name: &str| format!(r#"{{"name":"{name}","definition":"http://hl7.org/fhir/uv/bulkdata/OperationDefinition/{name}"}}"#);
         check("", "", &[]);
         check(r#"{"name":"export","definition":"x"}"#, "", &["system"]);
         check(r#"{"name":"$export","definition":"x"}"#, "", &["system"]);
@@ -170,8 +179,16 @@ mod tests {
             "",
             &["patient"],
         );
-        check("", r#"{"type":"Group","operation":[{"name":"export","definition":"x"}]}"#, &["group"]);
-        check("", r#"{"type":"Patient","operation":[{"name":"everything","definition":"x"}]}"#, &[]);
+        check(
+            "",
+            r#"{"type":"Group","operation":[{"name":"export","definition":"x"}]}"#,
+            &["group"],
+        );
+        check(
+            "",
+            r#"{"type":"Patient","operation":[{"name":"everything","definition":"x"}]}"#,
+            &[],
+        );
     }
 
     #[test]

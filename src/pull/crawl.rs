@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use self::basket::Sieve;
 use self::errand::Errand;
-pub(super) use self::journal::{SCHEMA, forget, is_open, reset};
 use self::journal::{Journal, Way};
+pub(super) use self::journal::{SCHEMA, forget, is_open, reset};
 pub(super) use self::proof::{Proof, proof};
 pub(super) use self::query::{REFERENCED, types_of_patients};
 use self::veil::Veil;

@@ -84,7 +84,24 @@ impl<'a> Dial<'a> {
         &self,
         method: Method,
         url: &Url,
-        headers: &[(HeaderName, &'static str)],
+        headers: &[(HeaderName, &str)],
+        auth: Auth,
+    ) -> Result<Response, PullError> {
+        self.exchange(method, url, headers, None, auth).await
+    }
+
+    /// `send`, by POST and with a body.
+    /// # Errors: as `send`.
+    pub(super) async fn post(&self, url: &Url, headers: &[(HeaderName, &str)], body: &str, auth: Auth) -> Result<Response, PullError> {
+        self.exchange(Method::POST, url, headers, Some(body), auth).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &[(HeaderName, &str)],
+        body: Option<&str>,
         auth: Auth,
     ) -> Result<Response, PullError> {
         let tokens = match auth {
@@ -92,27 +109,28 @@ impl<'a> Dial<'a> {
             Auth::Without => None,
         };
         let Some(tokens) = tokens else {
-            return self.follow(method, url, headers, None).await;
+            return self.follow(method, url, headers, body, None).await;
         };
         self.rule.check(url)?;
         if !self.rule.may_have_token(url) {
             return Err(Breach::TokenElsewhere(WebOrigin::of(url)).into());
         }
         let token = tokens.token().await?;
-        let response = self.follow(method.clone(), url, headers, Some(token.expose())).await?;
+        let response = self.follow(method.clone(), url, headers, body, Some(token.expose())).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
         tokens.invalidate(&token).await;
         let token = tokens.token().await?;
-        self.follow(method, url, headers, Some(token.expose())).await
+        self.follow(method, url, headers, body, Some(token.expose())).await
     }
 
     async fn follow(
         &self,
         method: Method,
         url: &Url,
-        headers: &[(HeaderName, &'static str)],
+        headers: &[(HeaderName, &str)],
+        body: Option<&str>,
         mut token: Option<&str>,
     ) -> Result<Response, PullError> {
         let mut at = url.clone();
@@ -124,6 +142,9 @@ impl<'a> Dial<'a> {
             }
             if let Some(token) = token {
                 request = request.bearer_auth(token);
+            }
+            if let Some(body) = body {
+                request = request.body(body.to_owned());
             }
             let response = request.send().await.map_err(|e| http::explain(&at, &e))?;
             let status = response.status();
@@ -137,6 +158,10 @@ impl<'a> Dial<'a> {
             })?;
             // Cerner sends downloads on to storage with a signed address: the token must not follow, nor come back later.
             if WebOrigin::of(&next) != WebOrigin::of(&at) {
+                // What we ask for names patients; it is for the EHR as the token is.
+                if body.is_some() && !self.rule.may_have_token(&next) {
+                    return Err(Breach::TokenElsewhere(WebOrigin::of(&next)).into());
+                }
                 token = token.filter(|_| self.rule.may_have_token(&next));
             }
             at = next;

@@ -23,6 +23,8 @@ pub enum PullError {
     Breach(#[from] Breach),
     #[error("EHR refused the export: it answered {status}{codes}; {hint}")]
     Refused { status: u16, codes: String, hint: &'static str },
+    #[error("type filter {place} of the export {why}")]
+    TypeFilter { place: usize, why: &'static str },
     #[error("EHR gave the export up: it answered {status}{codes}; the next run asks anew")]
     JobFailed { status: u16, codes: String },
     #[error("EHR is not ready yet: run again after {next}; the job is kept and resumed")]
@@ -38,7 +40,11 @@ pub enum PullError {
     #[error("the cohort is nobody: {0}; an empty cohort never means every patient")]
     Nobody(&'static str),
     #[error("could not read the {what} `{path}`: {why}")]
-    CohortFile { what: &'static str, path: String, why: &'static str },
+    CohortFile {
+        what: &'static str,
+        path: String,
+        why: &'static str,
+    },
     #[error("what the journal of this crawl holds does not open with this site's seal key: restore the key, or forget the run")]
     Sealed,
     #[error("another pull of this run went on meanwhile: nothing is lost, and this one ends")]

@@ -156,7 +156,13 @@ pub(super) fn kept(database: &Mutex<Connection>, run: i64) -> Result<Option<Plan
 
 /// Adds what one way gave in this run, and in which time, to what is known of this EHR.
 /// # Errors: the database.
-pub(super) fn measured(database: &Mutex<Connection>, base: &Url, way: Preferred, resources: u64, milliseconds: u64) -> Result<(), DatabaseError> {
+pub(super) fn measured(
+    database: &Mutex<Connection>,
+    base: &Url,
+    way: Preferred,
+    resources: u64,
+    milliseconds: u64,
+) -> Result<(), DatabaseError> {
     let (Ok(resources), Ok(milliseconds)) = (i64::try_from(resources), i64::try_from(milliseconds)) else {
         return Ok(());
     };
@@ -283,7 +289,10 @@ mod tests {
             patients: vec!["p".to_owned()],
             ..Request::new(1)
         };
-        assert_eq!(decide(&goal, &backfill, Some(&both), Rates::default()), by_search(goal.types.clone()));
+        assert_eq!(
+            decide(&goal, &backfill, Some(&both), Rates::default()),
+            by_search(goal.types.clone())
+        );
         let since = Request {
             since: Some("2026-03-01T02:00:00Z".parse().unwrap()),
             ..Request::new(1)

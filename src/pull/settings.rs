@@ -303,7 +303,7 @@ pub enum Progress {
     Downloading { done: usize, total: usize, bytes: u64 },
     /// All patients of the run are landed; the rest is still coming. Told once a call, as soon as it is so.
     PatientsLanded,
-    /// The server lost the job; it is asked again from the start.
+    /// The server lost the job, or changed what it gave: what was landed is thrown away, all or in part, and fetched again.
     Restarted,
     /// Which types come by `$export` and which by search; an empty list with no other is everything there is.
     Planned { bulk: Vec<String>, search: Vec<String> },

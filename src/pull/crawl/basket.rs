@@ -181,7 +181,6 @@ impl Basket {
         taken
     }
 
-
     fn resources(&mut self, resources: &[Node<'_, '_>]) -> Result<(), NotTaken> {
         let mut lines = Vec::with_capacity(resources.len());
         for &resource in resources {
@@ -189,7 +188,9 @@ impl Basket {
             let Some(id) = page::id(resource).filter(|_| self.sieve.wants(name)) else {
                 continue;
             };
-            if name == "Patient" && let Some(next) = page::replaced_by(resource) {
+            if name == "Patient"
+                && let Some(next) = page::replaced_by(resource)
+            {
                 self.merged(&id, &next)?;
                 continue;
             }
@@ -223,7 +224,9 @@ impl Basket {
         // Under the claims' lock, so that no unit ends between the two looks.
         let mut claims = self.sieve.claims();
         let seen: Vec<bool> = database::read(&journal.database, |db| {
-            keys.iter().map(|(resource, version)| Journal::is_seen(db, journal.run, resource, version)).collect()
+            keys.iter()
+                .map(|(resource, version)| Journal::is_seen(db, journal.run, resource, version))
+                .collect()
         })
         .map_err(|error| NotTaken::Landing(error.into()))?;
         let fresh: Vec<bool> = keys.iter().zip(seen).map(|(key, seen)| !seen && claims.insert(*key)).collect();
@@ -235,7 +238,11 @@ impl Basket {
 
     /// A merged patient is landed as a deletion: whoever goes on is a patient already, or becomes one of the cohort.
     fn merged(&mut self, id: &str, next: &str) -> Result<(), NotTaken> {
-        *self.entry.notes.entry(("patients go on under another id: the old id was not searched", false)).or_default() += 1;
+        *self
+            .entry
+            .notes
+            .entry(("patients go on under another id: the old id was not searched", false))
+            .or_default() += 1;
         if let Some(("Patient", next)) = page::local(next, &self.sieve.base) {
             self.entry.members.push(Member {
                 id: next.to_owned(),
@@ -253,7 +260,10 @@ impl Basket {
         let url = format!("Patient/{id}");
         let bundle = serde_json::json!({"resourceType": "Bundle", "type": "transaction",
             "entry": [{"request": {"method": "DELETE", "url": url}}]});
-        let key = (self.sieve.journal.veil.resource("Patient", id), self.sieve.journal.veil.hash(&[b"deleted"]));
+        let key = (
+            self.sieve.journal.veil.resource("Patient", id),
+            self.sieve.journal.veil.hash(&[b"deleted"]),
+        );
         if self.claim(&[key])?[0] {
             self.lines.write(Kind::Deleted, "Bundle", format!("{bundle}\n").as_bytes())?;
         }
@@ -264,7 +274,9 @@ impl Basket {
         let member = |id: &str, landed| Member { id: id.to_owned(), landed };
         if of_type == "Patient" {
             match page::replaced_by(resource) {
-                None if !id.is_empty() => people.members.push(member(id, of == Use::LandAndMeet && self.sieve.wants("Patient"))),
+                None if !id.is_empty() => people
+                    .members
+                    .push(member(id, of == Use::LandAndMeet && self.sieve.wants("Patient"))),
                 // A merged one is taken care of where it would be landed.
                 Some(next) if of == Use::Meet => match page::local(&next, &self.sieve.base) {
                     Some(("Patient", next)) => people.members.push(member(next, false)),

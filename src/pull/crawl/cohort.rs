@@ -34,7 +34,11 @@ pub(super) async fn find(errand: &Errand<'_>) -> Result<(), PullError> {
             (Cohort::Listed(path), _) => listed(errand, path, at).await?,
             (Cohort::Found(search), _) => {
                 let first = relative(errand, search)?;
-                let name = first.path_segments().and_then(|mut path| path.next_back()).unwrap_or_default().to_owned();
+                let name = first
+                    .path_segments()
+                    .and_then(|mut path| path.next_back())
+                    .unwrap_or_default()
+                    .to_owned();
                 searched(errand, at, first, &name).await?;
             }
             (Cohort::Diagnosed(path), _) => diagnosed_with(errand, path).await?,
@@ -71,7 +75,9 @@ async fn everyone(errand: &Errand<'_>, at: Option<String>) -> Result<(), PullErr
 /// The search a person wrote, below our base.
 fn relative(errand: &Errand<'_>, search: &str) -> Result<Url, PullError> {
     let odd = PullError::Nobody("its search is not written as `Type?parameter=value`");
-    let Some((name, query)) = search.split_once('?') else { return Err(odd) };
+    let Some((name, query)) = search.split_once('?') else {
+        return Err(odd);
+    };
     if !super::super::manifest::is_type_name(name) {
         return Err(odd);
     }
@@ -155,7 +161,11 @@ fn meet(slot: &mut Option<Basket>, taken: Taken) {
 
 fn incomplete(slot: &mut Option<Basket>, why: &str) {
     if let Some(basket) = slot {
-        *basket.entry.sentences.entry(format!("the cohort is not all there: {why}")).or_default() += 1;
+        *basket
+            .entry
+            .sentences
+            .entry(format!("the cohort is not all there: {why}"))
+            .or_default() += 1;
         basket.entry.cohort_short = true;
     }
 }
@@ -211,7 +221,9 @@ async fn group(errand: &Errand<'_>, id: &str, at: Option<String>) -> Result<(), 
             continue;
         }
         let reference = member["entity"]["reference"].as_str().unwrap_or_default();
-        let Some(basket) = &mut slot else { return Err(PullError::Interrupted) };
+        let Some(basket) = &mut slot else {
+            return Err(PullError::Interrupted);
+        };
         if let Some(("Patient", id)) = page::local(reference, &errand.sieve.base) {
             let id = id.to_owned();
             basket.entry.members.push(Member { id, landed: false });

@@ -92,17 +92,22 @@ pub(super) fn patients(landing: &Landing, codes: &Codes, base: &str) -> Result<B
 }
 
 fn is_diagnosis(condition: Node<'_, '_>, codes: &Codes) -> bool {
-    let doubtful = condition.get(Name::of("verificationStatus")).is_some_and(|status| {
-        codings(status).any(|(_, code)| matches!(code.as_str(), "entered-in-error" | "refuted"))
-    });
-    !doubtful && condition.get(Name::CODE).is_some_and(|code| codings(code).any(|coding| codes.contains(&coding)))
+    let doubtful = condition
+        .get(Name::of("verificationStatus"))
+        .is_some_and(|status| codings(status).any(|(_, code)| matches!(code.as_str(), "entered-in-error" | "refuted")));
+    !doubtful
+        && condition
+            .get(Name::CODE)
+            .is_some_and(|code| codings(code).any(|coding| codes.contains(&coding)))
 }
 
 fn codings<'t>(concept: Node<'t, '_>) -> impl Iterator<Item = (String, String)> {
     let codings = concept.get(Name::CODING).filter(|codings| codings.kind() == Json::Array);
     let text = |of: Option<Node<'_, '_>>| of.map(|of| of.text().into_owned()).unwrap_or_default();
     let codings: Vec<Node<'t, '_>> = codings.into_iter().flat_map(|codings| codings.children()).collect();
-    let codings = codings.into_iter().map(move |coding| (text(coding.get(Name::SYSTEM)), text(coding.get(Name::CODE))));
+    let codings = codings
+        .into_iter()
+        .map(move |coding| (text(coding.get(Name::SYSTEM)), text(coding.get(Name::CODE))));
     codings.collect::<Vec<_>>().into_iter()
 }
 

@@ -54,7 +54,10 @@ pub(super) struct Refusals {
 pub(super) enum Answer {
     Body(Vec<u8>, String),
     /// It will be the same again.
-    Refused { status: u16, codes: String },
+    Refused {
+        status: u16,
+        codes: String,
+    },
     /// Not to be asked, or not to be read.
     Odd(&'static str),
     /// Perhaps later.
@@ -66,7 +69,10 @@ pub(super) enum End {
     Whole,
     /// Something may be missing: why.
     Short(&'static str),
-    Refused { status: u16, codes: String },
+    Refused {
+        status: u16,
+        codes: String,
+    },
     Later,
 }
 
@@ -204,7 +210,9 @@ impl<'a> Errand<'a> {
     /// Enters the basket's unit, and tells where the crawl stands.
     pub(super) async fn enter(&self, basket: Basket) -> Result<(), PullError> {
         self.resources.fetch_add(basket.resources, Ordering::Relaxed);
-        tokio::task::spawn_blocking(move || basket.enter()).await.map_err(|_| PullError::Interrupted)?
+        tokio::task::spawn_blocking(move || basket.enter())
+            .await
+            .map_err(|_| PullError::Interrupted)?
     }
 }
 

@@ -232,16 +232,17 @@ impl Journal {
                 "UPDATE crawl_run SET began_at = ?2 WHERE run = ?1 AND began_at IS NULL",
                 params![self.run, now.as_microsecond()],
             )?;
-            tx.query_row("SELECT began_at FROM crawl_run WHERE run = ?1", [self.run], |row| moment(row.get(0)?))
+            tx.query_row("SELECT began_at FROM crawl_run WHERE run = ?1", [self.run], |row| {
+                moment(row.get(0)?)
+            })
         })
     }
 
     /// Enters the types of a run that has none yet.
     pub(super) fn plan(&self, types: &[(String, Way, bool)]) -> Result<(), DatabaseError> {
         self.write(|tx| {
-            let mut insert = tx.prepare(
-                "INSERT INTO crawl_type (run, resource_type, way, filtered) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-            )?;
+            let mut insert =
+                tx.prepare("INSERT INTO crawl_type (run, resource_type, way, filtered) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?;
             for (name, way, filtered) in types {
                 insert.execute(params![self.run, name, way.as_str(), filtered])?;
             }
@@ -378,7 +379,8 @@ impl Journal {
             tx.execute("DELETE FROM crawl_seen WHERE run = ?1", [self.run])?;
             tx.execute("DELETE FROM crawl_reference WHERE run = ?1 AND state = 'done'", [self.run])?;
             tx.execute("UPDATE crawl_patient SET sealed = x'' WHERE run = ?1", [self.run])?;
-            tx.execute("UPDATE crawl_reference SET sealed = x'' WHERE run = ?1", [self.run]).map(drop)
+            tx.execute("UPDATE crawl_reference SET sealed = x'' WHERE run = ?1", [self.run])
+                .map(drop)
         })
     }
 
@@ -406,7 +408,11 @@ impl Journal {
     /// # Errors: another call took the run over: then nothing of the unit is entered.
     pub(super) fn enter(&self, tx: &Transaction<'_>, entry: &Entry) -> Result<(), Error> {
         let run = self.run;
-        let ours = tx.query_row("SELECT owner = ?2 AND state <> 'done' FROM crawl_run WHERE run = ?1", params![run, &self.owner[..]], |row| row.get(0));
+        let ours = tx.query_row(
+            "SELECT owner = ?2 AND state <> 'done' FROM crawl_run WHERE run = ?1",
+            params![run, &self.owner[..]],
+            |row| row.get(0),
+        );
         if !ours.optional()?.unwrap_or(false) {
             return Err(Error::StatementChangedRows(0));
         }
@@ -466,7 +472,10 @@ impl Journal {
         for ((note, problem), times) in &entry.notes {
             add_note(tx, run, note, *problem, *times)?;
         }
-        entry.sentences.iter().try_for_each(|(note, times)| add_note(tx, run, note, true, *times))
+        entry
+            .sentences
+            .iter()
+            .try_for_each(|(note, times)| add_note(tx, run, note, true, *times))
     }
 
     fn add_members(&self, tx: &Transaction<'_>, members: &[Member]) -> Result<(), Error> {
@@ -508,7 +517,14 @@ fn add_note(tx: &Transaction<'_>, run: i64, note: &str, problem: bool, times: u6
 
 /// Back to the start, within the transaction that removes the run's segments. A run without crawl is left alone.
 pub(crate) fn reset(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
-    for table in ["crawl_type", "crawl_patient", "crawl_reference", "crawl_seen", "crawl_known", "crawl_note"] {
+    for table in [
+        "crawl_type",
+        "crawl_patient",
+        "crawl_reference",
+        "crawl_seen",
+        "crawl_known",
+        "crawl_note",
+    ] {
         tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
     }
     tx.execute(
@@ -528,7 +544,8 @@ pub(crate) fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
 /// # Errors: the database.
 pub(crate) fn is_open(database: &Mutex<Connection>, run: i64) -> Result<bool, DatabaseError> {
     database::read(database, |db| {
-        db.prepare("SELECT 1 FROM crawl_run WHERE run = ?1 AND state <> 'done'")?.exists([run])
+        db.prepare("SELECT 1 FROM crawl_run WHERE run = ?1 AND state <> 'done'")?
+            .exists([run])
     })
 }
 

@@ -164,7 +164,10 @@ mod tests {
             (&b"<html>"[..], "it is no JSON"),
             (b"{}", "it is no FHIR resource"),
             (br#"{"resourceType":"Patient"}"#, "it is no Bundle"),
-            (br#"{"resourceType":"OperationOutcome"}"#, "it is an OperationOutcome instead of a Bundle"),
+            (
+                br#"{"resourceType":"OperationOutcome"}"#,
+                "it is an OperationOutcome instead of a Bundle",
+            ),
         ] {
             assert_eq!(read(&mut tree, text, None).err(), Some(why));
         }
@@ -217,7 +220,10 @@ mod tests {
             assert_eq!(replaced_by(root).as_deref(), expected);
         };
         check(r#"{"type":"replaces","other":{"reference":"Patient/b"}}"#, None);
-        check(r#"{"type":"seealso"},{"type":"replaced-by","other":{"reference":"Patient/b"}}"#, Some("Patient/b"));
+        check(
+            r#"{"type":"seealso"},{"type":"replaced-by","other":{"reference":"Patient/b"}}"#,
+            Some("Patient/b"),
+        );
         check(r#"{"type":"replaced-by","other":{"display":"x"}}"#, Some(""));
         check("", None);
     }

@@ -58,7 +58,11 @@ impl Walk<'_> {
             let after = self.after.load(Ordering::Relaxed);
             let patients = self.errand.journal.open_patients(after, share)?;
             let Some(last) = patients.last() else { return Ok(()) };
-            if self.after.compare_exchange(after, last.seq, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            if self
+                .after
+                .compare_exchange(after, last.seq, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+            {
                 continue;
             }
             self.unit(&patients, total).await?;
@@ -142,7 +146,11 @@ impl Walk<'_> {
             }
             Answer::Refused { status: 404, .. } => {
                 // Deleted, merged away, or merely not shown to us: nobody can say, so nothing is proven of anybody.
-                note(slot, "patients of the cohort are not known to the EHR, or not shown to this client", true);
+                note(
+                    slot,
+                    "patients of the cohort are not known to the EHR, or not shown to this client",
+                    true,
+                );
                 short_of_all(slot, &self.types);
                 Ok(State::Gone)
             }
@@ -175,7 +183,16 @@ impl Walk<'_> {
         let by = Some((parameter, patient.id.as_str()));
         let first = query::search(base, name, by, window, vendor, include)?;
         let mut end = errand.search(slot, first, Some(name)).await?;
-        if window != Window::default() && !refusals.ever_answered && matches!(end, End::Refused { status: 400 | 422 | 501, .. }) {
+        if window != Window::default()
+            && !refusals.ever_answered
+            && matches!(
+                end,
+                End::Refused {
+                    status: 400 | 422 | 501,
+                    ..
+                }
+            )
+        {
             // It may be the window that is not taken: then the type comes whole, which leaves nothing out.
             let first = query::search(base, name, by, Window::default(), vendor, include)?;
             end = errand.search(slot, first, Some(name)).await?;
@@ -188,7 +205,11 @@ impl Walk<'_> {
 
     async fn everything(&self, slot: &mut Option<Basket>, patient: &Patient) -> Result<State, PullError> {
         let errand = self.errand;
-        let names = if errand.settings.types.is_empty() { &[][..] } else { &self.types[..] };
+        let names = if errand.settings.types.is_empty() {
+            &[][..]
+        } else {
+            &self.types[..]
+        };
         // One request can name one moment: the earliest leaves out nothing of any type.
         let since = errand.request.earliest(&self.types);
         let filters = errand.settings.vendor.search_last_updated && patient.known;
@@ -229,7 +250,10 @@ impl Walk<'_> {
                     sentence(slot, refused_words(name, status, &codes));
                 }
                 let refusals = errand.refusals_of(name);
-                if refusals.in_a_row >= REFUSED && !refusals.ever_answered && let Some(basket) = slot {
+                if refusals.in_a_row >= REFUSED
+                    && !refusals.ever_answered
+                    && let Some(basket) = slot
+                {
                     basket.entry.types.entry(name.to_owned()).or_default().refused = Some(status);
                 }
                 add_failure(slot, name);

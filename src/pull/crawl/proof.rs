@@ -37,7 +37,11 @@ pub(crate) fn proof(database: &Mutex<Connection>, request: &Request) -> Result<O
         return Ok(None);
     };
     let (open, notes) = database::read(database, |db| {
-        let open: i64 = db.query_row("SELECT count(*) FROM crawl_patient WHERE run = ?1 AND state = 'open'", [run], |row| row.get(0))?;
+        let open: i64 = db.query_row(
+            "SELECT count(*) FROM crawl_patient WHERE run = ?1 AND state = 'open'",
+            [run],
+            |row| row.get(0),
+        )?;
         let mut select = db.prepare("SELECT note, problem, times FROM crawl_note WHERE run = ?1 ORDER BY note")?;
         let notes = select.query_map([run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok((open, notes.collect::<Result<Vec<(String, bool, i64)>, _>>()?))

@@ -210,7 +210,9 @@ mod tests {
             until: Some("2026-03-02T02:00:00Z".parse().unwrap()),
         };
         let mut vendor = Vendor::default();
-        vendor.search_parameters.insert("Observation".to_owned(), "category=laboratory,vital-signs".to_owned());
+        vendor
+            .search_parameters
+            .insert("Observation".to_owned(), "category=laboratory,vital-signs".to_owned());
         let url = search(&base(), "Observation", Some(("patient", "p&1")), window, &vendor, None).unwrap();
         assert_eq!(
             url.as_str(),
@@ -218,8 +220,19 @@ mod tests {
              &_lastUpdated=ge2026-03-01T02%3A00%3A00Z&_lastUpdated=lt2026-03-02T02%3A00%3A00Z&_count=200"
         );
         let include = Some("MedicationRequest:medication");
-        let url = search(&base(), "MedicationRequest", Some(("subject", "p1")), Window::default(), &vendor, include).unwrap();
-        assert_eq!(url.query(), Some("subject=Patient%2Fp1&_include=MedicationRequest%3Amedication&_count=200"));
+        let url = search(
+            &base(),
+            "MedicationRequest",
+            Some(("subject", "p1")),
+            Window::default(),
+            &vendor,
+            include,
+        )
+        .unwrap();
+        assert_eq!(
+            url.query(),
+            Some("subject=Patient%2Fp1&_include=MedicationRequest%3Amedication&_count=200")
+        );
     }
 
     #[test]
@@ -228,7 +241,14 @@ mod tests {
             since: Some("2026-03-01T02:00:00Z".parse().unwrap()),
             until: None,
         };
-        let url = everything(&base(), "p/1", &["Patient".to_owned(), "Goal".to_owned()], window, &Vendor::default()).unwrap();
+        let url = everything(
+            &base(),
+            "p/1",
+            &["Patient".to_owned(), "Goal".to_owned()],
+            window,
+            &Vendor::default(),
+        )
+        .unwrap();
         assert_eq!(
             url.as_str(),
             "https://ehr.test/fhir/r4/Patient/p%2F1/$everything?_type=Patient%2CGoal&_since=2026-03-01T02%3A00%3A00Z&_count=200"

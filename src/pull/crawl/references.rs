@@ -87,7 +87,10 @@ async fn together<'b>(
         None => return Err(PullError::Interrupted),
     };
     let none = || batch.iter().collect::<Vec<_>>();
-    match errand.get("a search for referenced resources", &url, "application/fhir+json").await? {
+    match errand
+        .get("a search for referenced resources", &url, "application/fhir+json")
+        .await?
+    {
         Answer::Body(body, _) => {
             let wanted = name.to_owned();
             let taken = take(slot, move |basket| basket.page(&body, Some(&wanted), Use::Land)).await?;
@@ -119,7 +122,10 @@ async fn together<'b>(
 async fn alone(errand: &Errand<'_>, slot: &mut Option<Basket>, referred: &Referred) -> Result<State, PullError> {
     let (name, id) = (referred.name.clone(), referred.id.clone());
     let url = query::address(&errand.settings.base, &[&name, &id])?;
-    match errand.get("the read of a referenced resource", &url, "application/fhir+json").await? {
+    match errand
+        .get("the read of a referenced resource", &url, "application/fhir+json")
+        .await?
+    {
         Answer::Body(body, kind) => {
             let limit = errand.sieve.landing.line_limit();
             let line = if name == "Binary" && !is_json(&kind) {

@@ -59,7 +59,9 @@ async fn whole(errand: &Errand<'_>, name: &str) -> Result<(), PullError> {
                 } else if errand.settings.hydrate && query::REFERENCED.contains(&name) {
                     Way::Reference
                 } else {
-                    errand.journal.note(&refused_words(name, status, &codes), !errand.settings.types.is_empty())?;
+                    errand
+                        .journal
+                        .note(&refused_words(name, status, &codes), !errand.settings.types.is_empty())?;
                     Way::None
                 };
                 errand.journal.turn(name, way)?;
@@ -77,7 +79,10 @@ enum Ended {
     Done,
     /// The place to go on from is gone.
     Anew,
-    Refused { status: u16, codes: String },
+    Refused {
+        status: u16,
+        codes: String,
+    },
 }
 
 async fn pages(errand: &Errand<'_>, name: &str, first: Url, mut matches: u64, resumed: bool) -> Result<Ended, PullError> {

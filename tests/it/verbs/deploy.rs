@@ -52,7 +52,10 @@ fn the_sites_example_loads_as_it_stands_and_with_every_key_switched_on() {
     assert!(matches!((&plain.level, &all.level), (Level::Group(_), Level::Group(_))));
     assert!(plain.token_origins.is_empty() && !all.token_origins.is_empty());
     assert!(plain.export == ExportOptions::default() && all.export != plain.export);
-    assert_eq!((all.method, all.hydrate, all.attachments), (plain.method, plain.hydrate, plain.attachments));
+    assert_eq!(
+        (all.method, all.hydrate, all.attachments),
+        (plain.method, plain.hydrate, plain.attachments)
+    );
     // The defaults it shows are the defaults there are.
     assert_eq!(
         (&full.limits, full.threads, &full.model, full.state.file_name()),
