@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use tracing::info;
 
-use self::crawl::Proof;
 use self::dial::Dial;
 pub use self::error::PullError;
 use self::job::{Jobs, State};
@@ -41,8 +41,10 @@ mod manifest;
 mod origin_rule;
 mod outcome;
 mod own;
+mod pace;
 mod planner;
 mod proof;
+mod scope;
 mod settings;
 mod status;
 mod taking;
@@ -93,10 +95,14 @@ pub async fn pull(
     let mut notes = Vec::new();
     let asked = request.clone();
     if jobs.open(clock.now())?.state != State::Done || crawl::is_open(landing.database(), request.run)? {
-        match &settings.source {
-            Source::Ehr(ehr) => from_ehr(ehr, &settings.limits, &request, landing, (http, clock), key, listener).await?,
-            Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
-        }
+        let work = async {
+            match &settings.source {
+                Source::Ehr(ehr) => from_ehr(ehr, &settings.limits, &request, landing, (http, clock), key, listener).await?,
+                Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
+            }
+            Ok(())
+        };
+        in_time(settings.limits.deadline, clock, work).await?;
     }
     summary(settings, &asked, jobs, landing, clock, notes)
 }
@@ -227,6 +233,16 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
             bulk: plan.bulk.clone().unwrap_or_default(),
             search: plan.search.clone().unwrap_or_default(),
         });
+    }
+}
+
+/// `work`, given up at the deadline wherever it stands: what is landed by then stays, and running downloads leave nothing.
+async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: impl Future<Output = Result<(), PullError>>) -> Result<(), PullError> {
+    let Some(deadline) = deadline else { return work.await };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = clock.passed(deadline) => Err(PullError::OutOfTime { deadline }),
     }
 }
 

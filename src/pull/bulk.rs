@@ -136,7 +136,10 @@ impl<'a> Bulk<'a> {
                 talk.jobs.failed(file.seq, &problem)?;
             }
             for seq in talk.jobs.without_address()? {
-                talk.jobs.failed(seq, "it was other content when it was asked for again, and its address is not given any more")?;
+                talk.jobs.failed(
+                    seq,
+                    "it was other content when it was asked for again, and its address is not given any more",
+                )?;
             }
             for name in downloads.take_changed() {
                 self.reopen(&name)?;
@@ -225,13 +228,19 @@ impl<'a> Bulk<'a> {
             return Ok(());
         }
         let what = if name.is_empty() { "the export" } else { name };
-        let told = Note::Told(format!("{what} changed at the EHR while it was fetched: all its files were fetched again"));
+        let told = Note::Told(format!(
+            "{what} changed at the EHR while it was fetched: all its files were fetched again"
+        ));
         if talk.jobs.notes()?.contains(&told) {
             let text = format!("{what} changed at the EHR again while it was fetched again: its files do not belong together");
             talk.jobs.note(&Note::Spoils(name.to_owned(), text))?;
             return Ok(());
         }
-        warn!(run, resource_type = name, "{what} changed at the EHR while it was fetched: fetching all its files again");
+        warn!(
+            run,
+            resource_type = name,
+            "{what} changed at the EHR while it was fetched: fetching all its files again"
+        );
         (talk.listener)(Progress::Restarted);
         // A run's search lands segments, too, of other types.
         let is_exported = |of: &String| talk.settings.types.is_empty() || of.is_empty() || talk.settings.types.contains(of);

@@ -29,6 +29,14 @@ pub enum PullError {
     JobFailed { status: u16, codes: String },
     #[error("EHR is not ready yet: run again after {next}; the job is kept and resumed")]
     NotReady { next: Timestamp },
+    #[error("the EHR is left alone until {until}: run again then; what was landed is kept")]
+    Quiet { until: Timestamp },
+    #[error("the pull was to be finished by {deadline}, and is not: the next run goes on where it stopped")]
+    OutOfTime { deadline: Timestamp },
+    #[error(
+        "EHR granted more than was asked for ({granted}): refused; let its owner take that from this client, or set `accept_wider_scope`"
+    )]
+    WiderScope { granted: String },
     #[error("EHR answers {what} with {status} again and again: run again later; what was landed is kept")]
     Unavailable { what: &'static str, status: u16 },
     #[error("EHR's answer to {what} is not what Bulk Data Access says: {why}")]
@@ -58,7 +66,7 @@ impl PullError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::NotReady { .. } | Self::Unavailable { .. } | Self::JobFailed { .. } => true,
+            Self::NotReady { .. } | Self::Unavailable { .. } | Self::JobFailed { .. } | Self::Quiet { .. } | Self::OutOfTime { .. } => true,
             Self::Http(error) => error.is_transient(),
             Self::Token(error) => error.is_transient(),
             _ => false,

@@ -82,13 +82,7 @@ async fn send(talk: &Talk<'_>, ask: &Ask) -> Result<Response, PullError> {
     }
 }
 
-async fn taken(
-    talk: &Talk<'_>,
-    wish: &Wish<'_>,
-    ask: &Ask,
-    response: Response,
-    patience: &mut Patience<'_>,
-) -> Result<(), PullError> {
+async fn taken(talk: &Talk<'_>, wish: &Wish<'_>, ask: &Ask, response: Response, patience: &mut Patience<'_>) -> Result<(), PullError> {
     let poll_url = content_location(response.headers(), &ask.url)?;
     talk.dial.rule.check(&poll_url)?;
     // Small exports are ready at once; when this one is not, the first poll's answer says how long to wait.
@@ -133,7 +127,11 @@ fn adopt(talk: &Talk<'_>, wish: &Wish<'_>) -> Result<bool, PullError> {
     let Some(own) = talk.jobs.own_job(&wish.fingerprint()?)? else {
         return Ok(false);
     };
-    tracing::info!(run = talk.request.run, "run {} goes on with an earlier job of the same export", talk.request.run);
+    tracing::info!(
+        run = talk.request.run,
+        "run {} goes on with an earlier job of the same export",
+        talk.request.run
+    );
     talk.jobs.kicked_off(&own, talk.dial.clock.now(), &[])?;
     (talk.listener)(Progress::KickedOff);
     Ok(true)
@@ -142,7 +140,9 @@ fn adopt(talk: &Talk<'_>, wish: &Wish<'_>) -> Result<bool, PullError> {
 /// Whether the server said that it applies `separate-export-status` (RFC 7240, "Preference-Applied").
 fn is_separate(headers: &HeaderMap) -> bool {
     let applied = headers.get_all("preference-applied").iter().filter_map(|value| value.to_str().ok());
-    applied.flat_map(|value| value.split([',', ';'])).any(|word| word.trim().eq_ignore_ascii_case(SEPARATE))
+    applied
+        .flat_map(|value| value.split([',', ';']))
+        .any(|word| word.trim().eq_ignore_ascii_case(SEPARATE))
 }
 
 /// Where the job's status is asked.

@@ -103,7 +103,12 @@ pub(super) fn reported(landing: &Landing, segments: &[Segment]) -> Result<Report
     }
     let Tally { errors, warnings, types } = tally;
     Ok(Reported {
-        errors: (errors.lines > 0).then(|| format!("the source reports {} errors of its own{errors}: it did not give everything", errors.lines)),
+        errors: (errors.lines > 0).then(|| {
+            format!(
+                "the source reports {} errors of its own{errors}: it did not give everything",
+                errors.lines
+            )
+        }),
         types,
         warnings: (warnings.lines > 0).then(|| format!("the source gives {} warnings about its export{warnings}", warnings.lines)),
     })
@@ -216,7 +221,10 @@ mod tests {
             assert_eq!(type_of(line.as_bytes()).as_deref(), expected, "{issues}");
         };
         check(r#"{"expression":["Observation.code"]}"#, Some("Observation"));
-        check(r#"{"location":["Observation/x"]},{"expression":["Observation"]}"#, Some("Observation"));
+        check(
+            r#"{"location":["Observation/x"]},{"expression":["Observation"]}"#,
+            Some("Observation"),
+        );
         check(r#"{"expression":["Observation.code"]},{"expression":["Patient"]}"#, None);
         check(r#"{"expression":["Observation.code"]},{"code":"processing"}"#, None);
         check(r#"{"expression":["Jane Doe"]}"#, None);

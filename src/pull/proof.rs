@@ -78,14 +78,23 @@ impl Proof {
         let mut told = 0;
         for file in jobs.troubled()? {
             // Of a file of deletions or errors nobody knows which types it would have named.
-            let name = if file.kind == Kind::Resources { file.resource_type.as_str() } else { "" };
+            let name = if file.kind == Kind::Resources {
+                file.resource_type.as_str()
+            } else {
+                ""
+            };
             self.touch(name);
             let Some(problem) = file.problem else { continue };
             told += 1;
             if told <= TOLD {
-                let shown = if file.resource_type.is_empty() { "no type named" } else { &file.resource_type };
+                let shown = if file.resource_type.is_empty() {
+                    "no type named"
+                } else {
+                    &file.resource_type
+                };
                 let (place, kind) = (file.place, file.kind.as_str());
-                self.problems.push(format!("file {place} of the export ({kind}, {shown}): {problem}"));
+                self.problems
+                    .push(format!("file {place} of the export ({kind}, {shown}): {problem}"));
             }
         }
         if told > TOLD {

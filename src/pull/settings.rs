@@ -56,6 +56,8 @@ pub struct EhrSettings {
     pub vendor: Vendor,
     /// The scope to ask for. Default: `system/<Type>.rs` for each type, `system/*.rs` without types.
     pub scope: Option<String>,
+    /// Goes on, with a warning, when the EHR grants more than the scope asked for. Default: no, such a run is refused.
+    pub accept_wider_scope: bool,
     /// The token endpoint, for servers without `.well-known/smart-configuration`.
     pub token_url: Option<Url>,
     /// Where the EHR finds our public keys (`jku` of every assertion): equal to what is registered there. Default: not said.
@@ -80,6 +82,7 @@ impl EhrSettings {
             attachments: false,
             vendor: Vendor::default(),
             scope: None,
+            accept_wider_scope: false,
             token_url: None,
             jwks_url: None,
             token_origins: Vec::new(),

@@ -123,7 +123,10 @@ async fn fetch(talk: &Talk<'_>, url: &Url, watch: &Watch) -> Result<Fetched, Pul
     let clock = talk.dial.clock;
     let mut patience = Patience::new(clock, talk.limits);
     loop {
-        let sent = talk.dial.send(Method::GET, url, &[(ACCEPT, "application/json")], Auth::WithToken).await;
+        let sent = talk
+            .dial
+            .send(Method::GET, url, &[(ACCEPT, "application/json")], Auth::WithToken)
+            .await;
         let asked = match sent {
             Ok(response) => match state_of(&response, watch.is_separate) {
                 202 => {

@@ -108,7 +108,12 @@ impl Taker<'_> {
 fn problem(lines: &Lines, expected: Option<u64>) -> Option<String> {
     let count = lines.count();
     let miscount = expected.map(|expected| format!("it has {count} resources, the manifest says {expected}, also when asked again"));
-    let strange = (lines.strange() > 0).then(|| format!("{} of its {count} resources are of another type than the manifest says", lines.strange()));
+    let strange = (lines.strange() > 0).then(|| {
+        format!(
+            "{} of its {count} resources are of another type than the manifest says",
+            lines.strange()
+        )
+    });
     match (miscount, strange) {
         (Some(miscount), Some(strange)) => Some(format!("{miscount}; {strange}")),
         (one, other) => one.or(other),

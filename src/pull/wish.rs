@@ -99,7 +99,11 @@ impl<'a> Wish<'a> {
 
     /// Whether only types are asked for that this vendor exports together with a clinical type only.
     pub(super) fn lacks_clinical_type(&self) -> bool {
-        !self.types.is_empty() && self.types.iter().all(|name| self.vendor.with_clinical_only.iter().any(|with| with == name))
+        !self.types.is_empty()
+            && self
+                .types
+                .iter()
+                .all(|name| self.vendor.with_clinical_only.iter().any(|with| with == name))
     }
 
     /// The form to begin with.
@@ -230,7 +234,9 @@ impl<'a> Wish<'a> {
             headers.push((CONTENT_TYPE, "application/fhir+json".to_owned()));
         }
         if let Some(name) = &self.vendor.client_id_header {
-            let name = name.parse().map_err(|_| HttpError::Address("the vendor's client id header is no header's name"))?;
+            let name = name
+                .parse()
+                .map_err(|_| HttpError::Address("the vendor's client id header is no header's name"))?;
             headers.push((name, self.settings.client_id.clone()));
         }
         Ok(headers)
@@ -333,7 +339,9 @@ fn check_filter(filter: &str) -> Result<(), &'static str> {
     for (name, _) in parsed.query_pairs() {
         let plain = name.split(':').next().unwrap_or_default();
         if SHAPING.iter().any(|shaping| plain.eq_ignore_ascii_case(shaping)) {
-            return Err("holds a parameter that shapes an answer (`_include`, `_sort` and the like): an export must not have it, take it out");
+            return Err(
+                "holds a parameter that shapes an answer (`_include`, `_sort` and the like): an export must not have it, take it out",
+            );
         }
     }
     Ok(())
@@ -451,7 +459,11 @@ mod tests {
         limited.vendor.no_type_filter = vec!["Patient".to_owned()];
         let request = Request::new(1);
         let sent = Wish::new(&limited, &request).unwrap().type_filters();
-        assert_eq!(sent, ["Condition?category=problem-list-item"], "one of two alternatives would lose the other");
+        assert_eq!(
+            sent,
+            ["Condition?category=problem-list-item"],
+            "one of two alternatives would lose the other"
+        );
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) async fn configuration(client: &Client, settings: &EhrSettings, notes
             signing_algorithms: Vec::new(),
             scopes: Vec::new(),
             capabilities: Vec::new(),
+            server_time: None,
         });
     }
     let url = ask::below(&settings.base, &[".well-known", "smart-configuration"]);
