@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use futures_util::FutureExt;
 use tracing::info;
 
 use self::dial::Dial;
@@ -97,7 +98,11 @@ pub async fn pull(
     if jobs.open(clock.now())?.state != State::Done || crawl::is_open(landing.database(), request.run)? {
         let work = async {
             match &settings.source {
-                Source::Ehr(ehr) => from_ehr(ehr, &settings.limits, &request, landing, (http, clock), key, listener).await?,
+                Source::Ehr(ehr) => {
+                // Boxed: whether a future of so many borrows may go to another thread is seen here, where their lifetimes are known.
+                let pulling = from_ehr(ehr, &settings.limits, &request, landing, (http, clock), key, listener).boxed();
+                pulling.await?;
+            }
                 Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
             }
             Ok(())
@@ -171,6 +176,7 @@ async fn from_ehr(
         };
         let known = (&capability.unwrap_or_default(), date);
         crawl::crawl(&ehr, limits, request, landing, dial, known, listener).await?;
+        bulk::note_grants(jobs, dial, types)?;
         let is_done = !crawl::is_open(database, run)?;
         if is_done && let Some(proof) = crawl::proof(database, request)? {
             let all = landing.segments(run)?;
@@ -230,8 +236,8 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
     );
     if plan.search.is_some() {
         listener(Progress::Planned {
-            bulk: plan.bulk.clone().unwrap_or_default(),
-            search: plan.search.clone().unwrap_or_default(),
+            bulk: plan.bulk.clone(),
+            search: plan.search.clone(),
         });
     }
 }
@@ -295,12 +301,20 @@ fn summary(
     let mut types: BTreeMap<String, TypePulled> = exported.iter().map(proven).collect();
     let is_done = is_exported && !crawl::is_open(landing.database(), jobs.run)?;
     let mut complete = is_done && proof.holds();
-    let mut problems = proof.problems;
     if let Some(searched) = searched {
         complete &= searched.problems.is_empty();
-        problems.extend(searched.problems);
-        types.extend(searched.types);
+        proof.problems.extend(searched.problems);
+        // An EHR may answer a search for what it did not grant with nothing, as if there were none.
+        let granted = |(name, pulled): (String, TypePulled)| {
+            if proof.is_spoilt(&name) {
+                (name, TypePulled::default())
+            } else {
+                (name, pulled)
+            }
+        };
+        types.extend(searched.types.into_iter().map(granted));
     }
+    let problems = proof.problems;
     Ok(Pulled {
         transaction_time,
         complete,

@@ -105,7 +105,10 @@ fn every_shall_row_of_the_standards_table_is_in_ours_and_no_other() {
         .filter(|row| row[actors] == "Client" && matches!(row[conformance].as_str(), "SHALL" | "SHALL NOT"))
         .map(|row| (format!("{}@{}", row[set], row[id]), row[conformance].clone()))
         .collect();
-    let ours: BTreeSet<(String, String)> = rows("bulk_data_client.tsv").into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let ours: BTreeSet<(String, String)> = rows("bulk_data_client.tsv")
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
     assert_eq!(wanted.len(), 52);
     assert_eq!(ours, wanted);
 }
