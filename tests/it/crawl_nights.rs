@@ -178,11 +178,11 @@ fn an_ehr_that_suddenly_shows_nobody_stops_the_night_for_a_person() {
     ask(&site, "method = \"bulk\"");
     report(&sync(&site, &[]));
     let rows = house.rows();
-    house.ehr().order(headwater::simulate::ehr::Fault::EmptyExport.into());
+    house.ehr().order(headwater::simulate::ehr::Fault::EmptyOutput.into());
     let night = sync(&site, &["--full"]);
     let words = String::from_utf8_lossy(&night.stderr).into_owned();
     assert_eq!(night.status.code(), Some(4), "{words}");
-    assert_eq!(house.ehr().fired(headwater::simulate::ehr::Fault::EmptyExport), 1);
+    assert_eq!(house.ehr().fired(headwater::simulate::ehr::Fault::EmptyOutput), 1);
     assert!(words.contains("--accept-deletions"), "{words}");
     assert_eq!(house.rows(), rows, "nothing was withdrawn");
     house.close();
