@@ -4,15 +4,19 @@
 mod audit;
 mod check;
 mod demo;
+mod doctor;
 mod ehr;
 mod fhirpath;
 mod generate;
 mod init;
+mod keys;
 mod map;
 mod quarantine;
 mod registry;
 mod report;
+mod serve;
 mod show;
+mod source;
 mod sync;
 mod validate;
 mod view;
@@ -105,6 +109,12 @@ enum Verb {
     Generate(generate::Args),
     /// Make a site: keys, site.toml, enrolment at the registry
     Init(init::Args),
+    /// Find out why a connection does not work, and who can mend it
+    Doctor(doctor::Args),
+    /// The keys this site signs in with at its EHR: list, rotate, publish
+    Keys(keys::Args),
+    /// Serve this site's public keys, for the EHR to read
+    Serve(serve::Args),
     /// Pull, map, de-identify and submit once
     Sync(sync::Args),
     /// Look at the resources a run refused
@@ -137,6 +147,9 @@ pub fn main() -> ExitCode {
         Verb::Ehr(args) => ehr::run(args),
         Verb::Generate(args) => generate::run(args),
         Verb::Init(args) => init::run(args),
+        Verb::Doctor(args) => doctor::run(args),
+        Verb::Keys(args) => keys::run(args),
+        Verb::Serve(args) => serve::run(args),
         Verb::Sync(args) => sync::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
         Verb::Check(args) => check::run(args),

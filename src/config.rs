@@ -3,10 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
+use toml::Table;
+
+use crate::platform::file;
+use crate::platform::http::HttpSettings;
+
+mod ehr;
+mod hours;
+mod reader;
+
+pub use ehr::{EhrConfig, FhirConfig, VendorFile};
+pub use hours::FinishBy;
+
+use reader::{Reader, Section};
 
 /// A site, as its file describes it. Paths are absolute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SiteConfig {
     pub name: String,
     pub network: String,
@@ -17,32 +29,11 @@ pub struct SiteConfig {
     pub policy: String,
     pub threads: usize,
     pub ehr: EhrConfig,
-    pub registry: RegistryLinkConfig,
+    /// `None`: the site is not enrolled yet. It can be examined, but not run.
+    pub registry: Option<RegistryLinkConfig>,
+    /// How this machine reaches the EHR and the registry.
+    pub http: HttpSettings,
     pub limits: Limits,
-}
-
-/// Where the patients' data come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EhrConfig {
-    Bulk {
-        base: String,
-        client_id: String,
-        level: Level,
-        types: Option<Vec<String>>,
-        extra_origins: Vec<String>,
-        parallel: usize,
-    },
-    Files {
-        folder: PathBuf,
-    },
-}
-
-/// At which level `$export` is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Level {
-    System,
-    Patient,
-    Group(String),
 }
 
 /// Which registry this site submits to, and how it knows it.
@@ -109,15 +100,11 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
         vec![format!("line {line}: is not TOML: {}", error.message())]
     })?;
-    let mut reader = Reader { faults: Vec::new() };
-    let root = Section {
-        path: String::new(),
-        table: &table,
-    };
-    reader.only(&root, &["site", "ehr", "registry", "limits"]);
+    let mut reader = Reader::default();
+    let root = Section::root(&table);
+    reader.only(&root, &["site", "ehr", "registry", "http", "limits"]);
     let site = reader.section(&root, "site");
     let ehr = reader.section(&root, "ehr");
-    let registry = reader.section(&root, "registry");
     let config = SiteConfig {
         name: reader.text(&site, "name"),
         network: reader.text(&site, "network"),
@@ -126,176 +113,70 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         model: reader.optional_text(&site, "model").unwrap_or_else(|| "ibd-registry".into()),
         policy: reader.one_of(&site, "policy", &["safe-harbor", "limited-data-set"]),
         threads: reader.number(&site, "threads", 1..=256, 2),
-        ehr: reader.ehr(&ehr, base),
-        registry: RegistryLinkConfig {
-            base: reader.url(&registry, "base"),
-            client_id: reader.text(&registry, "client_id"),
-            log_vkey: reader.text(&registry, "log_vkey"),
-        },
-        limits: reader.limits(&root),
+        ehr: ehr::read(&mut reader, &ehr, base),
+        registry: reader
+            .optional_section(&root, "registry")
+            .map(|registry| link(&mut reader, &registry)),
+        http: http(&mut reader, &root, base),
+        limits: limits(&mut reader, &root),
     };
     reader.only(&site, &["name", "network", "state", "package", "model", "policy", "threads"]);
-    reader.only(&registry, &["base", "client_id", "log_vkey"]);
     if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
 }
 
-struct Section<'a> {
-    path: String,
-    table: &'a Table,
+fn link(reader: &mut Reader, registry: &Section<'_>) -> RegistryLinkConfig {
+    reader.only(registry, &["base", "client_id", "log_vkey"]);
+    RegistryLinkConfig {
+        base: reader.url_text(registry, "base"),
+        client_id: reader.text(registry, "client_id"),
+        log_vkey: reader.text(registry, "log_vkey"),
+    }
 }
 
-struct Reader {
-    faults: Vec<String>,
+fn http(reader: &mut Reader, root: &Section<'_>, base: &Path) -> HttpSettings {
+    let Some(http) = reader.optional_section(root, "http") else {
+        return HttpSettings::default();
+    };
+    reader.only(&http, &["ca_file", "proxy", "proxy_file"]);
+    let mut proxy = reader.optional_text(&http, "proxy");
+    if proxy.as_deref().is_some_and(|proxy| proxy.contains('@')) {
+        let what = "holds a user name or password, and secrets never stand in this file: write the whole address to a file only this \
+                    user can read, and name that as `proxy_file`";
+        reader.fault(&http, "proxy", what);
+    }
+    if let Some(path) = reader.optional_text(&http, "proxy_file") {
+        if proxy.is_some() {
+            reader.fault(&http, "proxy_file", "stands beside `proxy`; name one of the two");
+        }
+        match file::read_secret(&base.join(path)) {
+            Ok(secret) => proxy = std::str::from_utf8(secret.expose()).ok().map(|text| text.trim().to_owned()),
+            Err(error) => reader.fault(&http, "proxy_file", error),
+        }
+    }
+    HttpSettings {
+        ca_file: reader.optional_text(&http, "ca_file").map(|path| base.join(path)),
+        proxy,
+        ..HttpSettings::default()
+    }
 }
 
-impl Reader {
-    fn fault(&mut self, section: &Section<'_>, key: &str, what: impl std::fmt::Display) {
-        self.faults.push(format!("{}{key}: {what}", section.path));
-    }
-
-    fn section<'a>(&mut self, parent: &Section<'a>, key: &str) -> Section<'a> {
-        static EMPTY: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::new);
-        let table = match parent.table.get(key) {
-            Some(Value::Table(table)) => table,
-            Some(_) => {
-                self.fault(parent, key, "must be a section");
-                &EMPTY
-            }
-            None => {
-                self.fault(parent, key, format!("is missing; add a [{key}] section"));
-                &EMPTY
-            }
-        };
-        Section {
-            path: format!("{}{key}.", parent.path),
-            table,
-        }
-    }
-
-    fn only(&mut self, section: &Section<'_>, known: &[&str]) {
-        // A section that is missing was reported already.
-        for key in section.table.keys().filter(|key| !known.contains(&key.as_str())) {
-            self.fault(section, key, format!("is not a setting; known here: {}", known.join(", ")));
-        }
-    }
-
-    fn optional_text(&mut self, section: &Section<'_>, key: &str) -> Option<String> {
-        match section.table.get(key)? {
-            Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-            _ => {
-                self.fault(section, key, "must be a text that is not empty");
-                None
-            }
-        }
-    }
-
-    fn text(&mut self, section: &Section<'_>, key: &str) -> String {
-        if !section.table.contains_key(key) {
-            self.fault(section, key, "is missing");
-        }
-        self.optional_text(section, key).unwrap_or_default()
-    }
-
-    fn url(&mut self, section: &Section<'_>, key: &str) -> String {
-        let text = self.text(section, key);
-        if !text.is_empty() && !reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host()) {
-            self.fault(section, key, "must be an absolute https address");
-        }
-        text
-    }
-
-    fn one_of(&mut self, section: &Section<'_>, key: &str, known: &[&str]) -> String {
-        let text = self.text(section, key);
-        if !text.is_empty() && !known.contains(&text.as_str()) {
-            self.fault(section, key, format!("must be one of: {}", known.join(", ")));
-        }
-        text
-    }
-
-    fn number(&mut self, section: &Section<'_>, key: &str, range: std::ops::RangeInclusive<usize>, default: usize) -> usize {
-        match section.table.get(key) {
-            None => default,
-            Some(Value::Integer(number)) if usize::try_from(*number).is_ok_and(|number| range.contains(&number)) => {
-                usize::try_from(*number).unwrap_or(default)
-            }
-            Some(_) => {
-                self.fault(
-                    section,
-                    key,
-                    format!("must be a whole number from {} to {}", range.start(), range.end()),
-                );
-                default
-            }
-        }
-    }
-
-    fn list(&mut self, section: &Section<'_>, key: &str) -> Option<Vec<String>> {
-        let value = section.table.get(key)?;
-        let list: Option<Vec<String>> = value
-            .as_array()
-            .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
-        match list {
-            Some(list) if !list.is_empty() => Some(list),
-            // An empty allow-list allows nothing; it is never read as "everything".
-            _ => {
-                self.fault(section, key, "must be a list of texts that is not empty");
-                None
-            }
-        }
-    }
-
-    fn ehr(&mut self, ehr: &Section<'_>, base: &Path) -> EhrConfig {
-        match self.one_of(ehr, "kind", &["bulk", "files"]).as_str() {
-            "files" => {
-                self.only(ehr, &["kind", "folder"]);
-                EhrConfig::Files {
-                    folder: base.join(self.text(ehr, "folder")),
-                }
-            }
-            _ => {
-                self.only(
-                    ehr,
-                    &["kind", "base", "client_id", "level", "group", "types", "extra_origins", "parallel"],
-                );
-                let level = match ehr.table.get("level").and_then(Value::as_str) {
-                    Some("system") => Level::System,
-                    Some("patient") => Level::Patient,
-                    Some("group") => Level::Group(self.text(ehr, "group")),
-                    _ => {
-                        self.fault(ehr, "level", "must be one of: group, patient, system");
-                        Level::System
-                    }
-                };
-                EhrConfig::Bulk {
-                    base: self.url(ehr, "base"),
-                    client_id: self.text(ehr, "client_id"),
-                    level,
-                    types: self.list(ehr, "types"),
-                    extra_origins: self.list(ehr, "extra_origins").unwrap_or_default(),
-                    parallel: self.number(ehr, "parallel", 1..=32, 4),
-                }
-            }
-        }
-    }
-
-    fn limits(&mut self, root: &Section<'_>) -> Limits {
-        let default = Limits::default();
-        if !root.table.contains_key("limits") {
-            return default;
-        }
-        let limits = self.section(root, "limits");
-        self.only(&limits, &["line_mib", "depth", "vanish_percent"]);
-        Limits {
-            line_mib: self.number(&limits, "line_mib", 1..=256, default.line_mib),
-            depth: self.number(&limits, "depth", 8..=256, default.depth),
-            vanish_percent: u8::try_from(self.number(&limits, "vanish_percent", 0..=100, default.vanish_percent.into())).unwrap_or(100),
-        }
+fn limits(reader: &mut Reader, root: &Section<'_>) -> Limits {
+    let default = Limits::default();
+    let Some(limits) = reader.optional_section(root, "limits") else {
+        return default;
+    };
+    reader.only(&limits, &["line_mib", "depth", "vanish_percent"]);
+    Limits {
+        line_mib: reader.number(&limits, "line_mib", 1..=256, default.line_mib),
+        depth: reader.number(&limits, "depth", 8..=256, default.depth),
+        vanish_percent: u8::try_from(reader.number(&limits, "vanish_percent", 0..=100, default.vanish_percent.into())).unwrap_or(100),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pull::{Cohort, Level, Method, Vendor};
 
     const GOOD: &str = r#"
 [site]
@@ -322,7 +203,14 @@ log_vkey = "registry+00000000+AAAA"
             (config.model.as_str(), config.threads, &config.limits),
             ("ibd-registry", 2, &Limits::default())
         );
-        assert!(matches!(config.ehr, EhrConfig::Bulk { level: Level::Group(ref group), types: None, .. } if group == "all"));
+        let EhrConfig::Fhir(ehr) = &config.ehr else {
+            panic!("it names a server")
+        };
+        let settings = ehr.settings(Vendor::default(), &["Patient".to_owned()]);
+        assert_eq!(
+            (&settings.level, settings.method, &settings.types[..]),
+            (&Level::Group("all".into()), Method::Bulk, &["Patient".to_owned()][..])
+        );
     }
 
     #[test]
@@ -333,7 +221,7 @@ log_vkey = "registry+00000000+AAAA"
             .replace("level = \"group\"", "level = \"ward\"\ntypes = []")
             .replace("https://registry.example.org", "registry")
             + "[limits]\ndepth = 1\n";
-        let faults = parse(&bad, Path::new("/site")).expect_err("the file has faults");
+        let faults = parse(&bad, Path::new("/site")).map(|_| ()).expect_err("the file has faults");
         for key in [
             "site.name:",
             "site.colour:",
@@ -350,9 +238,147 @@ log_vkey = "registry+00000000+AAAA"
 
     #[test]
     fn an_empty_file_says_which_sections_it_needs() {
-        let faults = parse("", Path::new("/site")).expect_err("nothing is there");
-        for key in ["site:", "ehr:", "registry:"] {
+        let faults = parse("", Path::new("/site")).map(|_| ()).expect_err("nothing is there");
+        for key in ["site:", "ehr:"] {
             assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key} is missing in {faults:?}");
         }
+    }
+
+    fn ehr(text: &str) -> Result<Box<FhirConfig>, Vec<String>> {
+        let text = format!("[site]\nname = \"n\"\nnetwork = \"p\"\npolicy = \"safe-harbor\"\n[ehr]\n{text}");
+        match parse(&text, Path::new("/site"))?.ehr {
+            EhrConfig::Fhir(ehr) => Ok(ehr),
+            EhrConfig::Files { .. } => panic!("it names a server"),
+        }
+    }
+
+    const FULL: &str = r#"
+kind = "fhir"
+base = "https://ehr.example.org/fhir"
+client_id = "headwater"
+method = "search"
+vendor = "epic"
+cohort = { list = "patients.txt" }
+types = ["Patient"]
+hydrate = false
+attachments = true
+scope = "system/*.read"
+token_url = "https://login.example.org/token"
+jwks_url = "https://site.example.org/.well-known/jwks.json"
+extra_origins = ["https://login.example.org"]
+parallel = 2
+tokens_per_minute = 10
+quiet = ["07:00-19:00", "23:30-00:15"]
+time_zone = "Europe/Berlin"
+finish_by = "05:00"
+job_patience_days = 3
+[ehr.export]
+type_filters = ["Observation?category=laboratory"]
+elements = ["Observation.code"]
+include_associated_data = ["LatestProvenanceResources"]
+organize_output_by = "Patient"
+allow_partial_manifests = true
+lenient = true
+separate_status = true
+"#;
+
+    #[test]
+    fn every_setting_of_an_ehr_arrives() {
+        let config = ehr(FULL).expect("the file is good");
+        let settings = config.settings(Vendor::default(), &["Condition".to_owned()]);
+        assert_eq!((settings.method, &settings.level), (Method::Search, &Level::Patient));
+        assert_eq!(settings.cohort, Cohort::Listed("/site/patients.txt".into()));
+        assert_eq!(
+            settings.types,
+            ["Patient"],
+            "what the file names goes before what the mappings read"
+        );
+        assert_eq!((settings.hydrate, settings.attachments), (false, true));
+        assert_eq!(settings.effective_scope(), "system/*.read");
+        assert_eq!(settings.token_origins.len(), 1);
+        assert_eq!(settings.export.elements, ["Observation.code"]);
+        assert!(settings.export.lenient && settings.export.separate_status && settings.export.allow_partial_manifests);
+        // Midsummer in Berlin: two hours ahead of UTC. Five in the morning is passed at six.
+        let now = "2026-07-01T04:00:00Z".parse().expect("an instant");
+        let limits = config.limits(&Vendor::default(), now);
+        assert_eq!((limits.concurrency, limits.tokens_per_minute, limits.quiet.len()), (2, 10, 2));
+        assert_eq!(limits.deadline, Some("2026-07-02T03:00:00Z".parse().expect("an instant")));
+        assert_eq!(limits.job_patience, std::time::Duration::from_secs(3 * 24 * 3600));
+    }
+
+    #[test]
+    fn a_vendor_bears_no_more_than_it_says() {
+        let config = ehr(FULL).expect("the file is good");
+        let vendor = Vendor {
+            concurrency: 1,
+            tokens_per_minute: 5,
+            ..Vendor::default()
+        };
+        let limits = config.limits(&vendor, "2026-07-01T04:00:00Z".parse().expect("an instant"));
+        assert_eq!((limits.concurrency, limits.tokens_per_minute), (1, 5));
+    }
+
+    #[test]
+    fn every_fault_of_an_ehr_is_named_with_its_path() {
+        let bad = FULL
+            .replace("search", "post")
+            .replace("{ list = \"patients.txt\" }", "{ list = \"a\", search = \"b\" }")
+            .replace("07:00-19:00", "7-19h")
+            .replace("Europe/Berlin", "Berlin/Europe")
+            .replace("05:00", "dawn")
+            .replace("https://login.example.org\"]", "https://login.example.org/path\"]")
+            .replace("parallel = 2", "parallel = 0")
+            .replace("lenient = true", "lenient = \"yes\"\ncolour = 1");
+        let faults = ehr(&bad).map(|_| ()).expect_err("the file has faults");
+        for key in [
+            "ehr.method:",
+            "ehr.cohort:",
+            "ehr.quiet:",
+            "ehr.time_zone:",
+            "ehr.finish_by:",
+            "ehr.extra_origins:",
+            "ehr.parallel:",
+            "ehr.export.lenient:",
+            "ehr.export.colour:",
+        ] {
+            assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key} is missing in {faults:?}");
+        }
+        assert_eq!(faults.len(), 9, "{faults:?}");
+    }
+
+    #[test]
+    fn there_is_no_switch_to_leave_certificates_unchecked() {
+        for key in [
+            "insecure",
+            "verify_tls",
+            "tls_verification",
+            "accept_invalid_certs",
+            "allow_self_signed",
+        ] {
+            for section in ["[ehr]", "[site]", "[registry]"] {
+                let text = GOOD.replacen(section, &format!("{section}\n{key} = true"), 1);
+                let faults = parse(&text, Path::new("/site")).map(|_| ()).expect_err("it must be refused");
+                assert!(
+                    faults.len() == 1 && faults[0].contains(key) && faults[0].contains("ca_file"),
+                    "{section} {faults:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_proxys_password_never_stands_in_the_file() {
+        let text = format!("{GOOD}[http]\nproxy = \"http://kim:hush@proxy.example.org:8080\"\n");
+        let faults = parse(&text, Path::new("/site")).map(|_| ()).expect_err("it must be refused");
+        assert!(
+            faults.len() == 1 && faults[0].starts_with("http.proxy:") && !faults[0].contains("hush"),
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn a_site_can_be_described_before_it_is_enrolled() {
+        let text = GOOD.split("[registry]").next().expect("the part before");
+        assert!(parse(text, Path::new("/site")).expect("the file is good").registry.is_none());
     }
 }

@@ -9,6 +9,8 @@
 //! Or it ends unsent: `rehearsed`, or `abandoned` for a fresh pull. Then what it landed is forgotten with it.
 //! Each phase ends in one SQLite transaction; a crash between any two lines repeats at most one phase.
 
+pub mod doctor;
+pub mod ehr_keys;
 pub mod ledger;
 pub mod offline;
 pub mod quarantine;

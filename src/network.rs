@@ -13,10 +13,14 @@ use crate::deidentify::{Basis, Policy, PolicyFault};
 use crate::gateway::Rules;
 use crate::map::{self, Mapping};
 use crate::platform::secret::{Sha256, hex};
+use crate::pull::Vendor;
 use crate::validate::Profiles;
 
 static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
 static MAPPINGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/mappings");
+
+/// Where a package keeps its vendor profiles.
+const VENDORS: &str = "profiles/vendors";
 
 /// Where a network package is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +137,37 @@ impl Package {
     /// # Errors: a folder that cannot be read.
     pub fn schemas(&self, model: &str) -> Result<Vec<File>, String> {
         self.files(&format!("profiles/{model}"), ".schema.json")
+    }
+
+    /// The names of the vendor profiles: the package's own and the built-in ones.
+    pub fn vendors(&self) -> Vec<String> {
+        let mut names: Vec<String> = [self, &Package::BuiltIn]
+            .into_iter()
+            .filter_map(|package| package.files(VENDORS, ".toml").ok())
+            .flatten()
+            .filter_map(|(name, _)| Some(name.strip_suffix(".toml")?.to_owned()))
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The vendor profile `name`: the package's own before the built-in one.
+    /// # Errors: there is none of this name; every fault of its file.
+    pub fn vendor(&self, name: &str) -> Result<Vendor, String> {
+        let file = format!("{name}.toml");
+        let found = [self, &Package::BuiltIn]
+            .into_iter()
+            .filter_map(|package| package.files(VENDORS, ".toml").ok())
+            .flatten()
+            .find(|(found, _)| *found == file);
+        let Some((_, text)) = found else {
+            return Err(format!(
+                "there is no vendor profile `{name}`; there are: {}",
+                self.vendors().join(", ")
+            ));
+        };
+        Vendor::parse(name, &text).map_err(|fault| fault.to_string())
     }
 
     /// Loads and compiles everything of `model`.
@@ -325,4 +360,20 @@ fn digest(groups: &[&Vec<File>]) -> String {
         }
     }
     hex(&sha.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_vendor_profile_is_without_fault_and_a_stranger_is_told_their_names() {
+        let names = Package::BuiltIn.vendors();
+        assert!(names.len() >= 5, "{names:?}");
+        for name in &names {
+            assert_eq!(Package::BuiltIn.vendor(name).map(|vendor| vendor.name).as_ref(), Ok(name));
+        }
+        let fault = Package::BuiltIn.vendor("nix").unwrap_err();
+        assert!(fault.contains("`nix`") && fault.contains("epic"), "{fault}");
+    }
 }

@@ -4,25 +4,27 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use tracing::info;
 
-use self::crawl::Proof;
 use self::dial::Dial;
 pub use self::error::PullError;
 use self::job::{Jobs, State};
 pub use self::job::{forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
+use self::proof::Proof;
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
     TypePulled,
 };
 use self::vendor::Preferred;
-pub use self::vendor::{Vendor, VendorFault};
+pub use self::vendor::{KickOff, Vendor, VendorFault};
 use crate::landing::{Kind, Landing, Segment};
 use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::{Clock, Stopwatch};
 use crate::platform::http::Client;
 
+mod batch;
 mod body;
 mod bulk;
 mod by_type;
@@ -34,12 +36,21 @@ mod error;
 mod files;
 mod job;
 mod kick_off;
+mod lines;
 mod manifest;
 mod origin_rule;
 mod outcome;
+mod own;
+mod pace;
 mod planner;
+mod proof;
+mod scope;
 mod settings;
+mod status;
+mod taking;
+mod talk;
 mod vendor;
+mod wish;
 
 /// The tables of the pull: of exports, of crawls, of the plans that choose between them.
 pub const SCHEMA: &str = match std::str::from_utf8(&TABLES) {
@@ -63,9 +74,6 @@ const fn joined<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
     all
 }
 
-/// At most so many problems of files are told one by one.
-const PROBLEMS: usize = 20;
-
 /// Pulls run `request.run`, or goes on with it, or gives its result again.
 ///
 /// `landing`'s database has `SCHEMA` applied. Without `key` no token is asked for. Give up the future at any point: what is
@@ -87,10 +95,14 @@ pub async fn pull(
     let mut notes = Vec::new();
     let asked = request.clone();
     if jobs.open(clock.now())?.state != State::Done || crawl::is_open(landing.database(), request.run)? {
-        match &settings.source {
-            Source::Ehr(ehr) => from_ehr(ehr, &settings.limits, &request, landing, (http, clock), key, listener).await?,
-            Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
-        }
+        let work = async {
+            match &settings.source {
+                Source::Ehr(ehr) => from_ehr(ehr, &settings.limits, &request, landing, (http, clock), key, listener).await?,
+                Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
+            }
+            Ok(())
+        };
+        in_time(settings.limits.deadline, clock, work).await?;
     }
     summary(settings, &asked, jobs, landing, clock, notes)
 }
@@ -159,6 +171,7 @@ async fn from_ehr(
         };
         let known = (&capability.unwrap_or_default(), date);
         crawl::crawl(&ehr, limits, request, landing, dial, known, listener).await?;
+        bulk::note_grants(jobs, dial, types)?;
         let is_done = !crawl::is_open(database, run)?;
         if is_done && let Some(proof) = crawl::proof(database, request)? {
             let all = landing.segments(run)?;
@@ -224,53 +237,79 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
     }
 }
 
+/// `work`, given up at the deadline wherever it stands: what is landed by then stays, and running downloads leave nothing.
+async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: impl Future<Output = Result<(), PullError>>) -> Result<(), PullError> {
+    let Some(deadline) = deadline else { return work.await };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = clock.passed(deadline) => Err(PullError::OutOfTime { deadline }),
+    }
+}
+
 fn summary(
     settings: &Settings,
     request: &Request,
     jobs: Jobs<'_>,
     landing: &Landing,
     clock: &Clock,
-    mut problems: Vec<String>,
+    notes: Vec<String>,
 ) -> Result<Pulled, PullError> {
     let job = jobs.open(clock.now())?;
-    let mut of_files = jobs.problems()?;
-    if of_files.len() > PROBLEMS {
-        let more = of_files.len() - PROBLEMS;
-        of_files.truncate(PROBLEMS);
-        of_files.push(format!("and {more} files more with problems"));
-    }
-    problems.append(&mut of_files);
     let segments = landing.segments(jobs.run)?;
-    problems.extend(outcome::problem(landing, &segments)?);
+    let counts = counts(&segments);
     let searched = crawl::proof(landing.database(), request)?;
-    let mut transaction_time = job.transaction_time.unwrap_or(job.begun_at);
-    if let Some(Proof { began, .. }) = &searched {
-        // Of two moments the earlier leaves out nothing.
-        let exported = job.transaction_time.unwrap_or(*began);
-        transaction_time = exported.min(*began);
+    let names = || counts.iter().map(|(name, _)| name.clone()).collect();
+    let (asked, vendor) = match &settings.source {
+        Source::Ehr(ehr) => (ehr.types.clone(), Some(&ehr.vendor)),
+        Source::Files(_) => (Vec::new(), None),
+    };
+    let mut exported: Vec<String> = if asked.is_empty() { names() } else { asked.clone() };
+    let mut since = vendor.map_or(request.since, |vendor| wish::since(vendor, &asked, request));
+    if let Some(searched) = &searched {
+        exported.retain(|name| !searched.types.contains_key(name));
+        since = vendor.and_then(|vendor| wish::since(vendor, &exported, request));
     }
-    if let Some(proof) = &searched {
-        problems.extend(proof.problems.iter().cloned());
+    let mut proof = Proof::of(jobs, &job, landing, &segments, &exported)?;
+    for note in notes {
+        proof.spoil("", note);
+    }
+    let mut transaction_time = job.transaction_time.unwrap_or(job.begun_at);
+    if let Some(crawl::Proof { began, .. }) = &searched {
+        // Of two moments the earlier leaves out nothing.
+        transaction_time = job.transaction_time.unwrap_or(*began).min(*began);
     }
     // A source whose clock runs ahead would make the next `since` skip what changes until then.
     if transaction_time > crate::platform::clock::later(clock.now(), std::time::Duration::from_secs(300)) {
-        problems.push("the source's `transactionTime` lies in the future: its clock or ours is wrong".to_owned());
+        let text = "the source's `transactionTime` lies in the future: its clock or ours is wrong";
+        proof.spoil("", text.to_owned());
     }
-    let counts = counts(&segments);
-    let done = job.state == State::Done && !crawl::is_open(landing.database(), jobs.run)?;
-    let complete = done && problems.is_empty();
-    let types = match &settings.source {
-        Source::Ehr(ehr) if !ehr.types.is_empty() => ehr.types.clone(),
-        _ => counts.iter().map(|(name, _)| name.clone()).collect(),
+    let is_exported = job.state == State::Done;
+    let proven = |name: &String| {
+        let holds = is_exported && proof.holds_for(name);
+        let pulled = TypePulled {
+            whole: holds && since.is_none() && request.until.is_none(),
+            reached: holds.then(|| transaction_time.min(clock.now())),
+        };
+        (name.clone(), pulled)
     };
-    let proven = TypePulled {
-        whole: complete && request.earliest(&types).is_none(),
-        reached: complete.then_some(transaction_time),
-    };
-    let mut types: BTreeMap<String, TypePulled> = types.into_iter().map(|name| (name, proven.clone())).collect();
-    for (name, pulled) in searched.map(|proof| proof.types).unwrap_or_default() {
-        types.insert(name, pulled);
+    let mut types: BTreeMap<String, TypePulled> = exported.iter().map(proven).collect();
+    let is_done = is_exported && !crawl::is_open(landing.database(), jobs.run)?;
+    let mut complete = is_done && proof.holds();
+    if let Some(searched) = searched {
+        complete &= searched.problems.is_empty();
+        proof.problems.extend(searched.problems);
+        // An EHR may answer a search for what it did not grant with nothing, as if there were none.
+        let granted = |(name, pulled): (String, TypePulled)| {
+            if proof.is_spoilt(&name) {
+                (name, TypePulled::default())
+            } else {
+                (name, pulled)
+            }
+        };
+        types.extend(searched.types.into_iter().map(granted));
     }
+    let problems = proof.problems;
     Ok(Pulled {
         transaction_time,
         complete,

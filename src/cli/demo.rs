@@ -106,21 +106,17 @@ async fn play(args: &Args, dir: &Path) -> Result<House, Failure> {
         .map_err(|error| Failure::ours(&error))?
         .public_jwk();
     let client_id = ehr.register(jwk).map_err(|error| Failure::ours(&error))?;
-    let source = init::Ehr::Bulk {
-        base: ehr.base_url(),
-        client_id: &client_id,
-        group: Some("all"),
+    let plan = init::Plan {
+        source: init::Source::Fhir(init::Fhir {
+            group: Some("all".to_owned()),
+            ..init::Fhir::new(ehr.base_url(), &client_id)
+        }),
+        network: "demo-network".to_owned(),
+        policy: args.policy.clone(),
+        model: args.model.clone(),
+        http: http::HttpSettings::default(),
     };
-    init::make(
-        &client,
-        &site_dir,
-        &source,
-        registry.base_url(),
-        &code,
-        "demo-network",
-        &args.policy,
-    )
-    .await?;
+    init::make(&client, &site_dir, &plan, Some((registry.base_url(), &code))).await?;
     let config = config::load(&site_dir.join("site.toml")).map_err(|error| Failure::ours(&error))?;
     let site = Arc::new(sync::open(&config, Tools { http: client, clock })?);
     show::note(&format!(

@@ -39,6 +39,23 @@ pub(super) fn note(line: &str) {
     let _ = err.write_all(line.as_bytes()).and_then(|()| err.write_all(b"\n"));
 }
 
+/// Asks the person a question and reads the answer; an empty one is the default. `None`: there is no one to answer.
+pub(super) fn ask(question: &str, default: &str) -> Option<String> {
+    let hint = if default.is_empty() {
+        String::new()
+    } else {
+        format!(" [{default}]")
+    };
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "{question}{hint}: ").and_then(|()| err.flush());
+    let mut line = String::new();
+    if std::io::stdin().read_line(&mut line).ok()? == 0 {
+        return None;
+    }
+    let line = line.trim();
+    Some(if line.is_empty() { default } else { line }.to_owned())
+}
+
 /// One piece of long work: a spinner on a terminal, one plain line when it ends in a log.
 pub(super) struct Stage {
     bar: Option<ProgressBar>,

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::show::{self, Stage};
-use super::{Exit, Failure, chain, report, runtime};
-use crate::config::{self, EhrConfig, Level, SiteConfig};
+use super::{Exit, Failure, chain, keys, report, runtime, source};
+use crate::config::{self, EhrConfig, SiteConfig};
 use crate::fhir::tree::Limits;
-use crate::gateway::{self, Event, GatewayError, Options, RegistrySettings, Report, Settings, Site, SiteError, Tools};
+use crate::gateway::{self, Event, GatewayError, Options, Places, RegistrySettings, Report, Settings, Site, SiteError, Tools, ehr_keys};
 use crate::network::Package;
 use crate::platform::clock::Clock;
 use crate::platform::file;
-use crate::platform::http::{self, Url, WebOrigin};
+use crate::platform::http;
 use crate::pull::{self, PullError};
 use crate::submit::SubmitError;
 
@@ -63,9 +65,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     };
     let clock = Clock::system();
     let tools = Tools {
-        http: http::client(&http::HttpSettings::default()).map_err(|error| Failure::ours(&error))?,
+        http: http::client(&config.http).map_err(|error| Failure::usage(chain(&error)))?,
         clock,
     };
+    next_key(&config, tools.clock.now())?;
     let site = Arc::new(open(&config, tools)?);
     let report = runtime()?.block_on(one_run(&site, &options))?;
     show::answer(&if args.json {
@@ -80,6 +83,20 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         ));
     }
     verdict(&report)
+}
+
+/// Takes the step of a key rotation whose time has come. Only where the EHR reads our keys from an address of ours: a set that
+/// was given to a person may not be registered yet, and that person says so with `headwater keys rotate --activate`.
+fn next_key(config: &SiteConfig, now: Timestamp) -> Result<(), Failure> {
+    let EhrConfig::Fhir(ehr) = &config.ehr else {
+        return Ok(());
+    };
+    if ehr.jwks_url().is_some()
+        && let Some(step) = ehr_keys::advance(&Places::of(&config.state), now).map_err(|error| Failure::ours(&error))?
+    {
+        show::note(&keys::words(&step));
+    }
+    Ok(())
 }
 
 /// The ids in a file of patients, one per line; `#` begins a remark. A fault names the line and never what stands in it.
@@ -112,38 +129,15 @@ fn patients(file: &Path) -> Result<Vec<String>, Failure> {
 
 /// Opens the site that `config` describes, under its network's rules.
 pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
-    let network = Package::at(config.package.clone())
-        .load(&config.model)
-        .map_err(|error| Failure::usage(error.to_string()))?;
+    let package = Package::at(config.package.clone());
+    let network = package.load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
     let rules = network.under(&config.policy).map_err(|error| Failure::usage(error.to_string()))?;
-    let source = match &config.ehr {
-        EhrConfig::Files { folder } => pull::Source::Files(folder.clone()),
-        EhrConfig::Bulk {
-            base,
-            client_id,
-            level,
-            types,
-            extra_origins,
-            ..
-        } => pull::Source::Ehr(pull::EhrSettings {
-            level: match level {
-                Level::System => pull::Level::System,
-                Level::Patient => pull::Level::Patient,
-                Level::Group(id) => pull::Level::Group(id.clone()),
-            },
-            types: types.clone().unwrap_or_else(|| rules.resource_types()),
-            token_origins: extra_origins
-                .iter()
-                .map(|origin| url("ehr.extra_origins", origin).map(|url| WebOrigin::of(&url)))
-                .collect::<Result<_, _>>()?,
-            ..pull::EhrSettings::new(url("ehr.base", base)?, client_id)
-        }),
+    let Some(registry) = &config.registry else {
+        return Err(Failure::usage(
+            "this site is not enrolled yet: ask the registry's operator for a code, then run `headwater init DIR --registry URL --enrol CODE`",
+        ));
     };
-    let concurrency = if let EhrConfig::Bulk { parallel, .. } = &config.ehr {
-        *parallel
-    } else {
-        1
-    };
+    let pull = source::pull_settings(config, &package, &rules.resource_types(), tools.clock.now())?;
     let limits = Limits {
         line_bytes: config.limits.line_mib << 20,
         depth: config.limits.depth,
@@ -156,17 +150,11 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
         limits,
         vanish_percent: config.limits.vanish_percent,
         max_patients: 500_000,
-        pull: pull::Settings {
-            source,
-            limits: pull::Limits {
-                concurrency,
-                ..pull::Limits::default()
-            },
-        },
+        pull,
         registry: RegistrySettings {
-            base: config.registry.base.clone(),
-            client_id: config.registry.client_id.clone(),
-            log_vkey: config.registry.log_vkey.clone(),
+            base: registry.base.clone(),
+            client_id: registry.client_id.clone(),
+            log_vkey: registry.log_vkey.clone(),
         },
     };
     Site::open(settings, rules, tools).map_err(|error| match error {
@@ -299,10 +287,6 @@ pub(super) fn verdict(report: &Report) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-fn url(key: &str, text: &str) -> Result<Url, Failure> {
-    Url::parse(text).map_err(|_| Failure::usage(format!("{key}: is no address")))
 }
 
 #[cfg(test)]

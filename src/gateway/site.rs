@@ -10,9 +10,10 @@ use crate::deidentify::{Keys, MASTER_KEY_BYTES, Policy};
 use crate::fhir::tree::Limits;
 use crate::landing::{self, Landing};
 use crate::map::Mapping;
-use crate::platform::backend_services::ClientKey;
+use crate::platform::backend_services::{Algorithm, ClientKey, KeyError};
 use crate::platform::clock::Clock;
 use crate::platform::file::{self, Lock};
+use crate::platform::http::Url;
 use crate::platform::secret::{Secret, hex, hkdf, sha256};
 use crate::platform::signing::SigningKey;
 use crate::platform::{database, random};
@@ -113,6 +114,31 @@ impl Places {
     pub fn ehr_key(&self) -> PathBuf {
         self.keys().join("ehr.pem")
     }
+    /// The key that signs in at the EHR; its assertions name `jwks_url` where there is one.
+    /// # Errors: it is missing, open to others, or no key.
+    pub fn ehr_signing_key(&self, jwks_url: Option<&Url>) -> Result<ClientKey, KeyError> {
+        let key = ClientKey::from_file(&self.ehr_key())?;
+        Ok(match jwks_url {
+            Some(url) => key.published_at(url.as_str()),
+            None => key,
+        })
+    }
+    /// The key that will sign in at the EHR when it is known there.
+    pub(super) fn ehr_next_key(&self) -> PathBuf {
+        self.keys().join("ehr.next.pem")
+    }
+    /// The key that signed in at the EHR until lately.
+    pub(super) fn ehr_old_key(&self) -> PathBuf {
+        self.keys().join("ehr.old.pem")
+    }
+    /// When the steps of a rotation were taken.
+    pub(super) fn ehr_rotation(&self) -> PathBuf {
+        self.keys().join("ehr.rotation.json")
+    }
+    /// The public keys of the EHR's client, for whoever may ask.
+    pub fn jwks(&self) -> PathBuf {
+        self.0.join("jwks.json")
+    }
     /// Signs in at the registry.
     pub fn registry_key(&self) -> PathBuf {
         self.keys().join("registry.pem")
@@ -137,6 +163,12 @@ impl Places {
     /// Makes the directory and every key that is not there yet; a key that is there is never replaced.
     /// # Errors: a disk that cannot be written.
     pub fn make_keys(&self) -> Result<(), SiteError> {
+        self.make_keys_for(Algorithm::Es384)
+    }
+
+    /// The same; an EHR's key that is made signs by `algorithm`.
+    /// # Errors: a disk that cannot be written.
+    pub fn make_keys_for(&self, algorithm: Algorithm) -> Result<(), SiteError> {
         file::create_dir_private(&self.0)?;
         file::create_dir_private(&self.keys())?;
         if !self.pseudonym_key().exists() {
@@ -149,9 +181,9 @@ impl Places {
         if !self.manifest_key().exists() {
             SigningKey::generate().to_seed_file(&self.manifest_key())?;
         }
-        for path in [self.ehr_key(), self.registry_key()] {
+        for (path, algorithm) in [(self.ehr_key(), algorithm), (self.registry_key(), Algorithm::Es384)] {
             if !path.exists() {
-                ClientKey::generate(crate::platform::backend_services::Algorithm::Es384)?.to_file(&path)?;
+                ClientKey::generate(algorithm)?.to_file(&path)?;
             }
         }
         Ok(())
@@ -215,13 +247,12 @@ impl Site {
         let db = Arc::new(Mutex::new(db));
         let landing = Landing::open(&places.landing(), hkdf(&landing_key, "headwater|landing|segments"), db.clone())?
             .with_line_limit(settings.limits.line_bytes);
-        let needs_key = matches!(settings.pull.source, pull::Source::Ehr(_));
+        let ehr_key = match &settings.pull.source {
+            pull::Source::Ehr(ehr) => Some(places.ehr_signing_key(ehr.jwks_url.as_ref())?),
+            pull::Source::Files(_) => None,
+        };
         Ok(Self {
-            ehr_key: if needs_key {
-                Some(ClientKey::from_file(&places.ehr_key())?)
-            } else {
-                None
-            },
+            ehr_key,
             registry_key: ClientKey::from_file(&places.registry_key())?,
             manifest_key: SigningKey::from_seed_file(&places.manifest_key())?,
             source_key: hkdf(&master, &label("ledger")),

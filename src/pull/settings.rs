@@ -56,8 +56,12 @@ pub struct EhrSettings {
     pub vendor: Vendor,
     /// The scope to ask for. Default: `system/<Type>.rs` for each type, `system/*.rs` without types.
     pub scope: Option<String>,
+    /// Goes on, with a warning, when the EHR grants more than the scope asked for. Default: no, such a run is refused.
+    pub accept_wider_scope: bool,
     /// The token endpoint, for servers without `.well-known/smart-configuration`.
     pub token_url: Option<Url>,
+    /// Where the EHR finds our public keys (`jku` of every assertion): equal to what is registered there. Default: not said.
+    pub jwks_url: Option<Url>,
     /// Origins, besides the base's, that may get our assertion and our token. Default: none.
     pub token_origins: Vec<WebOrigin>,
 }
@@ -78,7 +82,9 @@ impl EhrSettings {
             attachments: false,
             vendor: Vendor::default(),
             scope: None,
+            accept_wider_scope: false,
             token_url: None,
+            jwks_url: None,
             token_origins: Vec::new(),
         }
     }
@@ -300,7 +306,7 @@ pub enum Progress {
     Downloading { done: usize, total: usize, bytes: u64 },
     /// All patients of the run are landed; the rest is still coming. Told once a call, as soon as it is so.
     PatientsLanded,
-    /// The server lost the job; it is asked again from the start.
+    /// The server lost the job, or changed what it gave: what was landed is thrown away, all or in part, and fetched again.
     Restarted,
     /// Which types come by `$export` and which by search. `None`: none; an empty list: all there are.
     Planned {

@@ -62,7 +62,7 @@ pub enum KeyError {
 
 /// A client's private key. Cheap to clone; cannot be printed.
 #[derive(Clone)]
-pub struct ClientKey(Arc<Inner>);
+pub struct ClientKey(Arc<Inner>, Option<Arc<str>>);
 
 struct Inner {
     algorithm: Algorithm,
@@ -136,13 +136,16 @@ impl ClientKey {
         let mut jwk = serde_json::to_value(&public).map_err(|_| KeyError::NoKey)?;
         jwk["kid"] = json!(kid);
         jwk["use"] = json!("sig");
-        Ok(Self(Arc::new(Inner {
-            algorithm,
-            pkcs8,
-            signer,
-            jwk,
-            kid,
-        })))
+        Ok(Self(
+            Arc::new(Inner {
+                algorithm,
+                pkcs8,
+                signer,
+                jwk,
+                kid,
+            }),
+            None,
+        ))
     }
 
     #[must_use]
@@ -154,6 +157,12 @@ impl ClientKey {
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.0.kid
+    }
+
+    /// The same key, whose assertions name the address of its JWK Set (`jku`). It must be the one registered at the server.
+    #[must_use]
+    pub fn published_at(self, jwks_url: &str) -> Self {
+        Self(self.0, Some(jwks_url.into()))
     }
 
     /// The public half, as the other side registers it: `kty`, `alg`, `use`, `kid` and the numbers.
@@ -174,6 +183,7 @@ impl ClientKey {
         let mut header = Header::new(jwt_algorithm(self.0.algorithm));
         header.typ = Some("JWT".to_owned());
         header.kid = Some(self.0.kid.clone());
+        header.jku = self.1.as_deref().map(str::to_owned);
         let claims = json!({
             "iss": client_id,
             "sub": client_id,
@@ -249,6 +259,18 @@ mod tests {
             again.assertion("client", "https://ehr.example.org/token", now, 240).unwrap(),
             "each has its own jti"
         );
+    }
+
+    #[test]
+    fn an_assertion_names_the_address_of_the_jwk_set_only_when_there_is_one() {
+        let key = ClientKey::generate(Algorithm::Es384).unwrap();
+        let jku = |key: &ClientKey| {
+            let jwt = key.assertion("client", "https://ehr.example.org/token", Timestamp::UNIX_EPOCH, 240);
+            jsonwebtoken::decode_header(jwt.unwrap()).unwrap().jku
+        };
+        assert_eq!(jku(&key), None);
+        let address = "https://site.example.org/.well-known/jwks.json";
+        assert_eq!(jku(&key.published_at(address)).as_deref(), Some(address));
     }
 
     #[test]

@@ -3,11 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use headwater::config::{self, EhrConfig, Level};
+use headwater::config::{self, EhrConfig, FhirConfig};
+use headwater::pull::{ExportOptions, Level, Vendor};
 use headwater::receive::{Accept, Settings};
 
 fn example(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)).unwrap()
+}
+
+fn fhir(config: &config::SiteConfig) -> &FhirConfig {
+    match &config.ehr {
+        EhrConfig::Fhir(ehr) => ehr,
+        EhrConfig::Files { .. } => panic!("the example names a server"),
+    }
 }
 
 /// The file with its commented-out settings switched on; prose stays a comment.
@@ -16,7 +24,9 @@ fn all_switched_on(text: &str) -> String {
         let bare = line.strip_prefix("# ")?;
         let word = bare.split(" = ").next()?;
         let is_key = bare.contains(" = ") && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        (is_key || bare.starts_with('[')).then(|| bare.to_owned())
+        // It stands instead of `proxy`, and is a file that must be there.
+        let instead = word == "proxy_file";
+        ((is_key && !instead) || bare.starts_with('[')).then(|| bare.to_owned())
     };
     let lines: Vec<String> = text.lines().map(|line| setting(line).unwrap_or_else(|| line.to_owned())).collect();
     lines.join("\n")
@@ -33,18 +43,18 @@ fn site(text: &str) -> Result<config::SiteConfig, Vec<String>> {
 fn the_sites_example_loads_as_it_stands_and_with_every_key_switched_on() {
     let text = example("site.example.toml");
     let config = site(&text).unwrap();
-    assert!(matches!(
-        &config.ehr,
-        EhrConfig::Bulk {
-            level: Level::Group(_),
-            types: None,
-            ..
-        }
-    ));
     let full = site(&all_switched_on(&text)).unwrap();
     assert!(full.package.is_some(), "a commented line was not switched on");
-    assert!(
-        matches!(&full.ehr, EhrConfig::Bulk { types: Some(types), extra_origins, .. } if !types.is_empty() && !extra_origins.is_empty())
+    assert!(full.http.ca_file.is_some() && full.http.proxy.is_some());
+    let (plain, all) = (fhir(&config), fhir(&full));
+    assert!(plain.types.is_none() && all.types.is_some() && all.finish_by.is_some());
+    let (plain, all) = [plain, all].map(|ehr| ehr.settings(Vendor::default(), &[])).into();
+    assert!(matches!((&plain.level, &all.level), (Level::Group(_), Level::Group(_))));
+    assert!(plain.token_origins.is_empty() && !all.token_origins.is_empty());
+    assert!(plain.export == ExportOptions::default() && all.export != plain.export);
+    assert_eq!(
+        (all.method, all.hydrate, all.attachments),
+        (plain.method, plain.hydrate, plain.attachments)
     );
     // The defaults it shows are the defaults there are.
     assert_eq!(
@@ -57,7 +67,7 @@ fn the_sites_example_loads_as_it_stands_and_with_every_key_switched_on() {
 fn the_sites_example_names_every_key_there_is() {
     let text = all_switched_on(&example("site.example.toml"));
     let mut keys = 0;
-    for section in ["site", "ehr", "registry", "limits"] {
+    for section in ["site", "ehr", "ehr.export", "registry", "http", "limits"] {
         let with_a_stranger = text.replacen(&format!("[{section}]"), &format!("[{section}]\nstranger = 1"), 1);
         let faults = site(&with_a_stranger).unwrap_err();
         assert_eq!(faults.len(), 1, "{faults:?}");
@@ -66,12 +76,14 @@ fn the_sites_example_names_every_key_there_is() {
         for key in known.split(", ") {
             keys += 1;
             assert!(
-                of_section.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                of_section
+                    .lines()
+                    .any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")) || (section == "ehr" && key == "export")),
                 "site.example.toml does not show {section}.{key}"
             );
         }
     }
-    assert!(keys > 15, "only {keys} keys were looked for");
+    assert!(keys > 40, "only {keys} keys were looked for");
 }
 
 #[test]
