@@ -16,7 +16,7 @@ use crate::origin::SegmentId;
 use crate::platform::database;
 use crate::platform::file::{self, Lock, LockError};
 use crate::platform::random;
-use crate::platform::secret::Secret;
+use crate::platform::secret::{Secret, hkdf};
 
 mod frame;
 mod reader;
@@ -163,12 +163,24 @@ impl Landing {
     /// Removes every segment of a run, in one transaction with whatever `also` writes.
     /// # Errors: the database; nothing is removed then.
     pub fn forget(&self, run: i64, also: impl FnOnce(&Transaction<'_>) -> Result<(), rusqlite::Error>) -> Result<(), LandingError> {
+        self.forget_segments(self.segments(run)?, also)
+    }
+
+    /// Removes these segments, in one transaction with whatever `also` writes.
+    /// # Errors: another process writes here; the database; nothing is removed then.
+    pub fn forget_segments(
+        &self,
+        segments: Vec<Segment>,
+        also: impl FnOnce(&Transaction<'_>) -> Result<(), rusqlite::Error>,
+    ) -> Result<(), LandingError> {
         if self.lock.is_err() {
             return Err(self.not_owner());
         }
-        let segments = self.segments(run)?;
         database::transaction(&self.database, |tx| {
-            tx.execute("DELETE FROM segment WHERE run = ?1", [run])?;
+            let mut delete = tx.prepare("DELETE FROM segment WHERE id = ?1")?;
+            for segment in &segments {
+                delete.execute([segment.id.0])?;
+            }
             also(tx)
         })?;
         // Row before file: a file without row is removed at the next opening, a row without file would be an error for ever.
@@ -182,6 +194,12 @@ impl Landing {
     #[must_use]
     pub fn database(&self) -> &Arc<Mutex<Connection>> {
         &self.database
+    }
+
+    /// The key under which a pull's journal hides the ids it must remember. Never the key of the segments.
+    #[must_use]
+    pub fn journal_key(&self) -> Secret {
+        hkdf(&self.key, "pull journal")
     }
 
     fn not_owner(&self) -> LandingError {

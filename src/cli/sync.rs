@@ -65,7 +65,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     };
     let clock = Clock::system();
     let tools = Tools {
-        http: http::client(&config.http).map_err(|error| Failure::usage(chain(&error)))?,
+        http: http::client(&config.watchful_http()).map_err(|error| Failure::usage(chain(&error)))?,
         clock,
     };
     next_key(&config, tools.clock.now())?;
@@ -254,9 +254,20 @@ fn pulling(progress: &pull::Progress) -> String {
         Progress::Listed { files: 0 } => "the EHR has nothing new".into(),
         Progress::Listed { files } => format!("{} to fetch", show::count(*files as u64, "file")),
         Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
+        Progress::Planned { bulk, search } if search.is_empty() => format!("by bulk export: {}", types(bulk)),
+        Progress::Planned { bulk, search } if bulk.is_empty() => format!("by search: {}", types(search)),
+        Progress::Planned { bulk, search } => format!("by bulk export: {}; by search: {}", types(bulk), types(search)),
+        Progress::Cohort { patients } => format!("{} to search for", show::count(*patients, "patient")),
+        Progress::Crawling { done, total, resources } => {
+            format!("{done} of {total} searched, {}", show::count(*resources, "new resource"))
+        }
         Progress::PatientsLanded => "all patients are landed; the rest is mapped as it comes".into(),
         Progress::Restarted => "the EHR lost the export job; asked again from the start".into(),
     }
+}
+
+fn types(names: &[String]) -> String {
+    if names.is_empty() { "every type".into() } else { names.join(", ") }
 }
 
 /// The exit code a report deserves.

@@ -1,6 +1,7 @@
 //! The client side of SMART Backend Services (SMART App Launch 2.2.0): discovery, client assertion, access token.
 //! Used towards the EHR by `pull` and towards the registry by `submit`. Knows nothing of what the token is for.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
@@ -11,12 +12,16 @@ use jiff::Timestamp;
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
 use oauth2::{AsyncHttpClient, AuthType, ClientId, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse, TokenUrl};
 use reqwest::header::{CONTENT_TYPE, DATE};
-use serde_json::Value;
+use tracing::warn;
 
+pub use self::discovery::{SmartConfiguration, discover};
+pub use self::error::TokenError;
 pub use self::key::{Algorithm, ClientKey, KeyError, refuse_published};
-use super::clock::{Clock, later};
+use super::clock::{Clock, Stopwatch};
 use super::http::{self, Client, HttpError, Url, WebOrigin};
 
+mod discovery;
+mod error;
 mod key;
 
 /// How long an assertion is valid; the standard allows 5 minutes at most.
@@ -25,96 +30,11 @@ const ASSERTION_SECONDS: i64 = 240;
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// What a server that names no `expires_in` is taken to mean.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
-/// A clock further off than this is named as the likely cause of a refusal.
+/// When our clock and the server's differ by more, assertions are written in the server's time.
 const SKEW_SECONDS: i64 = 60;
+/// The span the budget of token requests is counted over.
+const MINUTE: Duration = Duration::from_secs(60);
 const ANSWER_BYTES: usize = 1 << 20;
-
-/// Why there is no token, in words for the person who connects the two systems. Holds nothing of the answer but its OAuth error code.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    #[error("token endpoint answered {status} {code}: {hint}")]
-    Refused { status: u16, code: String, hint: String },
-    #[error("token endpoint answered {status}, which is no token and no OAuth error: {hint}")]
-    Odd { status: u16, hint: &'static str },
-    #[error("token endpoint {0} is neither on the server's own origin nor in the allowed list: add it there if it is the right one")]
-    ForeignEndpoint(WebOrigin),
-    #[error("token endpoint was not reached")]
-    Http(#[from] HttpError),
-    #[error("{url_of}: no SMART configuration: {what}")]
-    Discovery { url_of: WebOrigin, what: String, transient: bool },
-    #[error(transparent)]
-    Key(#[from] KeyError),
-}
-
-impl TokenError {
-    /// Whether the same request may succeed later by itself.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Http(HttpError::Failed { .. }) | Self::Discovery { transient: true, .. } => true,
-            Self::Refused { status, .. } | Self::Odd { status, .. } => *status == 429 || *status >= 500,
-            _ => false,
-        }
-    }
-}
-
-/// What a server says about itself in `.well-known/smart-configuration`.
-#[derive(Clone, Debug)]
-pub struct SmartConfiguration {
-    pub token_endpoint: Url,
-    /// `token_endpoint_auth_methods_supported`; empty when not said.
-    pub auth_methods: Vec<String>,
-    /// `token_endpoint_auth_signing_alg_values_supported`; empty when not said.
-    pub signing_algorithms: Vec<String>,
-    pub scopes: Vec<String>,
-    pub capabilities: Vec<String>,
-}
-
-/// Reads `[base]/.well-known/smart-configuration`, appended even when the base has a path (SMART App Launch 2.2.0, conformance).
-/// # Errors: not reached, not there, no JSON, no usable token endpoint.
-pub async fn discover(http: &Client, base: &Url) -> Result<SmartConfiguration, TokenError> {
-    http::refuse_plain_http(base)?;
-    let fault = |what: &str| TokenError::Discovery {
-        url_of: WebOrigin::of(base),
-        what: what.to_owned(),
-        transient: false,
-    };
-    let mut root = base.clone();
-    root.set_query(None);
-    root.set_path(&format!("{}/", base.path().trim_end_matches('/')));
-    let url = root
-        .join(".well-known/smart-configuration")
-        .map_err(|_| fault("the base is no address"))?;
-    let request = http.get(url.clone()).header("Accept", "application/json");
-    let response = request.send().await.map_err(|e| http::explain(&url, &e))?;
-    let status = response.status().as_u16();
-    if status != 200 {
-        return Err(TokenError::Discovery {
-            url_of: WebOrigin::of(base),
-            what: format!("`.well-known/smart-configuration` answered {status}; check the base address"),
-            transient: status == 429 || status >= 500,
-        });
-    }
-    let body = http::read_body(response, ANSWER_BYTES).await?;
-    let document: Value = serde_json::from_slice(&body).map_err(|_| fault("it is no JSON"))?;
-    let endpoint = document["token_endpoint"]
-        .as_str()
-        .ok_or_else(|| fault("it names no `token_endpoint`"))?;
-    // Old servers give it relative to the base.
-    let token_endpoint = root.join(endpoint).map_err(|_| fault("its `token_endpoint` is no address"))?;
-    http::refuse_plain_http(&token_endpoint)?;
-    let list = |name: &str| -> Vec<String> {
-        let items = document[name].as_array().map(Vec::as_slice).unwrap_or_default();
-        items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
-    };
-    Ok(SmartConfiguration {
-        token_endpoint,
-        auth_methods: list("token_endpoint_auth_methods_supported"),
-        signing_algorithms: list("token_endpoint_auth_signing_alg_values_supported"),
-        scopes: list("scopes_supported"),
-        capabilities: list("capabilities"),
-    })
-}
 
 /// A bearer token; cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -135,7 +55,16 @@ impl fmt::Debug for AccessToken {
 
 struct Granted {
     token: AccessToken,
-    renew_at: Timestamp,
+    /// Runs since the token was asked for: a token's life is no matter of the wall clock.
+    age: Stopwatch,
+    usable: Duration,
+}
+
+#[derive(Default)]
+struct Kept {
+    granted: Option<Granted>,
+    /// The token requests of the last minute, oldest first.
+    asked: VecDeque<Stopwatch>,
 }
 
 /// The one owner of a client's token: asks for it, keeps it, renews it ahead. Many askers cause one request.
@@ -146,8 +75,11 @@ pub struct TokenSource {
     key: ClientKey,
     token_url: Url,
     scope: String,
-    granted: tokio::sync::Mutex<Option<Granted>>,
+    kept: tokio::sync::Mutex<Kept>,
     granted_scope: Mutex<Option<String>>,
+    per_minute: usize,
+    /// Seconds by which the server's clock is ahead of ours; 0 while the two agree.
+    ahead: AtomicI64,
 }
 
 impl TokenSource {
@@ -174,30 +106,58 @@ impl TokenSource {
             key: key.clone(),
             token_url,
             scope: scope.to_owned(),
-            granted: tokio::sync::Mutex::new(None),
+            kept: tokio::sync::Mutex::default(),
             granted_scope: Mutex::new(None),
+            per_minute: usize::MAX,
+            ahead: AtomicI64::new(0),
         })
+    }
+
+    /// The same, asking at most so often a minute; at least once. Who asks for more waits.
+    #[must_use]
+    pub fn at_most(mut self, per_minute: u32) -> Self {
+        self.per_minute = usize::try_from(per_minute.max(1)).unwrap_or(usize::MAX);
+        self
+    }
+
+    /// Notes what the server's clock shows now. Assertions are written in its time when ours is more than a minute off.
+    /// Gives whether that changed.
+    pub fn server_time_is(&self, server: Timestamp) -> bool {
+        let off = server.as_second() - self.clock.now().as_second();
+        let ahead = if off.abs() > SKEW_SECONDS { off } else { 0 };
+        let before = self.ahead.load(Ordering::Relaxed);
+        if (ahead - before).abs() <= SKEW_SECONDS {
+            return false;
+        }
+        self.ahead.store(ahead, Ordering::Relaxed);
+        if ahead != 0 {
+            warn!(
+                ahead,
+                "the server's clock is {ahead} seconds ahead of this machine's: our assertions go by the server's; set the wrong one right"
+            );
+        }
+        true
     }
 
     /// A token with at least a minute to live.
     /// # Errors: the endpoint is not reached or gives none; `is_transient` says whether asking again can help.
     pub async fn token(&self) -> Result<AccessToken, TokenError> {
         // Held over the request on purpose: everyone who asks meanwhile waits for this one answer.
-        let mut granted = self.granted.lock().await;
-        if let Some(granted) = granted.as_ref().filter(|granted| self.clock.now() < granted.renew_at) {
+        let mut kept = self.kept.lock().await;
+        if let Some(granted) = kept.granted.as_ref().filter(|granted| granted.age.elapsed() < granted.usable) {
             return Ok(granted.token.clone());
         }
-        let fresh = self.request().await?;
+        let fresh = self.request(&mut kept.asked).await?;
         let token = fresh.token.clone();
-        *granted = Some(fresh);
+        kept.granted = Some(fresh);
         Ok(token)
     }
 
     /// Forgets `token` after the server answered 401 to it. A newer token, fetched by another task meanwhile, stays.
     pub async fn invalidate(&self, token: &AccessToken) {
-        let mut granted = self.granted.lock().await;
-        if granted.as_ref().is_some_and(|granted| granted.token == *token) {
-            *granted = None;
+        let mut kept = self.kept.lock().await;
+        if kept.granted.as_ref().is_some_and(|granted| granted.token == *token) {
+            kept.granted = None;
         }
     }
 
@@ -207,33 +167,69 @@ impl TokenSource {
         self.granted_scope.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn request(&self) -> Result<Granted, TokenError> {
-        let asked_at = self.clock.now();
+    /// A fresh token. A refusal by a server of another time is answered once with an assertion of that time.
+    async fn request(&self, asked: &mut VecDeque<Stopwatch>) -> Result<Granted, TokenError> {
+        self.wait_for_budget(asked).await;
+        let (answer, server_time) = self.ask().await;
+        match (&answer, server_time) {
+            (Err(TokenError::Refused { status, .. }), Some(server)) if *status < 500 && self.server_time_is(server) => {
+                self.wait_for_budget(asked).await;
+                self.ask().await.0
+            }
+            _ => answer,
+        }
+    }
+
+    async fn wait_for_budget(&self, asked: &mut VecDeque<Stopwatch>) {
+        loop {
+            while asked.front().is_some_and(|first| first.elapsed() >= MINUTE) {
+                asked.pop_front();
+            }
+            match asked.front() {
+                Some(first) if asked.len() >= self.per_minute => self.clock.sleep(MINUTE.saturating_sub(first.elapsed())).await,
+                _ => break,
+            }
+        }
+        asked.push_back(Stopwatch::start(&self.clock));
+    }
+
+    /// One request; beside its outcome the server's time, when it said one.
+    async fn ask(&self) -> (Result<Granted, TokenError>, Option<Timestamp>) {
+        let sender = Sender {
+            source: self,
+            status: AtomicU16::new(0),
+            server_time: Mutex::new(None),
+        };
+        let granted = self.exchange(&sender).await;
+        (granted, *sender.server_time.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn exchange(&self, sender: &Sender<'_>) -> Result<Granted, TokenError> {
+        let age = Stopwatch::start(&self.clock);
+        let ahead = jiff::SignedDuration::from_secs(self.ahead.load(Ordering::Relaxed));
+        let issued_at = self.clock.now().saturating_add(ahead).unwrap_or(Timestamp::MAX);
         let assertion = self
             .key
-            .assertion(&self.client_id, self.token_url.as_str(), asked_at, ASSERTION_SECONDS)?;
+            .assertion(&self.client_id, self.token_url.as_str(), issued_at, ASSERTION_SECONDS)?;
         let token_url = TokenUrl::new(self.token_url.to_string()).map_err(|_| HttpError::Address("the token endpoint is no URL"))?;
         let client = BasicClient::new(ClientId::new(self.client_id.clone()))
             .set_auth_type(AuthType::RequestBody)
             .set_token_uri(token_url);
-        let sender = Sender {
-            source: self,
-            status: AtomicU16::new(0),
-            skew: AtomicI64::new(0),
-        };
         let answer = client
             .exchange_client_credentials()
             .add_scope(Scope::new(self.scope.clone()))
             .add_extra_param("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
             .add_extra_param("client_assertion", assertion)
-            .request_async(&sender)
+            .request_async(sender)
             .await;
         let status = sender.status.load(Ordering::Relaxed);
-        let answer = answer.map_err(|error| self.translate(status, sender.skew.load(Ordering::Relaxed), error))?;
-        self.grant(&answer, asked_at, status)
+        let server_time = *sender.server_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let skew = server_time.map_or(0, |server| self.clock.now().as_second() - server.as_second());
+        let answer = answer.map_err(|error| self.translate(status, skew, error))?;
+        self.grant(&answer, age, status)
     }
 
-    fn grant(&self, answer: &BasicTokenResponse, asked_at: Timestamp, status: u16) -> Result<Granted, TokenError> {
+    fn grant(&self, answer: &BasicTokenResponse, age: Stopwatch, status: u16) -> Result<Granted, TokenError> {
         let token: &str = answer.access_token().secret();
         if token.is_empty() || !token.bytes().all(|b| (0x21..0x7f).contains(&b)) {
             let hint = "its `access_token` is empty or no header value";
@@ -248,7 +244,8 @@ impl TokenSource {
         let usable = lifetime.checked_sub(RENEW_BEFORE).unwrap_or_default().max(lifetime / 2);
         Ok(Granted {
             token: AccessToken(token.into()),
-            renew_at: later(asked_at, usable),
+            age,
+            usable,
         })
     }
 
@@ -286,7 +283,9 @@ impl TokenSource {
                 };
                 // An assertion of another time is refused with the same code as one of another key.
                 let hint = if skew.abs() > SKEW_SECONDS {
-                    format!("this machine's clock is {skew} seconds off the server's; set it right first")
+                    format!(
+                        "this machine's clock is {skew} seconds off the server's, and an assertion of the server's own time helps no more; set the wrong clock right first"
+                    )
                 } else {
                     self.hint(&code)
                 };
@@ -328,8 +327,8 @@ impl TokenSource {
 struct Sender<'s> {
     source: &'s TokenSource,
     status: AtomicU16,
-    /// Seconds by which our clock is ahead of the server's, when its answer had a date.
-    skew: AtomicI64,
+    /// The answer's `Date`.
+    server_time: Mutex<Option<Timestamp>>,
 }
 
 impl<'c> AsyncHttpClient<'c> for Sender<'_> {
@@ -344,10 +343,7 @@ impl<'c> AsyncHttpClient<'c> for Sender<'_> {
                 .get("date")
                 .and_then(|value| value.to_str().ok())
                 .and_then(http::http_date);
-            if let Some(date) = date {
-                let skew = self.source.clock.now().as_second() - date.as_second();
-                self.skew.store(skew, Ordering::Relaxed);
-            }
+            *self.server_time.lock().unwrap_or_else(PoisonError::into_inner) = date;
             self.status.store(response.status().as_u16(), Ordering::Relaxed);
             Ok(response)
         })

@@ -1,9 +1,15 @@
 //! The one clock. Tests hold a manual one, which moves only when told or when someone sleeps on it.
+//! Two times are told apart: the wall clock, which people and servers read and which may jump; and the time that ran,
+//! which only grows (`Stopwatch`). Whatever is waited for or limited goes by the second.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+
+/// The wall clock is looked at again this often while a moment of it is waited for: it may have jumped.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Tells the time and lets wait. Cheap to clone; clones of a manual clock move together.
 #[derive(Clone, Debug)]
@@ -12,7 +18,25 @@ pub struct Clock(Inner);
 #[derive(Clone, Debug)]
 enum Inner {
     System,
-    Manual(Arc<Mutex<Timestamp>>),
+    Manual(Arc<Manual>),
+}
+
+#[derive(Debug)]
+struct Manual {
+    at: Mutex<At>,
+    moved: Notify,
+}
+
+#[derive(Debug)]
+struct At {
+    now: Timestamp,
+    ran: Duration,
+}
+
+impl Manual {
+    fn at(&self) -> MutexGuard<'_, At> {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Clock {
@@ -25,7 +49,13 @@ impl Clock {
     /// A clock that stands at `start`.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self(Inner::Manual(Arc::new(Mutex::new(start))))
+        Self(Inner::Manual(Arc::new(Manual {
+            at: Mutex::new(At {
+                now: start,
+                ran: Duration::ZERO,
+            }),
+            moved: Notify::new(),
+        })))
     }
 
     /// Now, in UTC.
@@ -34,15 +64,26 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Inner::System => Timestamp::now(),
-            Inner::Manual(now) => *now.lock().unwrap_or_else(PoisonError::into_inner),
+            Inner::Manual(manual) => manual.at().now,
         }
     }
 
     /// Moves a manual clock on; the machine's clock is left alone.
     pub fn advance(&self, by: Duration) {
-        if let Inner::Manual(now) = &self.0 {
-            let mut now = now.lock().unwrap_or_else(PoisonError::into_inner);
-            *now = later(*now, by);
+        if let Inner::Manual(manual) = &self.0 {
+            let mut at = manual.at();
+            at.now = later(at.now, by);
+            at.ran = at.ran.saturating_add(by);
+            drop(at);
+            manual.moved.notify_waiters();
+        }
+    }
+
+    /// Sets a manual clock to `moment`, as someone sets a wall clock: no time runs by it. The machine's is left alone.
+    pub fn set(&self, moment: Timestamp) {
+        if let Inner::Manual(manual) = &self.0 {
+            manual.at().now = moment;
+            manual.moved.notify_waiters();
         }
     }
 
@@ -58,6 +99,30 @@ impl Clock {
         }
     }
 
+    /// Comes back when the wall clock has passed `moment`, also by a jump. Unlike `sleep_until` it moves no manual clock.
+    pub async fn passed(&self, moment: Timestamp) {
+        loop {
+            match &self.0 {
+                Inner::System => {
+                    let left = until(self.now(), moment);
+                    if left.is_zero() {
+                        return;
+                    }
+                    self.sleep(left.min(LOOK_AGAIN)).await;
+                }
+                Inner::Manual(manual) => {
+                    let mut moved = std::pin::pin!(manual.moved.notified());
+                    // Asked for before looking, or a move between the two is missed.
+                    moved.as_mut().enable();
+                    if moment <= self.now() {
+                        return;
+                    }
+                    moved.await;
+                }
+            }
+        }
+    }
+
     /// Waits until `moment`; returns at once when it is past.
     pub async fn sleep_until(&self, moment: Timestamp) {
         let wait = until(self.now(), moment);
@@ -67,11 +132,11 @@ impl Clock {
     }
 }
 
-/// Measures elapsed time; a jump of the wall clock does not touch it.
+/// Measures the time that ran; a jump of the wall clock does not touch it.
 #[derive(Clone, Debug)]
 pub struct Stopwatch {
     clock: Clock,
-    started: Timestamp,
+    began: Duration,
     instant: Instant,
 }
 
@@ -81,16 +146,19 @@ impl Stopwatch {
     pub fn start(clock: &Clock) -> Self {
         Self {
             clock: clock.clone(),
-            started: clock.now(),
+            began: match &clock.0 {
+                Inner::System => Duration::ZERO,
+                Inner::Manual(manual) => manual.at().ran,
+            },
             instant: Instant::now(),
         }
     }
 
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        match self.clock.0 {
+        match &self.clock.0 {
             Inner::System => self.instant.elapsed(),
-            Inner::Manual(_) => until(self.started, self.clock.now()),
+            Inner::Manual(manual) => manual.at().ran.saturating_sub(self.began),
         }
     }
 }
@@ -125,6 +193,33 @@ mod tests {
         assert_eq!(other.now().to_string(), "2026-03-01T03:00:00Z");
         other.sleep_until(start).await;
         assert_eq!(clock.now().to_string(), "2026-03-01T03:00:00Z");
+    }
+
+    #[tokio::test]
+    async fn a_jump_of_the_wall_clock_is_no_time_that_ran() {
+        let start: Timestamp = "2024-02-29T23:59:59Z".parse().unwrap();
+        let clock = Clock::manual(start);
+        let watch = Stopwatch::start(&clock);
+        for moment in ["2024-02-28T23:59:59Z", "2034-02-28T00:00:00Z", "2014-03-30T01:00:00Z"] {
+            clock.set(moment.parse().unwrap());
+            assert_eq!(watch.elapsed(), Duration::ZERO, "{moment}");
+        }
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(watch.elapsed(), Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn a_moment_is_waited_for_without_moving_the_clock() {
+        let clock = Clock::manual("2026-03-01T02:00:00Z".parse().unwrap());
+        let moment = "2026-03-01T05:00:00Z".parse().unwrap();
+        let mover = async {
+            clock.advance(Duration::from_secs(3600));
+            tokio::task::yield_now().await;
+            assert_eq!(clock.now().to_string(), "2026-03-01T03:00:00Z", "nobody slept");
+            clock.set(moment);
+        };
+        tokio::join!(clock.passed(moment), mover);
+        clock.passed(moment).await;
     }
 
     #[test]

@@ -8,7 +8,12 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 pub use reqwest::{Client, Url};
 
+pub use self::fault::FailureKind;
+pub use self::resolve::{KnownHost, Lookup, Network, Reach, reach};
 use super::file;
+
+mod fault;
+mod resolve;
 
 /// How the client reaches the other side.
 #[derive(Clone, Debug)]
@@ -21,6 +26,12 @@ pub struct HttpSettings {
     pub connect_timeout: Duration,
     /// How long the other side may say nothing. Default: 60 s.
     pub read_timeout: Duration,
+    /// The hosts the operator named; any other name, which then comes from a manifest, link or redirect, must not lead into
+    /// this machine or a private network. Behind a proxy names are the proxy's to look up, and this sees the proxy's only.
+    /// Default: none is watched, for a client that dials what its operator typed and nothing else.
+    pub known_hosts: Option<Vec<KnownHost>>,
+    /// Looks names up instead of the system. Default: none.
+    pub lookup: Option<Lookup>,
 }
 
 impl Default for HttpSettings {
@@ -30,7 +41,22 @@ impl Default for HttpSettings {
             proxy: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
+            known_hosts: None,
+            lookup: None,
         }
+    }
+}
+
+impl HttpSettings {
+    /// Watches all names but the hosts of `addresses`, which the operator named.
+    #[must_use]
+    pub fn knowing<'u>(mut self, addresses: impl IntoIterator<Item = &'u Url>) -> Self {
+        let known = self.known_hosts.get_or_insert_default();
+        known.extend(addresses.into_iter().filter_map(Url::host_str).map(|name| KnownHost {
+            name: name.to_owned(),
+            expected: Vec::new(),
+        }));
+        self
     }
 }
 
@@ -48,9 +74,30 @@ pub enum HttpError {
     #[error("an address is not usable: {0}")]
     Address(&'static str),
     #[error("{to}: {what}")]
-    Failed { to: WebOrigin, what: &'static str },
+    Failed {
+        to: WebOrigin,
+        kind: FailureKind,
+        what: &'static str,
+    },
     #[error("{to}: the answer is longer than {max_bytes} bytes")]
     TooLong { to: WebOrigin, max_bytes: usize },
+}
+
+impl HttpError {
+    /// Whether the same request may succeed later by itself.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Failed { kind, .. } if kind.is_transient())
+    }
+
+    /// The kind of a failed connection or answer.
+    #[must_use]
+    pub fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Self::Failed { kind, .. } => Some(*kind),
+            _ => None,
+        }
+    }
 }
 
 /// The client, set up as `settings` say.
@@ -75,10 +122,21 @@ pub fn client(settings: &HttpSettings) -> Result<Client, HttpError> {
         }
         builder = builder.tls_certs_merge(certificates);
     }
+    let mut known = settings.known_hosts.clone();
     if let Some(proxy) = &settings.proxy {
         let shown = proxy.rsplit('@').next().unwrap_or_default().to_owned();
         builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|_| HttpError::Proxy(shown))?);
+        if let (Some(known), Ok(url)) = (&mut known, Url::parse(proxy)) {
+            known.extend(url.host_str().map(|name| KnownHost {
+                name: name.to_owned(),
+                expected: Vec::new(),
+            }));
+        }
     }
+    builder = builder.dns_resolver(resolve::Resolver {
+        known: known.map(Into::into),
+        lookup: settings.lookup.clone(),
+    });
     builder.build().map_err(|_| HttpError::Client)
 }
 
@@ -162,39 +220,12 @@ pub fn refuse_plain_http(url: &Url) -> Result<(), HttpError> {
 /// A failed request in plain words; the library's own text would show the whole address.
 #[must_use]
 pub fn explain(to: &Url, error: &reqwest::Error) -> HttpError {
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        if chain_mentions(error, &["certificate", "UnknownIssuer", "NotValidForName", "Expired"]) {
-            "its TLS certificate is not trusted; name the hospital's certificate authority in `ca_file`"
-        } else if chain_mentions(error, &["dns", "resolve"]) {
-            "the host name is not known here"
-        } else if chain_mentions(error, &["refused"]) {
-            "connection refused; nothing listens there"
-        } else {
-            "no connection"
-        }
-    } else if error.is_body() || error.is_decode() {
-        "the answer broke off"
-    } else {
-        "the connection broke off"
-    };
+    let kind = fault::kind_of(error);
     HttpError::Failed {
         to: WebOrigin::of(to),
-        what,
+        kind,
+        what: kind.words(),
     }
-}
-
-fn chain_mentions(error: &reqwest::Error, words: &[&str]) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if words.iter().any(|word| text.contains(word)) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// The whole body of a small answer.

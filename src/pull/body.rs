@@ -13,6 +13,8 @@ use crate::landing::{LandingError, SegmentWriter};
 
 /// Pieces that may wait between the network and the disk.
 pub(super) const QUEUE: usize = 8;
+/// Gzip is unpacked in pieces of this size.
+const ROOM: usize = 128 << 10;
 /// Below this much plain content the ratio says nothing.
 const RATIO_FROM: u64 = 1 << 20;
 
@@ -110,33 +112,42 @@ pub(super) fn unpack(source: impl BufRead, caps: &Caps, mut take: impl FnMut(&[u
     let first = two_bytes(&mut source).map_err(|_| NotTaken::Cut("its content broke off"))?;
     // Told by content, not by header: storage services serve gzip as it is, and some proxies unpack and leave the header.
     let is_gzip = first == [0x1f, 0x8b];
-    let whole = Cursor::new(first).chain(source);
-    let mut reader: Box<dyn Read + '_> = if is_gzip {
-        Box::new(MultiGzDecoder::new(whole))
-    } else {
-        Box::new(whole)
-    };
-    let broken = if is_gzip {
-        "its gzip content broke off or is damaged"
-    } else {
-        "its content broke off"
-    };
-    let (mut room, mut plain) = (vec![0; 64 << 10], 0u64);
-    loop {
-        let length = match reader.read(&mut room) {
-            Ok(0) => return Ok(()),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return Err(NotTaken::Cut(broken)),
-        };
-        plain += length as u64;
+    let mut whole = Cursor::new(first).chain(source);
+    let mut plain = 0u64;
+    let mut check = |piece: &[u8]| {
+        plain += piece.len() as u64;
         if plain > caps.plain_bytes {
             return Err(NotTaken::Refused(format!("it is longer than {} bytes", caps.plain_bytes)));
         }
         if is_gzip && plain > RATIO_FROM && plain > packed.get().saturating_mul(caps.ratio) {
             return Err(NotTaken::Refused(format!("it unpacks to more than {} times its size", caps.ratio)));
         }
-        take(&room[..length])?;
+        take(piece)
+    };
+    if is_gzip {
+        let mut reader = MultiGzDecoder::new(whole);
+        let mut room = vec![0; ROOM];
+        loop {
+            match reader.read(&mut room) {
+                Ok(0) => return Ok(()),
+                Ok(length) => check(&room[..length])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(NotTaken::Cut("its gzip content broke off or is damaged")),
+            }
+        }
+    }
+    // Plain content is taken where it stands, without a copy.
+    loop {
+        let length = match whole.fill_buf() {
+            Ok([]) => return Ok(()),
+            Ok(piece) => {
+                check(piece)?;
+                piece.len()
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return Err(NotTaken::Cut("its content broke off")),
+        };
+        whole.consume(length);
     }
 }
 
@@ -145,18 +156,25 @@ pub(super) fn unpack(source: impl BufRead, caps: &Caps, mut take: impl FnMut(&[u
 pub(super) fn take_ndjson(source: impl BufRead, caps: &Caps, writer: &mut SegmentWriter) -> Result<(), NotTaken> {
     let mut begun = false;
     unpack(source, caps, |plain| {
-        if !begun && let Some(first) = plain.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            begun = true;
-            // A byte order mark is let through: refusing its line is `validate`'s.
-            if !matches!(first, b'{' | 0xEF) {
-                return Err(NotTaken::Cut("it is no NDJSON; a sign-in or error page, perhaps"));
-            }
-        }
+        refuse_page(&mut begun, plain)?;
         Ok(writer.write(plain)?)
     })?;
     // Of a line that was cut for its length nobody can say whether it was whole; it is refused later, whatever it was.
     if !writer.is_line_cut() && !is_whole(writer.unfinished_line()) {
         return Err(NotTaken::Cut("its last line is cut"));
+    }
+    Ok(())
+}
+
+/// Refuses content whose first byte is none of NDJSON. `begun` is false until that byte was seen.
+/// # Errors: it begins otherwise.
+pub(super) fn refuse_page(begun: &mut bool, plain: &[u8]) -> Result<(), NotTaken> {
+    if !*begun && let Some(first) = plain.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        *begun = true;
+        // A byte order mark is let through: refusing its line is `validate`'s.
+        if !matches!(first, b'{' | 0xEF) {
+            return Err(NotTaken::Cut("it is no NDJSON; a sign-in or error page, perhaps"));
+        }
     }
     Ok(())
 }

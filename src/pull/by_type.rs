@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::body::{NotTaken, is_whole};
+use super::lines::is_header;
 use super::manifest::is_type_name;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind as Json, Limits, Node, Tree};
@@ -22,6 +23,8 @@ pub(super) struct ByType {
     bytes: u64,
     tree: Tree,
     limits: Limits,
+    /// Whether the lines that begin a block of an organized file are taken.
+    with_headers: bool,
 }
 
 impl ByType {
@@ -38,7 +41,14 @@ impl ByType {
             bytes: 0,
             tree: Tree::new(),
             limits,
+            with_headers: true,
         }
+    }
+
+    /// The same, passing over the lines that begin a block of a file organized by patient: they are no resources of anyone.
+    pub(super) fn without_headers(mut self) -> Self {
+        self.with_headers = false;
+        self
     }
 
     /// Plain bytes taken.
@@ -75,10 +85,13 @@ impl ByType {
     fn close_line(&mut self) -> Result<(), NotTaken> {
         let mut line = std::mem::take(&mut self.line);
         if !line.trim_ascii().is_empty() {
-            let parsed = self.tree.parse(&line, &self.limits);
-            let name = parsed.ok().and_then(Node::resource_type).unwrap_or_default().to_owned();
+            let parsed = self.tree.parse(&line, &self.limits).ok();
+            let is_taken = self.with_headers || !parsed.is_some_and(is_header);
+            let name = parsed.and_then(Node::resource_type).unwrap_or_default().to_owned();
             line.push(b'\n');
-            self.write(Kind::Resources, &name, &line)?;
+            if is_taken {
+                self.write(Kind::Resources, &name, &line)?;
+            }
         }
         line.clear();
         self.line = line;
@@ -117,7 +130,8 @@ impl ByType {
         lines.iter().try_for_each(|(kind, name, line)| self.write(*kind, name, line))
     }
 
-    fn write(&mut self, kind: Kind, name: &str, line: &[u8]) -> Result<(), NotTaken> {
+    /// Takes one line, with its line end, as of type `name`.
+    pub(super) fn write(&mut self, kind: Kind, name: &str, line: &[u8]) -> Result<(), NotTaken> {
         let name = if is_type_name(name) && self.writers.len() < TYPES {
             name
         } else {
@@ -159,7 +173,8 @@ fn line_of<'a>(entry: Node<'_, 'a>) -> Option<(Kind, &'a str, Vec<u8>)> {
     Some((Kind::Deleted, "Bundle", line))
 }
 
-fn resource_line(resource: Node<'_, '_>) -> Vec<u8> {
+/// The resource as one line, with its line end.
+pub(super) fn resource_line(resource: Node<'_, '_>) -> Vec<u8> {
     let mut line = Vec::with_capacity(resource.raw().len() + 1);
     one_line(resource.raw().as_bytes(), &mut line);
     line.push(b'\n');

@@ -1,17 +1,22 @@
-//! Sends one request to the EHR: origin rule, token, redirects followed by hand, waits reckoned. Knows no job and no file.
+//! Sends one request to the EHR: origin rule, pace, token, redirects followed by hand, waits reckoned. Knows no job and no file.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
+use tracing::warn;
 
 use super::error::PullError;
 use super::origin_rule::{Breach, OriginRule};
+use super::pace::{Pace, Pause, Permit};
+use super::scope;
 use super::settings::{EhrSettings, Limits};
-use crate::platform::backend_services::{ClientKey, TokenSource, discover};
-use crate::platform::clock::{Clock, later, until};
-use crate::platform::http::{self, Client, Url, WebOrigin};
+use crate::platform::backend_services::{AccessToken, ClientKey, SmartConfiguration, TokenSource, discover};
+use crate::platform::clock::{Clock, Stopwatch, later};
+use crate::platform::http::{self, Client, FailureKind, HttpError, Url, WebOrigin};
 use crate::platform::random;
 
 const REDIRECTS: usize = 5;
@@ -28,6 +33,15 @@ pub(super) struct Dial<'a> {
     pub(super) rule: OriginRule,
     /// None when the EHR wants no token.
     pub(super) tokens: Option<TokenSource>,
+    pace: Pace,
+    asked: Asked,
+}
+
+/// The scope that was asked for, and what to do when more is granted.
+struct Asked {
+    scope: String,
+    accepts_wider: bool,
+    warned: AtomicBool,
 }
 
 /// Whether a request may carry the token.
@@ -53,67 +67,135 @@ impl<'a> Dial<'a> {
             clock,
             rule: OriginRule::new(&settings.base, &settings.token_origins),
             tokens: None,
+            pace: Pace::new(clock, limits, settings.vendor.concurrency),
+            asked: Asked {
+                scope: settings.effective_scope(),
+                accepts_wider: settings.accept_wider_scope,
+                warned: AtomicBool::new(false),
+            },
         };
+        dial.pace.may_begin().await?;
         if let Some(key) = key {
-            let token_url = match &settings.token_url {
-                Some(url) => url.clone(),
-                None => dial.token_endpoint(&settings.base, limits).await?,
+            let (token_url, server_time) = match &settings.token_url {
+                Some(url) => (url.clone(), None),
+                None => {
+                    let found = dial.smart_configuration(&settings.base, limits).await?;
+                    (found.token_endpoint, found.server_time)
+                }
             };
-            let (id, scope) = (&settings.client_id, settings.effective_scope());
+            let (id, scope) = (&settings.client_id, &dial.asked.scope);
             let origins = dial.rule.token_origins();
-            dial.tokens = Some(TokenSource::new(http.clone(), clock.clone(), id, key, token_url, &scope, origins)?);
+            let source = TokenSource::new(http.clone(), clock.clone(), id, key, token_url, scope, origins)?;
+            if let Some(server_time) = server_time {
+                source.server_time_is(server_time);
+            }
+            dial.tokens = Some(source.at_most(limits.tokens_per_minute.min(settings.vendor.tokens_per_minute)));
         }
         Ok(dial)
     }
 
-    async fn token_endpoint(&self, base: &Url, limits: &Limits) -> Result<Url, PullError> {
+    async fn smart_configuration(&self, base: &Url, limits: &Limits) -> Result<SmartConfiguration, PullError> {
         let mut patience = Patience::new(self.clock, limits);
         loop {
             match discover(self.http, base).await {
-                Ok(found) => return Ok(found.token_endpoint),
+                Ok(found) => return Ok(found),
                 Err(error) if error.is_transient() => patience.failed("the SMART configuration", 0).map_err(|_| error)?,
                 Err(error) => return Err(error.into()),
             }
             self.clock.sleep_until(patience.next(None)?).await;
+            self.pace.may_begin().await?;
         }
     }
 
-    /// The answer, whatever its status, after redirects; after a 401 the token is renewed once.
-    /// # Errors: a forbidden address, no connection, no token.
-    pub(super) async fn send(
+    /// The answer, whatever its status, after redirects; after a 401 the token is renewed once. A good answer keeps its place
+    /// among the requests to its host until it is dropped: read it before asking for more.
+    /// # Errors: a forbidden address, no connection, no token, a token for more than was asked, no time left.
+    pub(super) async fn send(&self, method: Method, url: &Url, headers: &[(HeaderName, &str)], auth: Auth) -> Result<Response, PullError> {
+        self.exchange(method, url, headers, None, auth).await
+    }
+
+    /// `send`, by POST and with a body.
+    /// # Errors: as `send`.
+    pub(super) async fn post(&self, url: &Url, headers: &[(HeaderName, &str)], body: &str, auth: Auth) -> Result<Response, PullError> {
+        self.exchange(Method::POST, url, headers, Some(body), auth).await
+    }
+
+    async fn exchange(
         &self,
         method: Method,
         url: &Url,
-        headers: &[(HeaderName, &'static str)],
+        headers: &[(HeaderName, &str)],
+        body: Option<&str>,
         auth: Auth,
     ) -> Result<Response, PullError> {
         let tokens = match auth {
             Auth::WithToken => self.tokens.as_ref(),
             Auth::Without => None,
         };
-        let Some(tokens) = tokens else {
-            return self.follow(method, url, headers, None).await;
-        };
         self.rule.check(url)?;
+        let Some(tokens) = tokens else {
+            let permit = self.enter(url, &method).await?;
+            return self.follow(method, url, headers, body, None, permit).await;
+        };
         if !self.rule.may_have_token(url) {
             return Err(Breach::TokenElsewhere(WebOrigin::of(url)).into());
         }
-        let token = tokens.token().await?;
-        let response = self.follow(method.clone(), url, headers, Some(token.expose())).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
+        // The place first: a token must not grow old in the queue.
+        let permit = self.enter(url, &method).await?;
+        let token = self.token(tokens).await?;
+        let first = self
+            .follow(method.clone(), url, headers, body, Some(token.expose()), permit)
+            .await?;
+        if first.status() != StatusCode::UNAUTHORIZED {
+            return Ok(first);
         }
+        drop(first);
         tokens.invalidate(&token).await;
+        let permit = self.enter(url, &method).await?;
+        let token = self.token(tokens).await?;
+        self.follow(method, url, headers, body, Some(token.expose()), permit).await
+    }
+
+    async fn enter(&self, url: &Url, method: &Method) -> Result<Permit, PullError> {
+        let pause = if *method == Method::DELETE { Pause::Ignored } else { Pause::Kept };
+        self.pace.enter(&WebOrigin::of(url), pause).await
+    }
+
+    /// A token, when it is for no more than what was asked.
+    async fn token(&self, tokens: &TokenSource) -> Result<AccessToken, PullError> {
         let token = tokens.token().await?;
-        self.follow(method, url, headers, Some(token.expose())).await
+        let granted = tokens.granted_scope().unwrap_or_default();
+        let mut more = scope::beyond(&self.asked.scope, &granted);
+        if !more.is_empty() {
+            more.truncate(5);
+            let granted = more.join(" ");
+            if !self.asked.accepts_wider {
+                return Err(PullError::WiderScope { granted });
+            }
+            if !self.asked.warned.swap(true, Ordering::Relaxed) {
+                warn!(granted, "the EHR grants more than was asked for: {granted}");
+            }
+        }
+        Ok(token)
+    }
+
+    /// Of `types` those the last token is not good for, each with the reason; a reason without a type when everything was
+    /// asked for. Empty before the first token, and when the server did not say what it granted.
+    pub(super) fn not_granted(&self, types: &[String]) -> Vec<(String, &'static str)> {
+        match self.tokens.as_ref().and_then(TokenSource::granted_scope) {
+            Some(granted) => scope::missing(types, &granted),
+            None => Vec::new(),
+        }
     }
 
     async fn follow(
         &self,
-        method: Method,
+        mut method: Method,
         url: &Url,
-        headers: &[(HeaderName, &'static str)],
+        headers: &[(HeaderName, &str)],
+        mut body: Option<&str>,
         mut token: Option<&str>,
+        mut permit: Permit,
     ) -> Result<Response, PullError> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS {
@@ -125,8 +207,18 @@ impl<'a> Dial<'a> {
             if let Some(token) = token {
                 request = request.bearer_auth(token);
             }
-            let response = request.send().await.map_err(|e| http::explain(&at, &e))?;
+            if let Some(body) = body {
+                request = request.body(body.to_owned());
+            }
+            let mut response = request.send().await.map_err(|error| failed(&at, &error, &permit))?;
             let status = response.status();
+            permit.answered(status.as_u16(), self.asked_wait(response.headers()));
+            if status == StatusCode::OK {
+                // The place is free again when the body is read: with the answer it goes.
+                response.extensions_mut().insert(Arc::new(permit));
+                return Ok(response);
+            }
+            drop(permit);
             if !(status.is_redirection() && status != StatusCode::NOT_MODIFIED) {
                 return Ok(response);
             }
@@ -135,10 +227,19 @@ impl<'a> Dial<'a> {
                 what: "a request",
                 why: "a redirect names no address",
             })?;
+            // RFC 9110 section 15.4: 303 asks for a GET, and clients have long read 301 and 302 so after a POST.
+            if method == Method::POST && matches!(status.as_u16(), 301..=303) {
+                (method, body) = (Method::GET, None);
+            }
             // Cerner sends downloads on to storage with a signed address: the token must not follow, nor come back later.
             if WebOrigin::of(&next) != WebOrigin::of(&at) {
-                token = token.filter(|_| self.rule.may_have_token(&next));
+                token = None;
+                if body.is_some() && !self.rule.may_have_token(&next) {
+                    return Err(Breach::BodyElsewhere(WebOrigin::of(&next)).into());
+                }
             }
+            self.rule.check(&next)?;
+            permit = self.enter(&next, &method).await?;
             at = next;
         }
         Err(Breach::TooManyRedirects(REDIRECTS).into())
@@ -147,6 +248,23 @@ impl<'a> Dial<'a> {
     /// What `Retry-After` asks, if anything.
     pub(super) fn asked_wait(&self, headers: &HeaderMap<HeaderValue>) -> Option<Duration> {
         http::retry_after(headers, self.clock.now())
+    }
+}
+
+/// Why no answer came; what it says of the host's load is noted.
+fn failed(to: &Url, error: &reqwest::Error, permit: &Permit) -> PullError {
+    match http::explain(to, error) {
+        HttpError::Failed {
+            to,
+            kind: FailureKind::Inward,
+            ..
+        } => Breach::Inward(to).into(),
+        error => {
+            if error.kind() == Some(FailureKind::Timeout) {
+                permit.timed_out();
+            }
+            error.into()
+        }
     }
 }
 
@@ -159,7 +277,8 @@ pub(super) fn is_transient(status: u16) -> bool {
 pub(super) struct Patience<'a> {
     clock: &'a Clock,
     limits: &'a Limits,
-    begun: Timestamp,
+    /// How long it has been already; a jump of the wall clock does not count.
+    waited: Stopwatch,
     backoff: Duration,
     /// The least wait, however soon the server says.
     eager: Duration,
@@ -171,7 +290,7 @@ impl<'a> Patience<'a> {
         Self {
             clock,
             limits,
-            begun: clock.now(),
+            waited: Stopwatch::start(clock),
             backoff: limits.first_wait,
             eager: SHORTEST_WAIT,
             failures: 0,
@@ -194,7 +313,7 @@ impl<'a> Patience<'a> {
             }
         };
         let next = later(self.clock.now(), wait);
-        if until(self.begun, next) > self.limits.patience {
+        if self.waited.elapsed().saturating_add(wait) > self.limits.patience {
             return Err(PullError::NotReady { next });
         }
         Ok(next)

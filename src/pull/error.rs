@@ -23,10 +23,20 @@ pub enum PullError {
     Breach(#[from] Breach),
     #[error("EHR refused the export: it answered {status}{codes}; {hint}")]
     Refused { status: u16, codes: String, hint: &'static str },
+    #[error("type filter {place} of the export {why}")]
+    TypeFilter { place: usize, why: &'static str },
     #[error("EHR gave the export up: it answered {status}{codes}; the next run asks anew")]
     JobFailed { status: u16, codes: String },
     #[error("EHR is not ready yet: run again after {next}; the job is kept and resumed")]
     NotReady { next: Timestamp },
+    #[error("the EHR is left alone until {until}: run again then; what was landed is kept")]
+    Quiet { until: Timestamp },
+    #[error("the pull was to be finished by {deadline}, and is not: the next run goes on where it stopped")]
+    OutOfTime { deadline: Timestamp },
+    #[error(
+        "EHR granted more than was asked for ({granted}): refused; let its owner take that from this client, or set `accept_wider_scope`"
+    )]
+    WiderScope { granted: String },
     #[error("EHR answers {what} with {status} again and again: run again later; what was landed is kept")]
     Unavailable { what: &'static str, status: u16 },
     #[error("EHR's answer to {what} is not what Bulk Data Access says: {why}")]
@@ -35,6 +45,18 @@ pub enum PullError {
     LostAgain(u32),
     #[error("could not read the folder `{0}`: check the path and the rights of this user")]
     Folder(String),
+    #[error("the cohort is nobody: {0}; an empty cohort never means every patient")]
+    Nobody(&'static str),
+    #[error("could not read the {what} `{path}`: {why}")]
+    CohortFile {
+        what: &'static str,
+        path: String,
+        why: &'static str,
+    },
+    #[error("what the journal of this crawl holds does not open with this site's seal key: restore the key, or forget the run")]
+    Sealed,
+    #[error("another pull of this run went on meanwhile: nothing is lost, and this one ends")]
+    Overtaken,
     #[error("a part of this program stopped unexpectedly while landing; what was landed before is kept")]
     Interrupted,
 }
@@ -44,8 +66,8 @@ impl PullError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::NotReady { .. } | Self::Unavailable { .. } | Self::JobFailed { .. } => true,
-            Self::Http(HttpError::Failed { .. }) => true,
+            Self::NotReady { .. } | Self::Unavailable { .. } | Self::JobFailed { .. } | Self::Quiet { .. } | Self::OutOfTime { .. } => true,
+            Self::Http(error) => error.is_transient(),
             Self::Token(error) => error.is_transient(),
             _ => false,
         }

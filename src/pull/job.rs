@@ -1,19 +1,23 @@
 //! What the site's database knows of a pull, so that a crash between any two lines loses nothing and repeats nothing.
 //! Order: the poll address before the first poll, the list before the first file, a segment together with its file's state.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction, params};
 
+use super::crawl;
 use super::manifest::Listed;
+use super::own::Own;
 use crate::landing::Kind;
 use crate::origin::SegmentId;
 use crate::platform::database::{self, DatabaseError};
 use crate::platform::http::Url;
 
-/// The tables of the pull: the job of each run, the files it listed, the local files landed by content.
-pub const SCHEMA: &str = "
+/// The tables of the pull: the job of each run, the files it listed, what is to be told of it; the jobs of ours that an EHR
+/// may still hold, whatever became of their run; the local files landed by content.
+pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS export_job (
     run              INTEGER PRIMARY KEY,
     state            TEXT NOT NULL CHECK (state IN ('kicking', 'polling', 'listed', 'done')),
@@ -35,6 +39,19 @@ CREATE TABLE IF NOT EXISTS export_file (
     segment       INTEGER,
     problem       TEXT,
     PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS export_note (
+    run           INTEGER NOT NULL,
+    resource_type TEXT NOT NULL,
+    effect        TEXT NOT NULL CHECK (effect IN ('told', 'ignored', 'spoils')),
+    note          TEXT NOT NULL,
+    PRIMARY KEY (run, resource_type, note)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS export_own (
+    poll_url    TEXT PRIMARY KEY,
+    kicked_at   TEXT NOT NULL,
+    ask         TEXT NOT NULL,
+    is_separate INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS landed_file (
     digest TEXT NOT NULL,
@@ -74,6 +91,27 @@ pub(super) struct File {
     pub(super) listed: Listed,
 }
 
+/// What is to be told of an export besides its files. No patient's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// Nothing is missing for it.
+    Told(String),
+    /// Part of the wish was ignored, nobody knows which: a type without any file may be that part.
+    Ignored(String),
+    /// This type is not all there; without a name, no type is.
+    Spoils(String, String),
+}
+
+/// A file that is not simply landed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Troubled {
+    /// Its place in the manifest, from 1.
+    pub(super) place: i64,
+    pub(super) kind: Kind,
+    pub(super) resource_type: String,
+    pub(super) problem: Option<String>,
+}
+
 /// The rows of one run.
 #[derive(Clone, Copy)]
 pub(super) struct Jobs<'a> {
@@ -104,11 +142,37 @@ impl Jobs<'_> {
         )
     }
 
-    pub(super) fn kicked_off(self, poll_url: &Url, next_at: Timestamp) -> Result<(), DatabaseError> {
-        self.execute(
-            "UPDATE export_job SET state = 'polling', poll_url = ?2, next_at = ?3 WHERE run = ?1",
-            params![self.run, poll_url.as_str(), next_at.to_string()],
-        )
+    /// The server has the job `own`.
+    pub(super) fn kicked_off(self, own: &Own, next_at: Timestamp, notes: &[Note]) -> Result<(), DatabaseError> {
+        database::transaction(self.database, |tx| {
+            // An adopted job is no longer another run's.
+            tx.execute("UPDATE export_job SET poll_url = NULL WHERE poll_url = ?1", [own.poll_url.as_str()])?;
+            tx.execute(
+                "UPDATE export_job SET state = 'polling', poll_url = ?2, next_at = ?3 WHERE run = ?1",
+                params![self.run, own.poll_url.as_str(), next_at.to_string()],
+            )?;
+            own.keep(tx)?;
+            notes.iter().try_for_each(|note| noted(tx, self.run, note))
+        })
+    }
+
+    pub(super) fn note(self, note: &Note) -> Result<(), DatabaseError> {
+        database::transaction(self.database, |tx| noted(tx, self.run, note))
+    }
+
+    pub(super) fn notes(self) -> Result<Vec<Note>, DatabaseError> {
+        database::read(self.database, |db| {
+            let mut select = db.prepare("SELECT effect, resource_type, note FROM export_note WHERE run = ?1")?;
+            let rows = select.query_map([self.run], |row| {
+                let (effect, name, text): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(match effect.as_str() {
+                    "told" => Note::Told(text),
+                    "ignored" => Note::Ignored(text),
+                    _ => Note::Spoils(name, text),
+                })
+            })?;
+            rows.collect()
+        })
     }
 
     pub(super) fn listed(self, transaction_time: Timestamp, needs_token: bool, files: &[Listed]) -> Result<(), DatabaseError> {
@@ -160,14 +224,34 @@ impl Jobs<'_> {
         })
     }
 
-    /// Files neither landed nor given up.
+    /// Files neither landed nor given up whose address is known.
     pub(super) fn open_files(self) -> Result<Vec<File>, DatabaseError> {
         database::read(self.database, |db| {
             let mut select = db.prepare(
-                "SELECT seq, kind, resource_type, url, expected FROM export_file WHERE run = ?1 AND state = 'listed' ORDER BY seq",
+                "SELECT seq, kind, resource_type, url, expected FROM export_file WHERE run = ?1 AND state = 'listed' AND url <> ''
+                 ORDER BY seq",
             )?;
             let rows = select.query_map([self.run], file_of)?;
             rows.collect()
+        })
+    }
+
+    /// Files to be fetched again, whose address the manifest must give again.
+    pub(super) fn without_address(self) -> Result<Vec<i64>, DatabaseError> {
+        database::read(self.database, |db| {
+            let mut select = db.prepare("SELECT seq FROM export_file WHERE run = ?1 AND state = 'listed' AND url = '' ORDER BY seq")?;
+            select.query_map([self.run], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// How many files of resources are listed of this type; without a name, of all.
+    pub(super) fn files_of(self, resource_type: &str) -> Result<usize, DatabaseError> {
+        database::read(self.database, |db| {
+            db.query_row(
+                "SELECT count(*) FROM export_file WHERE run = ?1 AND kind = 'resources' AND (resource_type = ?2 OR ?2 = '')",
+                params![self.run, resource_type],
+                |row| Ok(size(row.get(0)?)),
+            )
         })
     }
 
@@ -213,32 +297,45 @@ impl Jobs<'_> {
         self.execute("UPDATE export_job SET state = 'done' WHERE run = ?1", params![self.run])
     }
 
-    /// What is noted against files of the run, each with its place in the manifest and its type.
-    pub(super) fn problems(self) -> Result<Vec<String>, DatabaseError> {
+    /// Every file of the run that is not simply landed: place in the manifest, kind, type, what is noted against it.
+    pub(super) fn troubled(self) -> Result<Vec<Troubled>, DatabaseError> {
         database::read(self.database, |db| {
-            let mut select = db
-                .prepare("SELECT seq, kind, resource_type, problem FROM export_file WHERE run = ?1 AND problem IS NOT NULL ORDER BY seq")?;
+            let mut select = db.prepare(
+                "SELECT seq, kind, resource_type, problem FROM export_file
+                 WHERE run = ?1 AND (problem IS NOT NULL OR state <> 'landed') ORDER BY seq",
+            )?;
             let rows = select.query_map([self.run], |row| {
-                let (seq, kind, name, problem): (i64, String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-                let name = if name.is_empty() { "no type named" } else { &name };
-                Ok(format!("file {} of the export ({kind}, {name}): {problem}", seq + 1))
+                Ok(Troubled {
+                    place: row.get::<_, i64>(0)? + 1,
+                    kind: kind_of(&row.get::<_, String>(1)?)?,
+                    resource_type: row.get(2)?,
+                    problem: row.get(3)?,
+                })
             })?;
             rows.collect()
         })
     }
 
-    fn execute(self, statement: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), DatabaseError> {
+    /// The types of which the manifest lists files of resources; empty is a file without a type.
+    pub(super) fn listed_types(self) -> Result<BTreeSet<String>, DatabaseError> {
+        database::read(self.database, |db| {
+            let mut select = db.prepare("SELECT DISTINCT resource_type FROM export_file WHERE run = ?1 AND kind = 'resources'")?;
+            select.query_map([self.run], |row| row.get(0))?.collect()
+        })
+    }
+
+    pub(super) fn execute(self, statement: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), DatabaseError> {
         database::transaction(self.database, |tx| tx.execute(statement, values).map(drop))
     }
 }
 
 /// Marks a file as landed, within the transaction that enters its segment.
 /// # Errors: also when it is landed already: then the segment must not be entered a second time.
-pub(super) fn landed(tx: &Transaction<'_>, run: i64, seq: i64, segment: SegmentId, problem: Option<&str>) -> Result<(), Error> {
+pub(super) fn landed(tx: &Transaction<'_>, run: i64, seq: i64, segment: Option<SegmentId>, problem: Option<&str>) -> Result<(), Error> {
     // An address may be signed, and so a key to the file: it is not kept longer than needed.
     let changed = tx.execute(
         "UPDATE export_file SET state = 'landed', url = '', segment = ?3, problem = ?4 WHERE run = ?1 AND seq = ?2 AND state = 'listed'",
-        params![run, seq, segment.0, problem],
+        params![run, seq, segment.map(|segment| segment.0), problem],
     )?;
     if changed == 1 {
         Ok(())
@@ -247,9 +344,38 @@ pub(super) fn landed(tx: &Transaction<'_>, run: i64, seq: i64, segment: SegmentI
     }
 }
 
+/// The landed files of a type are to be fetched again, within the transaction that removes their segments. Without a type:
+/// all files of resources. Their addresses come from the manifest.
+pub(super) fn reopen(tx: &Transaction<'_>, run: i64, resource_type: &str) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE export_file SET state = 'listed', segment = NULL, problem = NULL
+         WHERE run = ?1 AND kind = 'resources' AND state = 'landed' AND (resource_type = ?2 OR ?2 = '')",
+        params![run, resource_type],
+    )
+    .map(drop)
+}
+
+/// Writes a note down; twice is once.
+pub(super) fn noted(tx: &Transaction<'_>, run: i64, note: &Note) -> Result<(), Error> {
+    let (effect, name, text) = match note {
+        Note::Told(text) => ("told", "", text),
+        Note::Ignored(text) => ("ignored", "", text),
+        Note::Spoils(name, text) => ("spoils", name.as_str(), text),
+    };
+    tx.execute(
+        "INSERT INTO export_note (run, effect, resource_type, note) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        params![run, effect, name, text],
+    )
+    .map(drop)
+}
+
 /// Back to the start, within the transaction that removes the run's segments.
 pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<(), Error> {
-    tx.execute("DELETE FROM export_file WHERE run = ?1", [run])?;
+    for table in ["export_file", "export_note"] {
+        tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
+    }
+    // The run's segments are gone, those of a crawl beside the export, too.
+    crawl::reset(tx, run)?;
     tx.execute(
         "UPDATE export_job SET state = 'kicking', poll_url = NULL, transaction_time = NULL, begun_at = ?2, next_at = ?2,
          restarts = restarts + 1 WHERE run = ?1",
@@ -261,10 +387,10 @@ pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<
 /// Forgets everything of a run whose landed files are forgotten with it: no file of it counts as landed any more.
 /// # Errors: the database.
 pub fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
-    for table in ["landed_file", "export_file", "export_job"] {
+    for table in ["landed_file", "export_file", "export_note", "export_job", "pull_plan"] {
         tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
     }
-    Ok(())
+    crawl::forget(tx, run)
 }
 
 /// The latest run whose pull is not done, with the moment it began: the one to resume before a new one is begun.
@@ -272,7 +398,8 @@ pub fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
 pub fn unfinished(database: &Mutex<Connection>) -> Result<Option<(i64, Timestamp)>, DatabaseError> {
     database::read(database, |db| {
         db.query_row(
-            "SELECT run, begun_at FROM export_job WHERE state <> 'done' ORDER BY run DESC LIMIT 1",
+            "SELECT run, begun_at FROM export_job
+             WHERE state <> 'done' OR run IN (SELECT run FROM crawl_run WHERE state <> 'done') ORDER BY run DESC LIMIT 1",
             [],
             |row| Ok((row.get(0)?, parsed(row, 1)?)),
         )
@@ -315,7 +442,7 @@ fn file_of(row: &Row<'_>) -> Result<File, Error> {
     Ok(File {
         seq: row.get(0)?,
         listed: Listed {
-            kind: Kind::parse(&kind).ok_or(Error::InvalidQuery)?,
+            kind: kind_of(&kind)?,
             resource_type: row.get(2)?,
             url: parsed(row, 3)?,
             expected: row.get::<_, Option<i64>>(4)?.and_then(|count| u64::try_from(count).ok()),
@@ -323,8 +450,12 @@ fn file_of(row: &Row<'_>) -> Result<File, Error> {
     })
 }
 
+fn kind_of(text: &str) -> Result<Kind, Error> {
+    Kind::parse(text).ok_or(Error::InvalidQuery)
+}
+
 /// A value we wrote as text ourselves.
-fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<T, Error> {
+pub(super) fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<T, Error> {
     row.get::<_, String>(column)?.parse().map_err(|_| Error::InvalidQuery)
 }
 

@@ -1,56 +1,154 @@
-//! The words of the export request: its address, what a refusal of it means, what its answer's heads say.
-//! Bulk Data 2.0.0, "Bulk Data Kick-off Request".
+//! The kick-off: asks for the export in one form after another until the server takes it, writes the job's address down
+//! before anything else, and clears away what an earlier run left at the server. Every way out is bounded: a form is tried
+//! once, old jobs are cleared once. Bulk Data 2.0.0, "Bulk Data Kick-off Request".
 
-use jiff::Timestamp;
-use reqwest::header::{CONTENT_LOCATION, HeaderMap};
+use reqwest::header::{CONTENT_LOCATION, HeaderMap, HeaderName};
+use reqwest::{Method, Response};
 
+use super::dial::{Auth, Patience, is_transient};
 use super::error::PullError;
-use super::settings::{EhrSettings, Level};
-use crate::platform::http::{HttpError, Url};
+use super::job::{Job, Note};
+use super::outcome::Issues;
+use super::own::Own;
+use super::settings::{Level, Progress};
+use super::talk::Talk;
+use super::wish::{Ask, SEPARATE, Wish};
+use crate::platform::http::{self, Url};
 
-/// The address that asks for this export.
-/// # Errors: the base cannot have a path.
-pub(super) fn url(settings: &EhrSettings, since: Option<Timestamp>) -> Result<Url, PullError> {
-    let mut url = settings.base.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    {
-        let mut path = url
-            .path_segments_mut()
-            .map_err(|()| HttpError::Address("the base cannot have a path"))?;
-        path.pop_if_empty();
-        match &settings.level {
-            Level::System => {}
-            Level::Patient => {
-                path.push("Patient");
-            }
-            Level::Group(id) => {
-                path.extend(["Group", id]);
-            }
-        }
-        path.push("$export");
+const WHAT: &str = "the export request";
+
+/// Gets the export under way: taken by the server, or an earlier job of the very same export adopted.
+/// # Errors: refused in every form; not reached; the server asks for more patience than there is.
+pub(super) async fn kick_off(talk: &Talk<'_>, job: &Job) -> Result<(), PullError> {
+    let wish = Wish::new(talk.settings, &talk.request)?;
+    let mut patience = Patience::new(talk.dial.clock, talk.limits);
+    talk.dial.clock.sleep_until(job.next_at).await;
+    if talk.settings.vendor.one_job {
+        talk.drop_old_jobs().await?;
     }
-    {
-        let mut query = url.query_pairs_mut();
-        query.append_pair("_outputFormat", "application/fhir+ndjson");
-        if !settings.types.is_empty() {
-            // One list: some servers do not take the parameter twice (Cerner).
-            query.append_pair("_type", &settings.types.join(","));
-        }
-        if let Some(since) = since {
-            query.append_pair("_since", &since.to_string());
-        }
+    let mut form = wish.first_form();
+    let mut tried = vec![form];
+    let mut first_refusal = None;
+    let mut is_cleared = false;
+    loop {
+        let ask = wish.ask(form)?;
+        let asked = match send(talk, &ask).await {
+            Ok(response) if response.status() == 202 => return taken(talk, &wish, &ask, response, &mut patience).await,
+            Ok(response) => {
+                let (status, asked, issues) = talk.fault(response).await;
+                // "One job at a time" is said with either; if that one job is ours, it need not be.
+                if matches!(status, 409 | 429) && !is_cleared {
+                    is_cleared = true;
+                    if status == 409 && adopt(talk, &wish)? {
+                        return Ok(());
+                    }
+                    if talk.drop_old_jobs().await? > 0 {
+                        continue;
+                    }
+                }
+                if !is_transient(status) {
+                    let refusal = PullError::Refused {
+                        status,
+                        codes: issues.in_brackets(),
+                        hint: hint(status, &talk.settings.level),
+                    };
+                    // The first refusal is the one to tell: what came after it were our own attempts around it.
+                    let refusal = first_refusal.take().unwrap_or(refusal);
+                    let Some(next) = wish.next_form(form, status, &issues, &tried) else {
+                        return Err(refusal);
+                    };
+                    first_refusal = Some(refusal);
+                    form = next;
+                    tried.push(next);
+                    continue;
+                }
+                if status != 429 && asked.is_none() {
+                    patience.failed(WHAT, status)?;
+                }
+                asked
+            }
+            Err(error) if error.is_transient() => patience.failed(WHAT, 0).map_err(|_| error).map(|()| None)?,
+            Err(error) => return Err(error),
+        };
+        talk.wait(WHAT, &mut patience, asked).await?;
     }
-    Ok(url)
+}
+
+async fn send(talk: &Talk<'_>, ask: &Ask) -> Result<Response, PullError> {
+    let headers: Vec<(HeaderName, &str)> = ask.headers.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();
+    match &ask.body {
+        Some(body) => talk.dial.post(&ask.url, &headers, body, Auth::WithToken).await,
+        None => talk.dial.send(Method::GET, &ask.url, &headers, Auth::WithToken).await,
+    }
+}
+
+async fn taken(talk: &Talk<'_>, wish: &Wish<'_>, ask: &Ask, response: Response, patience: &mut Patience<'_>) -> Result<(), PullError> {
+    let poll_url = content_location(response.headers(), &ask.url)?;
+    talk.dial.rule.check(&poll_url)?;
+    // Small exports are ready at once; when this one is not, the first poll's answer says how long to wait.
+    let asked = talk.dial.asked_wait(response.headers()).unwrap_or_default();
+    let next = patience.next(Some(asked))?;
+    let own = Own {
+        poll_url,
+        kicked_at: talk.dial.clock.now(),
+        ask: wish.fingerprint()?,
+        is_separate: talk.settings.export.separate_status && is_separate(response.headers()),
+    };
+    // Before the first poll: a lost address is a lost job, and some EHRs allow one at a time.
+    talk.jobs.kicked_off(&own, next, &notes(wish, ask))?;
+    (talk.listener)(Progress::KickedOff);
+    // Taken leniently, an export may come with an OperationOutcome on what was not understood.
+    let body = http::read_body(response, 1 << 20).await.unwrap_or_default();
+    let issues = Issues::parse(&body).unwrap_or_default();
+    if issues.tells_of_ignored() {
+        let codes = issues.in_brackets();
+        let text = format!("the EHR took the export, but says that it does not use everything that was asked{codes}");
+        talk.jobs.note(&Note::Ignored(text))?;
+    }
+    Ok(())
+}
+
+/// What is to be told of an export that is asked for in this form.
+fn notes(wish: &Wish<'_>, ask: &Ask) -> Vec<Note> {
+    let told = ask.left_out.iter().map(|text| Note::Told((*text).to_owned()));
+    let never = wish.not_exported().map(|name| {
+        let text = format!("{name} never comes by this EHR's export: pull it by search");
+        Note::Spoils(name.to_owned(), text)
+    });
+    let alone = wish.lacks_clinical_type().then(|| {
+        let text = "this EHR exports these types only together with a clinical one: ask for one of those, too";
+        Note::Spoils(String::new(), text.to_owned())
+    });
+    told.chain(never).chain(alone).collect()
+}
+
+/// Takes over an earlier job of ours that asks for the same, if one is still known.
+fn adopt(talk: &Talk<'_>, wish: &Wish<'_>) -> Result<bool, PullError> {
+    let Some(own) = talk.jobs.own_job(&wish.fingerprint()?)? else {
+        return Ok(false);
+    };
+    tracing::info!(
+        run = talk.request.run,
+        "run {} goes on with an earlier job of the same export",
+        talk.request.run
+    );
+    talk.jobs.kicked_off(&own, talk.dial.clock.now(), &[])?;
+    (talk.listener)(Progress::KickedOff);
+    Ok(true)
+}
+
+/// Whether the server said that it applies `separate-export-status` (RFC 7240, "Preference-Applied").
+fn is_separate(headers: &HeaderMap) -> bool {
+    let applied = headers.get_all("preference-applied").iter().filter_map(|value| value.to_str().ok());
+    applied
+        .flat_map(|value| value.split([',', ';']))
+        .any(|word| word.trim().eq_ignore_ascii_case(SEPARATE))
 }
 
 /// Where the job's status is asked.
 /// # Errors: `Unexpected` without a usable `Content-Location`.
-pub(super) fn content_location(headers: &HeaderMap, at: &Url) -> Result<Url, PullError> {
-    let fault = |why| PullError::Unexpected {
-        what: "the export request",
-        why,
-    };
+fn content_location(headers: &HeaderMap, at: &Url) -> Result<Url, PullError> {
+    let fault = |why| PullError::Unexpected { what: WHAT, why };
     let location = headers
         .get(CONTENT_LOCATION)
         .ok_or_else(|| fault("202 without `Content-Location`"))?;
@@ -68,7 +166,7 @@ pub(super) fn x_progress(headers: &HeaderMap) -> Option<String> {
 }
 
 /// What to do about a refusal.
-pub(super) fn hint(status: u16, level: &Level) -> &'static str {
+fn hint(status: u16, level: &Level) -> &'static str {
     match (status, level) {
         (401, _) => "it does not accept the token it gave; tell its owner",
         (403, _) => "the client lacks a scope or the right to export; ask the EHR's owner for it",
@@ -85,30 +183,17 @@ pub(super) fn hint(status: u16, level: &Level) -> &'static str {
 mod tests {
     use super::*;
 
-    fn settings(base: &str, level: Level) -> EhrSettings {
-        let mut settings = EhrSettings::new(Url::parse(base).unwrap(), "client");
-        settings.level = level;
-        settings
-    }
-
     #[test]
-    fn the_address_asks_for_the_level_the_types_and_the_time() {
-        let mut group = settings("https://ehr.test/fhir/r4/?x=1", Level::Group("a/../b c".to_owned()));
-        group.types = vec!["Patient".to_owned(), "Observation".to_owned()];
-        let since = "2026-03-01T02:00:00.5Z".parse().unwrap();
-        assert_eq!(
-            url(&group, Some(since)).unwrap().as_str(),
-            "https://ehr.test/fhir/r4/Group/a%2F..%2Fb%20c/$export?_outputFormat=application%2Ffhir%2Bndjson\
-             &_type=Patient%2CObservation&_since=2026-03-01T02%3A00%3A00.5Z"
-        );
-        assert_eq!(
-            url(&settings("https://ehr.test", Level::Patient), None).unwrap().path(),
-            "/Patient/$export"
-        );
-        assert_eq!(
-            url(&settings("https://ehr.test/r4", Level::System), None).unwrap().path(),
-            "/r4/$export"
-        );
+    fn a_preference_counts_only_when_it_is_applied() {
+        let check = |value: &str, expected| {
+            let mut headers = HeaderMap::new();
+            headers.insert("preference-applied", value.parse().unwrap());
+            assert_eq!(is_separate(&headers), expected, "{value}");
+        };
+        check("respond-async, separate-export-status", true);
+        check("Separate-Export-Status", true);
+        check("respond-async", false);
+        assert!(!is_separate(&HeaderMap::new()));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) struct Page {
     /// Whether the files want the token. Required since 1.0; without it, as if true.
     pub(super) requires_token: bool,
     pub(super) files: Vec<Listed>,
+    /// Files that go on where another ended (`continuesInFile`, 3.0). They are listed, too; if not, they are still wanted.
+    pub(super) continued: Vec<Url>,
     pub(super) next: Option<Url>,
 }
 
@@ -41,7 +43,7 @@ pub(super) fn parse(body: &[u8], at: &Url) -> Result<Page, PullError> {
     if document.get("output").is_some_and(|output| !output.is_array()) {
         return Err(fault("`output` is no list"));
     }
-    let mut files = Vec::new();
+    let (mut files, mut continued) = (Vec::new(), Vec::new());
     for (member, kind) in [
         ("output", Kind::Resources),
         ("deleted", Kind::Deleted),
@@ -52,6 +54,9 @@ pub(super) fn parse(body: &[u8], at: &Url) -> Result<Page, PullError> {
         for item in document[member].as_array().map(Vec::as_slice).unwrap_or_default() {
             let url = item["url"].as_str().ok_or_else(|| fault("a file has no `url`"))?;
             let url = at.join(url).map_err(|_| fault("a file's `url` is no address"))?;
+            if let Some(more) = item["continuesInFile"].as_str() {
+                continued.push(at.join(more).map_err(|_| fault("`continuesInFile` is no address"))?);
+            }
             files.push(Listed {
                 kind,
                 resource_type: match kind {
@@ -72,13 +77,17 @@ pub(super) fn parse(body: &[u8], at: &Url) -> Result<Page, PullError> {
     for link in document["link"].as_array().map(Vec::as_slice).unwrap_or_default() {
         if link["relation"] == "next" {
             let url = link["url"].as_str().ok_or_else(|| fault("a link has no `url`"))?;
-            next = Some(at.join(url).map_err(|_| fault("a link's `url` is no address"))?);
+            let mut url = at.join(url).map_err(|_| fault("a link's `url` is no address"))?;
+            // A fragment is never sent: `#pending` (4.0 ballot, `$bulk-publish`) is the page we are on.
+            url.set_fragment(None);
+            next = Some(url);
         }
     }
     Ok(Page {
         transaction_time,
         requires_token: document["requiresAccessToken"].as_bool().unwrap_or(true),
         files,
+        continued,
         next,
     })
 }
@@ -137,6 +146,52 @@ mod tests {
         assert_eq!(page.files[0].resource_type, "");
         assert_eq!(page.files[1].kind, Kind::Outcome);
         assert_eq!(page.next.unwrap().as_str(), "https://ehr.example.org/fhir/poll/1?page=2");
+    }
+
+    #[test]
+    fn reads_a_manifest_organized_by_patient() {
+        let page = page(
+            r##"{"transactionTime":"2026-03-01T02:00:00Z","requiresAccessToken":true,"outputOrganizedBy":"Patient",
+            "output":[{"url":"1","continuesInFile":"2"},{"url":"2"}],"link":[{"relation":"next","url":"#pending"}]}"##,
+        );
+        assert!(page.files.iter().all(|file| file.resource_type.is_empty()));
+        assert_eq!(page.continued, [page.files[1].url.clone()]);
+        assert_eq!(page.next.unwrap(), at());
+    }
+
+    #[test]
+    fn reads_every_manifest_the_4_0_ballot_prints() {
+        let root = std::env::var_os("HEADWATER_SHARED").map_or_else(
+            || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+            std::path::PathBuf::from,
+        );
+        let Ok(entries) = std::fs::read_dir(root.join("data/bulk-data/examples")) else {
+            println!("skipped: the examples are not there (set HEADWATER_SHARED)");
+            return;
+        };
+        let mut read = Vec::new();
+        for entry in entries {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            if name.contains("Manifest") {
+                let page = parse(&std::fs::read(&path).unwrap(), &at()).unwrap();
+                read.push((name, page.files.len(), page.next.is_some()));
+            }
+        }
+        read.sort();
+        let known = [
+            ("BulkDataManifestByTypeExample", 5, false),
+            ("BulkDataManifestMinimalExample", 1, false),
+            ("BulkDataManifestOrganizedByPatientExample", 5, true),
+            ("BulkPublishManifestIncrementalUpdateExample", 2, true),
+            ("BulkPublishManifestMinimalExample", 2, false),
+            ("BulkPublishManifestPagedExample", 1, true),
+            ("BulkPublishManifestPagedNextPageExample", 2, false),
+            ("BulkPublishManifestPendingRootExample", 1, true),
+            ("BulkPublishManifestPendingStubExample", 0, true),
+            ("BulkSubmitStatusManifestExample", 2, false),
+        ];
+        assert_eq!(read, known.map(|(name, files, next)| (name.to_owned(), files, next)));
     }
 
     #[test]

@@ -1,19 +1,26 @@
 //! Which addresses a manifest, link or redirect may send us to, and which of them may see the token.
-//! Decides on parsed scheme, host and port only. Basis: Bulk Data 3.0.0, "Output File Request"; an EHR's own words are not trusted here.
+//! Decides on parsed scheme, host and port only; where a name leads is `platform::http`'s to watch, at connect time. EHRs are in
+//! private networks themselves, so a private address is no fault as such: the operator must have named its origin. Basis: Bulk Data 3.0.0, "Output File Request"; an EHR's own words are not trusted here.
 
 use std::net::IpAddr;
 
-use crate::platform::http::{self, HttpError, Url, WebOrigin};
+use crate::platform::http::{self, HttpError, Reach, Url, WebOrigin};
 
 /// An address the rule forbids. Names its origin only.
 #[derive(Debug, thiserror::Error)]
 pub enum Breach {
     #[error("EHR sends us to an address that must not be dialled")]
     Address(#[from] HttpError),
-    #[error("EHR sends us to {0}, which is this machine or its link: refused, since the EHR itself is elsewhere")]
+    #[error(
+        "EHR sends us to {0}, which is this machine, its link or a private network, and no configured origin: refused; if it is right, add it to `extra_origins`"
+    )]
     Inward(WebOrigin),
-    #[error("EHR wants our token sent to {0}: refused; if that host is the EHR's own, add it to `token_origins`")]
+    #[error("EHR wants our token sent to {0}: refused; if that host is the EHR's own, add it to `extra_origins`")]
     TokenElsewhere(WebOrigin),
+    #[error(
+        "EHR redirects what we send to {0}: refused, since it may name patients; if that host is the EHR's own, add it to `extra_origins`"
+    )]
+    BodyElsewhere(WebOrigin),
     #[error("EHR redirects more than {0} times")]
     TooManyRedirects(usize),
 }
@@ -46,7 +53,8 @@ impl OriginRule {
         self.token_origins.contains(&WebOrigin::of(url))
     }
 
-    /// # Errors: plain http, a user name, no host; this machine or link-local when the EHR is not there itself.
+    /// # Errors: plain http, a user name, no host; this machine, its link or a private network, unless that origin is configured
+    /// or the EHR is on this machine itself.
     pub(super) fn check(&self, url: &Url) -> Result<(), Breach> {
         http::refuse_plain_http(url)?;
         let origin = WebOrigin::of(url);
@@ -60,19 +68,14 @@ impl OriginRule {
     }
 }
 
-/// This machine, its link (cloud metadata services live there), or no address at all, in any spelling.
+/// This machine, its link, a private network or no address at all, in any spelling.
 fn is_inward(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     if host.trim_end_matches('.').ends_with("localhost") {
         return true;
     }
-    let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() else {
-        return false;
-    };
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_broadcast() || v4.is_multicast() || v4.octets()[0] == 0,
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast(),
-    }
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.is_ok_and(|address| http::reach(address) != Reach::Public)
 }
 
 #[cfg(test)]
@@ -133,6 +136,9 @@ mod tests {
             "https://169.254.169.254/latest/meta-data",
             "https://[::ffff:169.254.169.254]/",
             "https://[fe80::1]/",
+            "https://10.1.2.3/x",
+            "https://192.168.1.1/",
+            "https://100.64.0.1/",
             "https://255.255.255.255/",
             "http://127.0.0.1/",
             "http://files.other.test/",
@@ -143,10 +149,24 @@ mod tests {
         }
         for allowed in [
             "https://bucket.storage.test/x?signature=1",
-            "https://10.1.2.3/x",
+            "https://93.184.216.34/x",
             "https://ehr.example.org/x",
         ] {
             assert!(rule().check(&Url::parse(allowed).unwrap()).is_ok(), "{allowed}");
+        }
+    }
+
+    #[test]
+    fn a_private_address_is_dialled_when_its_origin_is_configured() {
+        let base = Url::parse("https://10.0.0.5/fhir").unwrap();
+        let rule = OriginRule::new(&base, &[WebOrigin::parse("https://10.0.0.6").unwrap()]);
+        for (url, expected) in [
+            ("https://10.0.0.5/x", true),
+            ("https://10.0.0.6/x", true),
+            ("https://10.0.0.7/x", false),
+            ("https://10.0.0.6:8443/x", false),
+        ] {
+            assert_eq!(rule.check(&Url::parse(url).unwrap()).is_ok(), expected, "{url}");
         }
     }
 

@@ -1,7 +1,11 @@
 //! What an OperationOutcome may say through us: its issue codes. Its texts can hold a patient's values and go nowhere.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
 use serde_json::Value;
 
+use crate::fhir::types::TypeId;
 use crate::landing::{Kind, Landing, LandingError, Segment};
 
 /// Codes of FHIR R4's IssueType that mean "try again": `transient` and what stands below it.
@@ -49,6 +53,16 @@ impl Issues {
         format!(" ({})", codes.join(", "))
     }
 
+    /// Whether an issue has this code.
+    pub(super) fn name(&self, code: &str) -> bool {
+        self.0.iter().any(|(_, named)| named == code)
+    }
+
+    /// Whether this, beside an accepted request, tells of something that was not understood.
+    pub(super) fn tells_of_ignored(&self) -> bool {
+        !self.0.is_empty() && (self.severity() >= Severity::Warning || self.name("not-supported"))
+    }
+
     /// Whether every issue is of a kind that may pass by itself. Without issues nothing is known: then too.
     pub(super) fn are_transient(&self) -> bool {
         self.0.iter().all(|(_, code)| TRANSIENT.contains(&code.as_str()))
@@ -60,30 +74,118 @@ impl Issues {
     }
 }
 
-/// What the source itself reported as errors in its outcome files: one sentence with counts and codes, or nothing.
-/// Warnings and information are landed too, but make no run partial.
+/// What the source itself reported in its outcome files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reported {
+    /// One sentence on its errors, with counts and codes.
+    pub(super) errors: Option<String>,
+    /// The types the errors name, when each names one; `None` when any type may be touched.
+    pub(super) types: Option<BTreeSet<String>>,
+    /// One sentence on its warnings. They are landed, too, but make no run partial.
+    pub(super) warnings: Option<String>,
+}
+
+/// Reads every outcome file of the run.
 /// # Errors: a segment cannot be read.
-pub(super) fn problem(landing: &Landing, segments: &[Segment]) -> Result<Option<String>, LandingError> {
-    let mut errors = 0u64;
-    let mut all = Issues::default();
+pub(super) fn reported(landing: &Landing, segments: &[Segment]) -> Result<Reported, LandingError> {
+    let mut tally = Tally {
+        types: Some(BTreeSet::new()),
+        ..Tally::default()
+    };
     let mut frame = Vec::new();
     for segment in segments.iter().filter(|segment| segment.kind == Kind::Outcome) {
         let mut reader = landing.read(segment)?;
         while reader.next_into(&mut frame)? {
             for line in frame.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-                let issues = Issues::parse(line).unwrap_or_default();
-                if issues.severity() == Severity::Error {
-                    errors += 1;
-                    // A few codes tell enough; a million lines need not be held.
-                    if all.0.len() < 100 {
-                        all.0.extend(issues.0);
-                    }
-                }
+                tally.add(line);
             }
         }
     }
-    let codes = all.in_brackets();
-    Ok((errors > 0).then(|| format!("the source reports {errors} errors of its own{codes}: it did not give everything")))
+    let Tally { errors, warnings, types } = tally;
+    Ok(Reported {
+        errors: (errors.lines > 0).then(|| {
+            format!(
+                "the source reports {} errors of its own{errors}: it did not give everything",
+                errors.lines
+            )
+        }),
+        types,
+        warnings: (warnings.lines > 0).then(|| format!("the source gives {} warnings about its export{warnings}", warnings.lines)),
+    })
+}
+
+/// What the lines of outcome files say, so far.
+#[derive(Default)]
+struct Tally {
+    errors: Codes,
+    warnings: Codes,
+    types: Option<BTreeSet<String>>,
+}
+
+impl Tally {
+    fn add(&mut self, line: &[u8]) {
+        let issues = Issues::parse(line).unwrap_or_default();
+        match issues.severity() {
+            Severity::Error => {
+                self.errors.add(&issues);
+                let named = type_of(line);
+                self.types = self.types.take().zip(named).map(|(mut types, named)| {
+                    types.insert(named);
+                    types
+                });
+            }
+            Severity::Warning => self.warnings.add(&issues),
+            Severity::Information if issues.name("not-supported") => self.warnings.add(&issues),
+            Severity::Information => {}
+        }
+    }
+}
+
+/// How many lines, and how many of them name each code.
+#[derive(Default)]
+struct Codes {
+    lines: u64,
+    codes: BTreeMap<String, u64>,
+}
+
+impl Codes {
+    fn add(&mut self, issues: &Issues) {
+        self.lines += 1;
+        let mut codes: Vec<&String> = issues.0.iter().map(|(_, code)| code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        for code in codes {
+            // A few codes tell enough; a million need not be held.
+            if self.codes.len() < 100 || self.codes.contains_key(code) {
+                *self.codes.entry(code.clone()).or_default() += 1;
+            }
+        }
+    }
+}
+
+impl fmt::Display for Codes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut codes: Vec<_> = self.codes.iter().collect();
+        codes.sort_by_key(|(code, count)| (std::cmp::Reverse(**count), *code));
+        let shown: Vec<String> = codes.iter().take(5).map(|(code, count)| format!("{count} {code}")).collect();
+        if shown.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({})", shown.join(", "))
+    }
+}
+
+/// The one resource type all issues of an OperationOutcome name in `expression` (R4; `location` before), as in
+/// `Observation.code`: then only that type lacks something.
+fn type_of(line: &[u8]) -> Option<String> {
+    let document: Value = serde_json::from_slice(line).ok()?;
+    let mut named = document["issue"].as_array()?.iter().map(|issue| {
+        let path = issue["expression"][0].as_str().or(issue["location"][0].as_str())?;
+        let name = path.split(['.', '/', '[']).next()?;
+        TypeId::of(name).filter(|found| found.is_resource()).map(TypeId::as_str)
+    });
+    let first = named.next()??;
+    named.all(|other| other == Some(first)).then(|| first.to_owned())
 }
 
 fn issue(issue: &Value) -> (Severity, String) {
@@ -110,6 +212,34 @@ mod tests {
         assert_eq!(issues.in_brackets(), " (no code, throttled)");
         assert_eq!(issues.severity(), Severity::Error);
         assert!(!issues.are_transient());
+    }
+
+    #[test]
+    fn an_error_is_tied_to_a_type_only_when_every_issue_names_it() {
+        let check = |issues: &str, expected: Option<&str>| {
+            let line = format!(r#"{{"resourceType":"OperationOutcome","issue":[{issues}]}}"#);
+            assert_eq!(type_of(line.as_bytes()).as_deref(), expected, "{issues}");
+        };
+        check(r#"{"expression":["Observation.code"]}"#, Some("Observation"));
+        check(
+            r#"{"location":["Observation/x"]},{"expression":["Observation"]}"#,
+            Some("Observation"),
+        );
+        check(r#"{"expression":["Observation.code"]},{"expression":["Patient"]}"#, None);
+        check(r#"{"expression":["Observation.code"]},{"code":"processing"}"#, None);
+        check(r#"{"expression":["Jane Doe"]}"#, None);
+        check(r#"{"expression":["Period.start"]}"#, None);
+        check("", None);
+    }
+
+    #[test]
+    fn codes_are_told_with_their_counts_the_most_frequent_first() {
+        let mut tally = Tally::default();
+        for code in ["timeout", "not-found", "not-found"] {
+            let line = format!(r#"{{"resourceType":"OperationOutcome","issue":[{{"severity":"error","code":"{code}"}}]}}"#);
+            tally.add(line.as_bytes());
+        }
+        assert_eq!(tally.errors.to_string(), " (2 not-found, 1 timeout)");
     }
 
     #[test]

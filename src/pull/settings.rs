@@ -56,6 +56,8 @@ pub struct EhrSettings {
     pub vendor: Vendor,
     /// The scope to ask for. Default: `system/<Type>.rs` for each type, `system/*.rs` without types.
     pub scope: Option<String>,
+    /// Goes on, with a warning, when the EHR grants more than the scope asked for. Default: no, such a run is refused.
+    pub accept_wider_scope: bool,
     /// The token endpoint, for servers without `.well-known/smart-configuration`.
     pub token_url: Option<Url>,
     /// Where the EHR finds our public keys (`jku` of every assertion): equal to what is registered there. Default: not said.
@@ -80,6 +82,7 @@ impl EhrSettings {
             attachments: false,
             vendor: Vendor::default(),
             scope: None,
+            accept_wider_scope: false,
             token_url: None,
             jwks_url: None,
             token_origins: Vec::new(),
@@ -303,8 +306,14 @@ pub enum Progress {
     Downloading { done: usize, total: usize, bytes: u64 },
     /// All patients of the run are landed; the rest is still coming. Told once a call, as soon as it is so.
     PatientsLanded,
-    /// The server lost the job; it is asked again from the start.
+    /// The server lost the job, or changed what it gave: what was landed is thrown away, all or in part, and fetched again.
     Restarted,
+    /// Which types come by `$export` and which by search; an empty list with no other is everything there is.
+    Planned { bulk: Vec<String>, search: Vec<String> },
+    /// So many patients are to be searched for.
+    Cohort { patients: u64 },
+    /// `done` of `total` patients (or types) are searched; `resources` landed by this call.
+    Crawling { done: u64, total: u64, resources: u64 },
 }
 
 /// Hears where a pull stands.

@@ -72,6 +72,8 @@ pub struct Vendor {
     pub search_last_updated: bool,
     /// `search_parameters`: what a search of a type needs besides the patient, by type.
     pub search_parameters: BTreeMap<String, String>,
+    /// `by_reference`: types that cannot be searched by patient alone, and are read where others refer to them.
+    pub by_reference: Vec<String>,
     /// `page_size`: `_count` of a search.
     pub page_size: u32,
     /// `client_id_header`: a header that names the client.
@@ -107,6 +109,7 @@ impl Default for Vendor {
             duplicate_is_refused: false,
             search_last_updated: true,
             search_parameters: BTreeMap::new(),
+            by_reference: Vec::new(),
             page_size: 200,
             client_id_header: None,
             jwks_url: false,
@@ -201,6 +204,7 @@ impl Vendor {
                     self.search_parameters.insert(name.clone(), text(parameter)?);
                 }
             }
+            "by_reference" => self.by_reference = texts(value)?,
             "page_size" => self.page_size = number(value)?,
             "client_id_header" => self.client_id_header = Some(text(value)?),
             "jwks_url" => self.jwks_url = switch(value)?,

@@ -11,6 +11,7 @@ mod ahead;
 mod canary;
 mod canary_words;
 mod console;
+mod counterpart;
 mod doctor;
 mod fhir;
 mod floors;

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may fail as a test does")]
 
+mod access;
 mod bulk;
+mod changes;
 mod ehr;
 mod faults;
 mod files;
+mod kick_off;
+mod requirements;
+mod status;
+mod types;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -58,13 +64,17 @@ impl Site {
     }
 
     async fn pull_from(&self, source: Source, run: i64, since: Option<&str>) -> Result<Pulled, PullError> {
-        let settings = Settings {
-            source,
-            limits: self.limits.clone(),
-        };
         let request = Request {
             since: since.map(|since| since.parse().unwrap()),
             ..Request::new(run)
+        };
+        self.pull_as(source, request).await
+    }
+
+    async fn pull_as(&self, source: Source, request: Request) -> Result<Pulled, PullError> {
+        let settings = Settings {
+            source,
+            limits: self.limits.clone(),
         };
         let listener = |progress| self.told.lock().unwrap().push(progress);
         pull::pull(
@@ -82,6 +92,22 @@ impl Site {
     async fn pull(&self, ehr: &Ehr) -> Result<Pulled, PullError> {
         self.pull_from(Source::Ehr(EhrSettings::new(ehr.base(), "gateway-1")), 1, None)
             .await
+    }
+
+    /// Asks for these types, otherwise as `change` says.
+    async fn pull_types(&self, ehr: &Ehr, run: i64, types: &[&str], change: impl FnOnce(&mut EhrSettings)) -> Result<Pulled, PullError> {
+        let mut settings = EhrSettings::new(ehr.base(), "gateway-1");
+        settings.types = types.iter().map(|name| (*name).to_owned()).collect();
+        change(&mut settings);
+        self.pull_from(Source::Ehr(settings), run, None).await
+    }
+
+    /// Pulls run `run` until the EHR hangs, and gives up there, as a crash would.
+    async fn pull_cut(&self, ehr: &Ehr, run: i64) {
+        tokio::select! {
+            result = self.pull_types(ehr, run, &[], |_| ()) => panic!("it ended: {result:?}"),
+            () = ehr.hangs() => {}
+        }
     }
 
     async fn pull_folder(&self, folder: &Path, run: i64, since: Option<&str>) -> Result<Pulled, PullError> {
@@ -125,4 +151,5 @@ fn words(error: &PullError) -> String {
     text
 }
 
+const AN_OBSERVATION: &str = "{\"resourceType\":\"Observation\",\"id\":\"o\"}\n";
 const TWO_PATIENTS: &str = "{\"resourceType\":\"Patient\",\"id\":\"a\"}\n{\"resourceType\":\"Patient\",\"id\":\"b\"}\n";

@@ -211,7 +211,7 @@ async fn errors_the_server_reports_make_the_run_partial_and_show_codes_only() {
         if !complete {
             assert_eq!(
                 pulled.problems,
-                ["the source reports 1 errors of its own (not-found): it did not give everything"]
+                ["the source reports 1 errors of its own (1 not-found): it did not give everything"]
             );
         }
     }

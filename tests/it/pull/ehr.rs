@@ -40,6 +40,16 @@ impl Answer {
         }
     }
 
+    /// The export is taken, as job `number`.
+    pub(super) fn taken(number: u32) -> Self {
+        Self::new(202, "").with("content-location", format!("{{base}}/poll/{number}"))
+    }
+
+    /// A manifest with these members beside the required ones.
+    pub(super) fn listing(manifest: Value) -> Self {
+        Self::new(200, full(manifest).to_string())
+    }
+
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -88,6 +98,7 @@ pub(super) struct Seen {
     pub(super) what: String,
     pub(super) query: String,
     pub(super) headers: HashMap<String, String>,
+    pub(super) body: String,
 }
 
 impl Seen {
@@ -104,6 +115,8 @@ struct Inner {
     jwk: Mutex<Option<Value>>,
     tokens: Mutex<u32>,
     hanging: Notify,
+    /// Requests under way, and the most there ever were.
+    under_way: Mutex<(usize, usize)>,
 }
 
 #[derive(Clone)]
@@ -131,7 +144,7 @@ impl Ehr {
     }
 
     pub(super) fn takes_export(&self) {
-        self.on("GET /$export", [Answer::new(202, "").with("content-location", "{base}/poll/1")]);
+        self.on("GET /$export", [Answer::taken(1)]);
     }
 
     pub(super) fn lists(&self, manifest: Value) {
@@ -162,6 +175,11 @@ impl Ehr {
         self.seen().into_iter().filter(|seen| seen.what == what).collect()
     }
 
+    /// The most requests that were ever under way together.
+    pub(super) fn most_under_way(&self) -> usize {
+        self.0.under_way.lock().unwrap().1
+    }
+
     /// When a hanging answer was asked for.
     pub(super) async fn hangs(&self) {
         self.0.hanging.notified().await;
@@ -185,6 +203,19 @@ pub(super) fn full(mut manifest: Value) -> Value {
 }
 
 async fn answer(State(ehr): State<Arc<Inner>>, request: Request) -> Response {
+    {
+        let mut under_way = ehr.under_way.lock().unwrap();
+        under_way.0 += 1;
+        under_way.1 = under_way.1.max(under_way.0);
+    }
+    // So that requests under way together are seen together.
+    tokio::task::yield_now().await;
+    let response = answered(&ehr, request).await;
+    ehr.under_way.lock().unwrap().0 -= 1;
+    response
+}
+
+async fn answered(ehr: &Arc<Inner>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let what = format!("{} {}", parts.method, parts.uri.path());
@@ -195,6 +226,7 @@ async fn answer(State(ehr): State<Arc<Inner>>, request: Request) -> Response {
         headers: headers
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
             .collect(),
+        body: String::from_utf8_lossy(&body).into_owned(),
     });
     let scripted = {
         let mut script = ehr.script.lock().unwrap();
@@ -208,7 +240,7 @@ async fn answer(State(ehr): State<Arc<Inner>>, request: Request) -> Response {
     };
     let answer = match (scripted, what.as_str()) {
         (Some(answer), _) => answer,
-        (None, "POST /token") => token(&ehr, &body),
+        (None, "POST /token") => token(ehr, &body),
         (None, "GET /.well-known/smart-configuration") => Answer::new(200, r#"{"token_endpoint":"{base}/token"}"#),
         (None, _) => Answer::new(404, ""),
     };

@@ -1,0 +1,589 @@
+//! What the site's database knows of a crawl, so that a crash between any two lines repeats at most the units under way and
+//! lands nothing twice. A unit's segments, its patients' states and all it saw are entered in one transaction (`enter`).
+//! Ids are hashed where they are compared and sealed where they are needed again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Error, OptionalExtension, Transaction, params};
+
+use super::super::error::PullError;
+use super::veil::{Key, Veil};
+use crate::platform::database::{self, DatabaseError};
+use crate::platform::random;
+
+/// The tables of the crawl.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS crawl_run (
+    run          INTEGER PRIMARY KEY,
+    state        TEXT NOT NULL CHECK (state IN ('cohort', 'patients', 'done')),
+    owner        BLOB NOT NULL,                -- the call that may write; a later call takes over
+    began_at     INTEGER,                      -- microseconds, the earlier of the server's clock and ours
+    cohort_at    BLOB,                         -- sealed: how far the cohort is found
+    cohort_whole INTEGER NOT NULL DEFAULT 1,
+    milliseconds INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS crawl_type (
+    run           INTEGER NOT NULL,
+    resource_type TEXT NOT NULL,
+    way           TEXT NOT NULL CHECK (way IN ('type', 'patient', 'reference', 'none')),
+    filtered      INTEGER NOT NULL,            -- a search that leaves something out by itself
+    done          INTEGER NOT NULL DEFAULT 0,  -- of 'type': read to its last page
+    next          BLOB,                        -- of 'type': sealed, the page to go on with
+    matches       INTEGER NOT NULL DEFAULT 0,  -- of 'type': entries seen
+    failures      INTEGER NOT NULL DEFAULT 0,
+    refused       INTEGER,                     -- the status with which the server refuses every search of it
+    newest        INTEGER,                     -- microseconds, the newest meta.lastUpdated
+    PRIMARY KEY (run, resource_type)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crawl_patient (
+    run    INTEGER NOT NULL,
+    seq    INTEGER NOT NULL,
+    key    BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    state  TEXT NOT NULL CHECK (state IN ('open', 'done', 'merged', 'gone', 'failed')),
+    landed INTEGER NOT NULL,                   -- the Patient itself came with the cohort
+    tries  INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (run, seq),
+    UNIQUE (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crawl_reference (
+    run           INTEGER NOT NULL,
+    seq           INTEGER NOT NULL,
+    resource_type TEXT NOT NULL,
+    key           BLOB NOT NULL,
+    sealed        BLOB NOT NULL,
+    state         TEXT NOT NULL CHECK (state IN ('open', 'done', 'absent', 'failed')),
+    PRIMARY KEY (run, seq),
+    UNIQUE (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS crawl_reference_open ON crawl_reference (run, state, resource_type);
+CREATE TABLE IF NOT EXISTS crawl_seen (        -- what this run landed
+    run      INTEGER NOT NULL,
+    resource BLOB NOT NULL,
+    version  BLOB NOT NULL,
+    PRIMARY KEY (run, resource, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crawl_known (       -- patients some run searched whole: only for them a `since` leaves nothing out
+    patient BLOB PRIMARY KEY,
+    run     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crawl_note (
+    run     INTEGER NOT NULL,
+    note    TEXT NOT NULL,
+    problem INTEGER NOT NULL,
+    times   INTEGER NOT NULL,
+    PRIMARY KEY (run, note)
+) STRICT, WITHOUT ROWID;
+";
+
+/// How a type is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// All of it at once.
+    Type,
+    /// Patient by patient.
+    Patient,
+    /// Read where others refer to it.
+    Reference,
+    /// Not at all.
+    None,
+}
+
+impl Way {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Patient => "patient",
+            Self::Reference => "reference",
+            Self::None => "none",
+        }
+    }
+}
+
+/// One type of a run.
+#[derive(Clone, Debug)]
+pub(super) struct TypeRow {
+    pub(super) name: String,
+    pub(super) way: Way,
+    pub(super) filtered: bool,
+    pub(super) done: bool,
+    pub(super) failures: u64,
+    pub(super) refused: Option<u16>,
+    pub(super) newest: Option<Timestamp>,
+}
+
+/// One patient to be searched for. Has no `Debug`: an id is a patient's.
+pub(super) struct Patient {
+    pub(super) seq: i64,
+    pub(super) id: String,
+    /// The Patient itself is landed.
+    pub(super) landed: bool,
+    /// Searched whole by an earlier run.
+    pub(super) known: bool,
+    pub(super) tries: u32,
+}
+
+/// One resource others refer to.
+pub(super) struct Referred {
+    pub(super) seq: i64,
+    pub(super) name: String,
+    pub(super) id: String,
+}
+
+/// What became of a patient or a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// For another try.
+    Open,
+    Done,
+    /// Goes on under another id.
+    Merged,
+    /// The server says it was deleted.
+    Gone,
+    /// The server does not know it.
+    Absent,
+    Failed,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::Merged => "merged",
+            Self::Gone => "gone",
+            Self::Absent => "absent",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What one unit adds to a type.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OfType {
+    pub(super) failures: u64,
+    pub(super) refused: Option<u16>,
+    pub(super) newest: Option<Timestamp>,
+    pub(super) matches: u64,
+}
+
+/// Where the search of a whole type goes on.
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) next: Option<String>,
+    pub(super) done: bool,
+}
+
+/// A member of the cohort. Has no `Debug`: an id is a patient's.
+pub(super) struct Member {
+    pub(super) id: String,
+    pub(super) landed: bool,
+}
+
+/// All that one unit writes besides its segments.
+#[derive(Default)]
+pub(super) struct Entry {
+    pub(super) seen: Vec<(Key, Key)>,
+    pub(super) types: BTreeMap<String, OfType>,
+    pub(super) patients: Vec<(i64, String, State)>,
+    pub(super) members: Vec<Member>,
+    pub(super) references: Vec<(String, String)>,
+    pub(super) referred: Vec<(i64, State)>,
+    pub(super) place: Option<Place>,
+    pub(super) cohort_at: Option<String>,
+    pub(super) cohort_short: bool,
+    pub(super) notes: BTreeMap<(&'static str, bool), u64>,
+    pub(super) sentences: BTreeMap<String, u64>,
+}
+
+/// The rows of one run, written by one call.
+#[derive(Clone)]
+pub(super) struct Journal {
+    pub(super) database: Arc<Mutex<Connection>>,
+    pub(super) run: i64,
+    pub(super) veil: Arc<Veil>,
+    owner: [u8; 16],
+}
+
+impl Journal {
+    /// Opens the run's journal and takes it over from whoever wrote to it before: a unit of theirs still under way is refused.
+    pub(super) fn open(database: &Arc<Mutex<Connection>>, run: i64, veil: Veil) -> Result<Self, DatabaseError> {
+        let owner = random::bytes::<16>();
+        database::transaction(database, |tx| {
+            tx.execute(
+                "INSERT INTO crawl_run (run, state, owner) VALUES (?1, 'cohort', ?2) ON CONFLICT (run) DO UPDATE SET owner = ?2",
+                params![run, &owner[..]],
+            )
+        })?;
+        Ok(Self {
+            database: database.clone(),
+            run,
+            veil: Arc::new(veil),
+            owner,
+        })
+    }
+
+    /// When the run began; `now` when this is the first to ask.
+    pub(super) fn began(&self, now: Timestamp) -> Result<Timestamp, DatabaseError> {
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE crawl_run SET began_at = ?2 WHERE run = ?1 AND began_at IS NULL",
+                params![self.run, now.as_microsecond()],
+            )?;
+            tx.query_row("SELECT began_at FROM crawl_run WHERE run = ?1", [self.run], |row| {
+                moment(row.get(0)?)
+            })
+        })
+    }
+
+    /// Enters the types of a run that has none yet.
+    pub(super) fn plan(&self, types: &[(String, Way, bool)]) -> Result<(), DatabaseError> {
+        self.write(|tx| {
+            let mut insert =
+                tx.prepare("INSERT INTO crawl_type (run, resource_type, way, filtered) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?;
+            for (name, way, filtered) in types {
+                insert.execute(params![self.run, name, way.as_str(), filtered])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The type goes another way.
+    pub(super) fn turn(&self, name: &str, way: Way) -> Result<(), DatabaseError> {
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE crawl_type SET way = ?3, next = NULL, done = 0 WHERE run = ?1 AND resource_type = ?2",
+                params![self.run, name, way.as_str()],
+            )
+            .map(drop)
+        })
+    }
+
+    pub(super) fn types(&self) -> Result<Vec<TypeRow>, DatabaseError> {
+        types(&self.database, self.run)
+    }
+
+    /// The page with which the search of a whole type goes on, and the entries seen before it.
+    pub(super) fn place(&self, name: &str) -> Result<(Option<String>, u64), PullError> {
+        let (next, matches): (Option<Vec<u8>>, u64) = database::read(&self.database, |db| {
+            db.query_row(
+                "SELECT next, matches FROM crawl_type WHERE run = ?1 AND resource_type = ?2",
+                params![self.run, name],
+                |row| Ok((row.get(0)?, unsigned(row.get(1)?))),
+            )
+        })?;
+        Ok((next.map(|sealed| self.veil.open(&sealed)).transpose()?, matches))
+    }
+
+    /// The search of a whole type begins anew.
+    pub(super) fn replace(&self, name: &str) -> Result<(), DatabaseError> {
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE crawl_type SET next = NULL, matches = 0 WHERE run = ?1 AND resource_type = ?2",
+                params![self.run, name],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Whether the cohort is found, and how far.
+    pub(super) fn cohort(&self) -> Result<(bool, Option<String>), PullError> {
+        let (state, at): (String, Option<Vec<u8>>) = database::read(&self.database, |db| {
+            db.query_row("SELECT state, cohort_at FROM crawl_run WHERE run = ?1", [self.run], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+        })?;
+        Ok((state != "cohort", at.map(|sealed| self.veil.open(&sealed)).transpose()?))
+    }
+
+    /// Every member of the cohort is entered.
+    pub(super) fn cohort_found(&self) -> Result<(), DatabaseError> {
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE crawl_run SET state = 'patients', cohort_at = NULL WHERE run = ?1 AND state = 'cohort'",
+                [self.run],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Patients still to be searched for, and all.
+    pub(super) fn patient_counts(&self) -> Result<(u64, u64), DatabaseError> {
+        database::read(&self.database, |db| {
+            db.query_row(
+                "SELECT coalesce(sum(state = 'open'), 0), count(*) FROM crawl_patient WHERE run = ?1",
+                [self.run],
+                |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))),
+            )
+        })
+    }
+
+    /// The next open patients after `seq`.
+    pub(super) fn open_patients(&self, after: i64, at_most: usize) -> Result<Vec<Patient>, PullError> {
+        let rows: Vec<(i64, Vec<u8>, bool, bool, u32)> = database::read(&self.database, |db| {
+            let mut select = db.prepare_cached(
+                "SELECT seq, sealed, landed, EXISTS (SELECT 1 FROM crawl_known WHERE patient = key AND crawl_known.run < ?1), tries
+                 FROM crawl_patient WHERE run = ?1 AND seq > ?2 AND state = 'open' ORDER BY seq LIMIT ?3",
+            )?;
+            let rows = select.query_map(params![self.run, after, i64::try_from(at_most).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })?;
+            rows.collect()
+        })?;
+        let patient = |(seq, sealed, landed, known, tries): (i64, Vec<u8>, bool, bool, u32)| {
+            let id = self.veil.open(&sealed)?;
+            Ok(Patient {
+                seq,
+                id,
+                landed,
+                known,
+                tries,
+            })
+        };
+        rows.into_iter().map(patient).collect()
+    }
+
+    /// Open references, some of one type after the other; none of a type that comes whole.
+    pub(super) fn open_references(&self, at_most: usize) -> Result<Vec<Referred>, PullError> {
+        let rows: Vec<(i64, String, Vec<u8>)> = database::read(&self.database, |db| {
+            let mut select = db.prepare_cached(
+                "SELECT seq, resource_type, sealed FROM crawl_reference WHERE run = ?1 AND state = 'open' AND NOT EXISTS (
+                     SELECT 1 FROM crawl_type WHERE crawl_type.run = ?1
+                     AND crawl_type.resource_type = crawl_reference.resource_type AND way = 'type')
+                 ORDER BY resource_type, seq LIMIT ?2",
+            )?;
+            let rows = select.query_map(params![self.run, i64::try_from(at_most).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            rows.collect()
+        })?;
+        let referred = |(seq, name, sealed): (i64, String, Vec<u8>)| {
+            let id = self.veil.open(&sealed)?;
+            Ok(Referred { seq, name, id })
+        };
+        rows.into_iter().map(referred).collect()
+    }
+
+    /// Whether this run landed this version.
+    pub(super) fn is_seen(db: &Connection, run: i64, resource: &Key, version: &Key) -> Result<bool, Error> {
+        let mut select = db.prepare_cached("SELECT 1 FROM crawl_seen WHERE run = ?1 AND resource = ?2 AND version = ?3")?;
+        select.exists(params![run, &resource[..], &version[..]])
+    }
+
+    /// The run is done: what was only of use on its way is forgotten.
+    pub(super) fn done(&self) -> Result<(), DatabaseError> {
+        self.write(|tx| {
+            tx.execute("UPDATE crawl_run SET state = 'done' WHERE run = ?1", [self.run])?;
+            tx.execute("DELETE FROM crawl_seen WHERE run = ?1", [self.run])?;
+            tx.execute("DELETE FROM crawl_reference WHERE run = ?1 AND state = 'done'", [self.run])?;
+            tx.execute("UPDATE crawl_patient SET sealed = x'' WHERE run = ?1", [self.run])?;
+            tx.execute("UPDATE crawl_reference SET sealed = x'' WHERE run = ?1", [self.run])
+                .map(drop)
+        })
+    }
+
+    pub(super) fn spent(&self, milliseconds: u64) -> Result<(), DatabaseError> {
+        let milliseconds = i64::try_from(milliseconds).unwrap_or(0);
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE crawl_run SET milliseconds = milliseconds + ?2 WHERE run = ?1",
+                params![self.run, milliseconds],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Notes a sentence of the whole run; a problem makes the run incomplete.
+    pub(super) fn note(&self, note: &str, problem: bool) -> Result<(), DatabaseError> {
+        self.write(|tx| add_note(tx, self.run, note, problem, 1))
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, DatabaseError> {
+        database::transaction(&self.database, work)
+    }
+
+    /// Writes `entry` within the transaction that enters the unit's segments.
+    /// # Errors: another call took the run over: then nothing of the unit is entered.
+    pub(super) fn enter(&self, tx: &Transaction<'_>, entry: &Entry) -> Result<(), Error> {
+        let run = self.run;
+        let ours = tx.query_row(
+            "SELECT owner = ?2 AND state <> 'done' FROM crawl_run WHERE run = ?1",
+            params![run, &self.owner[..]],
+            |row| row.get(0),
+        );
+        if !ours.optional()?.unwrap_or(false) {
+            return Err(Error::StatementChangedRows(0));
+        }
+        let mut insert = tx.prepare_cached("INSERT INTO crawl_seen (run, resource, version) VALUES (?1, ?2, ?3)")?;
+        for (resource, version) in &entry.seen {
+            insert.execute(params![run, &resource[..], &version[..]])?;
+        }
+        for (name, of_type) in &entry.types {
+            tx.execute(
+                "INSERT INTO crawl_type (run, resource_type, way, filtered, failures, refused, newest, matches)
+                 VALUES (?1, ?2, 'reference', 1, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO UPDATE SET failures = failures + ?3, refused = coalesce(?4, refused),
+                     newest = max(coalesce(newest, ?5), coalesce(?5, newest)), matches = matches + ?6",
+                params![
+                    run,
+                    name,
+                    signed(of_type.failures),
+                    of_type.refused,
+                    of_type.newest.map(Timestamp::as_microsecond),
+                    signed(of_type.matches)
+                ],
+            )?;
+        }
+        for (seq, id, state) in &entry.patients {
+            tx.execute(
+                "UPDATE crawl_patient SET state = ?3, tries = tries + 1 WHERE run = ?1 AND seq = ?2",
+                params![run, seq, state.as_str()],
+            )?;
+            if *state == State::Done {
+                tx.execute(
+                    "INSERT INTO crawl_known (patient, run) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                    params![&self.veil.resource("Patient", id)[..], run],
+                )?;
+            }
+        }
+        self.add_members(tx, &entry.members)?;
+        self.add_references(tx, &entry.references)?;
+        for (seq, state) in &entry.referred {
+            tx.execute(
+                "UPDATE crawl_reference SET state = ?3 WHERE run = ?1 AND seq = ?2",
+                params![run, seq, state.as_str()],
+            )?;
+        }
+        if let Some(place) = &entry.place {
+            tx.execute(
+                "UPDATE crawl_type SET next = ?3, done = ?4 WHERE run = ?1 AND resource_type = ?2",
+                params![run, place.name, place.next.as_ref().map(|next| self.veil.seal(next)), place.done],
+            )?;
+        }
+        if let Some(at) = &entry.cohort_at {
+            let update = "UPDATE crawl_run SET cohort_at = ?2 WHERE run = ?1";
+            tx.execute(update, params![run, self.veil.seal(at)])?;
+        }
+        if entry.cohort_short {
+            tx.execute("UPDATE crawl_run SET cohort_whole = 0 WHERE run = ?1", [run])?;
+        }
+        for ((note, problem), times) in &entry.notes {
+            add_note(tx, run, note, *problem, *times)?;
+        }
+        entry
+            .sentences
+            .iter()
+            .try_for_each(|(note, times)| add_note(tx, run, note, true, *times))
+    }
+
+    fn add_members(&self, tx: &Transaction<'_>, members: &[Member]) -> Result<(), Error> {
+        let mut insert = tx.prepare_cached(
+            "INSERT INTO crawl_patient (run, seq, key, sealed, state, landed)
+             VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM crawl_patient WHERE run = ?1), ?2, ?3, 'open', ?4)
+             ON CONFLICT DO NOTHING",
+        )?;
+        for member in members {
+            let key = self.veil.resource("Patient", &member.id);
+            insert.execute(params![self.run, &key[..], self.veil.seal(&member.id), member.landed])?;
+        }
+        Ok(())
+    }
+
+    /// What is landed already, in whatever version, need not be read.
+    fn add_references(&self, tx: &Transaction<'_>, references: &[(String, String)]) -> Result<(), Error> {
+        let mut insert = tx.prepare_cached(
+            "INSERT INTO crawl_reference (run, seq, resource_type, key, sealed, state)
+             SELECT ?1, (SELECT coalesce(max(seq), 0) + 1 FROM crawl_reference WHERE run = ?1), ?2, ?3, ?4, 'open'
+             WHERE NOT EXISTS (SELECT 1 FROM crawl_seen WHERE run = ?1 AND resource = ?3)
+             ON CONFLICT DO NOTHING",
+        )?;
+        for (name, id) in references {
+            let key = self.veil.resource(name, id);
+            insert.execute(params![self.run, name, &key[..], self.veil.seal(id)])?;
+        }
+        Ok(())
+    }
+}
+
+fn add_note(tx: &Transaction<'_>, run: i64, note: &str, problem: bool, times: u64) -> Result<(), Error> {
+    tx.execute(
+        "INSERT INTO crawl_note (run, note, problem, times) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET times = times + ?4",
+        params![run, note, problem, signed(times)],
+    )
+    .map(drop)
+}
+
+/// Back to the start, within the transaction that removes the run's segments. A run without crawl is left alone.
+pub(crate) fn reset(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
+    for table in [
+        "crawl_type",
+        "crawl_patient",
+        "crawl_reference",
+        "crawl_seen",
+        "crawl_known",
+        "crawl_note",
+    ] {
+        tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
+    }
+    tx.execute(
+        "UPDATE crawl_run SET state = 'cohort', began_at = NULL, cohort_at = NULL, cohort_whole = 1 WHERE run = ?1",
+        [run],
+    )
+    .map(drop)
+}
+
+/// Forgets everything of a run, also that its patients are known.
+pub(crate) fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
+    reset(tx, run)?;
+    tx.execute("DELETE FROM crawl_run WHERE run = ?1", [run]).map(drop)
+}
+
+/// Whether the run has a crawl that is not done.
+/// # Errors: the database.
+pub(crate) fn is_open(database: &Mutex<Connection>, run: i64) -> Result<bool, DatabaseError> {
+    database::read(database, |db| {
+        db.prepare("SELECT 1 FROM crawl_run WHERE run = ?1 AND state <> 'done'")?
+            .exists([run])
+    })
+}
+
+pub(super) fn types(database: &Mutex<Connection>, run: i64) -> Result<Vec<TypeRow>, DatabaseError> {
+    database::read(database, |db| {
+        let mut select = db.prepare(
+            "SELECT resource_type, way, filtered, done, failures, refused, newest FROM crawl_type WHERE run = ?1 ORDER BY resource_type",
+        )?;
+        let rows = select.query_map([run], |row| {
+            let way: String = row.get(1)?;
+            let newest: Option<i64> = row.get(6)?;
+            Ok(TypeRow {
+                name: row.get(0)?,
+                way: match way.as_str() {
+                    "type" => Way::Type,
+                    "patient" => Way::Patient,
+                    "reference" => Way::Reference,
+                    _ => Way::None,
+                },
+                filtered: row.get(2)?,
+                done: row.get(3)?,
+                failures: unsigned(row.get(4)?),
+                refused: row.get(5)?,
+                newest: newest.map(moment).transpose()?,
+            })
+        })?;
+        rows.collect()
+    })
+}
+
+pub(super) fn moment(microseconds: i64) -> Result<Timestamp, Error> {
+    Timestamp::from_microsecond(microseconds).map_err(|_| Error::InvalidQuery)
+}
+
+pub(super) fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
