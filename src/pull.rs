@@ -172,6 +172,7 @@ async fn from_ehr(
         };
         let known = (&capability.unwrap_or_default(), date);
         crawl::crawl(&ehr, limits, request, landing, dial, known, listener).await?;
+        bulk::note_grants(jobs, dial, types)?;
         let is_done = !crawl::is_open(database, run)?;
         if is_done && let Some(proof) = crawl::proof(database, request)? {
             let all = landing.segments(run)?;
@@ -231,8 +232,8 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
     );
     if plan.search.is_some() {
         listener(Progress::Planned {
-            bulk: plan.bulk.clone().unwrap_or_default(),
-            search: plan.search.clone().unwrap_or_default(),
+            bulk: plan.bulk.clone(),
+            search: plan.search.clone(),
         });
     }
 }
@@ -296,12 +297,20 @@ fn summary(
     let mut types: BTreeMap<String, TypePulled> = exported.iter().map(proven).collect();
     let is_done = is_exported && !crawl::is_open(landing.database(), jobs.run)?;
     let mut complete = is_done && proof.holds();
-    let mut problems = proof.problems;
     if let Some(searched) = searched {
         complete &= searched.problems.is_empty();
-        problems.extend(searched.problems);
-        types.extend(searched.types);
+        proof.problems.extend(searched.problems);
+        // An EHR may answer a search for what it did not grant with nothing, as if there were none.
+        let granted = |(name, pulled): (String, TypePulled)| {
+            if proof.is_spoilt(&name) {
+                (name, TypePulled::default())
+            } else {
+                (name, pulled)
+            }
+        };
+        types.extend(searched.types.into_iter().map(granted));
     }
+    let problems = proof.problems;
     Ok(Pulled {
         transaction_time,
         complete,

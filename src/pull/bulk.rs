@@ -71,7 +71,10 @@ impl<'a> Bulk<'a> {
         loop {
             let job = talk.jobs.open(talk.dial.clock.now())?;
             match job.state {
-                State::Kicking => kick_off::kick_off(talk, &job).await?,
+                State::Kicking => {
+                    kick_off::kick_off(talk, &job).await?;
+                    note_grants(talk.jobs, &talk.dial, &talk.settings.types)?;
+                }
                 State::Polling => match status::poll(talk, &job).await? {
                     Polled::Listed(listing) => self.listed(&listing)?,
                     Polled::Gone => self.restart(&job)?,
@@ -81,6 +84,7 @@ impl<'a> Bulk<'a> {
                     Settled::All => {
                         // Cleaned up first: after a crash between the two it is done again, which is harmless.
                         self.clean_up(&job).await?;
+                        note_grants(talk.jobs, &talk.dial, &talk.settings.types)?;
                         talk.jobs.done()?;
                     }
                     Settled::NotAll => return Ok(()),
@@ -283,6 +287,20 @@ impl<'a> Bulk<'a> {
         (talk.listener)(Progress::Restarted);
         Ok(())
     }
+}
+
+/// What the EHR did not grant it leaves out, and says no word of it: we do.
+/// # Errors: the database.
+pub(super) fn note_grants(jobs: Jobs<'_>, dial: &Dial<'_>, types: &[String]) -> Result<(), PullError> {
+    for (name, why) in dial.not_granted(types) {
+        let text = if name.is_empty() {
+            why.to_owned()
+        } else {
+            format!("{name}: {why}")
+        };
+        jobs.note(&Note::Spoils(name, text))?;
+    }
+    Ok(())
 }
 
 /// A file without a type may hold anything.

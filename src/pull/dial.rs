@@ -15,7 +15,7 @@ use super::pace::{Pace, Pause, Permit};
 use super::scope;
 use super::settings::{EhrSettings, Limits};
 use crate::platform::backend_services::{AccessToken, ClientKey, SmartConfiguration, TokenSource, discover};
-use crate::platform::clock::{Clock, Stopwatch, later};
+use crate::platform::clock::{Clock, Stopwatch, later, until};
 use crate::platform::http::{self, Client, FailureKind, HttpError, Url, WebOrigin};
 use crate::platform::random;
 
@@ -35,6 +35,7 @@ pub(super) struct Dial<'a> {
     pub(super) tokens: Option<TokenSource>,
     pace: Pace,
     asked: Asked,
+    max_wait: Duration,
 }
 
 /// The scope that was asked for, and what to do when more is granted.
@@ -73,6 +74,7 @@ impl<'a> Dial<'a> {
                 accepts_wider: settings.accept_wider_scope,
                 warned: AtomicBool::new(false),
             },
+            max_wait: limits.max_wait,
         };
         dial.pace.may_begin().await?;
         if let Some(key) = key {
@@ -243,6 +245,15 @@ impl<'a> Dial<'a> {
             at = next;
         }
         Err(Breach::TooManyRedirects(REDIRECTS).into())
+    }
+
+    /// Waits until `moment`, which an earlier call may have written down by a clock that was set since: not longer than any
+    /// other wait.
+    pub(super) async fn wait_for(&self, moment: Timestamp) {
+        let wait = until(self.clock.now(), moment).min(self.max_wait);
+        if !wait.is_zero() {
+            self.clock.sleep(wait).await;
+        }
     }
 
     /// What `Retry-After` asks, if anything.

@@ -122,6 +122,8 @@ impl<'a> Downloads<'a> {
             Err(PullError::Breach(breach)) => return never(breach.to_string()),
             Err(error @ PullError::Unexpected { .. }) => return never(error.to_string()),
             Err(PullError::Token(error)) if !error.is_transient() => return Err(PullError::Token(error)),
+            // Not this file's fault, nor one that asking again mends now.
+            Err(error @ (PullError::OutOfTime { .. } | PullError::Quiet { .. } | PullError::WiderScope { .. })) => return Err(error),
             Err(error) => return Ok(Try::Again(with_cause(&error), None)),
         };
         let status = response.status().as_u16();

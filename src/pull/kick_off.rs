@@ -22,7 +22,7 @@ const WHAT: &str = "the export request";
 pub(super) async fn kick_off(talk: &Talk<'_>, job: &Job) -> Result<(), PullError> {
     let wish = Wish::new(talk.settings, &talk.request)?;
     let mut patience = Patience::new(talk.dial.clock, talk.limits);
-    talk.dial.clock.sleep_until(job.next_at).await;
+    talk.dial.wait_for(job.next_at).await;
     if talk.settings.vendor.one_job {
         talk.drop_old_jobs().await?;
     }

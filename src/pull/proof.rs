@@ -61,6 +61,11 @@ impl Proof {
         !self.nothing_holds && !self.spoilt.contains(name)
     }
 
+    /// Whether something touches this very type.
+    pub(super) fn is_spoilt(&self, name: &str) -> bool {
+        self.spoilt.contains(name)
+    }
+
     /// Whether nothing touches any type.
     pub(super) fn holds(&self) -> bool {
         !self.nothing_holds && self.spoilt.is_empty()

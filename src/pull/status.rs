@@ -66,7 +66,7 @@ pub(super) async fn poll(talk: &Talk<'_>, job: &Job) -> Result<Polled, PullError
     let (mut files, mut continued) = (Vec::new(), Vec::new());
     let mut said: Option<(Timestamp, bool)> = None;
     let mut at = first.clone();
-    talk.dial.clock.sleep_until(job.next_at).await;
+    talk.dial.wait_for(job.next_at).await;
     loop {
         if !seen.insert(at.to_string()) {
             return Err(unexpected("the manifest's `next` links go round in a circle"));

@@ -5,13 +5,21 @@
 mod access;
 mod bulk;
 mod changes;
+mod crawl;
+mod crawl_cohort;
+mod crawl_ehr;
+mod crawl_faults;
 mod ehr;
 mod faults;
 mod files;
+mod hostile;
 mod kick_off;
+mod network;
+mod pace;
 mod requirements;
 mod status;
 mod types;
+mod wire;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -43,14 +43,21 @@ async fn a_token_is_asked_for_in_the_words_of_smart_and_used_as_a_bearer() {
         for asked in ehr.asked("POST /token") {
             assert_eq!(asked.header("content-type"), Some("application/x-www-form-urlencoded"));
             assert_eq!(asked.header("authorization"), None);
-            let form: Vec<(String, String)> = Url::parse(&format!("x:/?{}", asked.body)).unwrap().query_pairs().into_owned().collect();
+            let form: Vec<(String, String)> = Url::parse(&format!("x:/?{}", asked.body))
+                .unwrap()
+                .query_pairs()
+                .into_owned()
+                .collect();
             let value = |name: &str| {
                 let mut values = form.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
                 (values.next().unwrap(), values.next()).0
             };
             assert_eq!(value("grant_type"), "client_credentials");
             assert_eq!(value("scope"), "system/Patient.rs");
-            assert_eq!(value("client_assertion_type"), "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+            assert_eq!(
+                value("client_assertion_type"),
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+            );
             let assertion = value("client_assertion");
             // No `jku`: it would have to be the address of the registration, and `kid` says enough.
             assert_eq!(part(assertion, 0), json!({"alg": name, "kid": kid, "typ": "JWT"}));
@@ -80,7 +87,10 @@ fn a_public_key_set_holds_bare_public_keys_and_nothing_else() {
         let jwk = &keys[0];
         assert_eq!((&jwk["kty"], &jwk["kid"]), (&json!(kind), &json!(key.kid())));
         for name in bare {
-            assert!(URL_SAFE_NO_PAD.decode(jwk[*name].as_str().unwrap()).is_ok() || *name == "crv", "{name}");
+            assert!(
+                URL_SAFE_NO_PAD.decode(jwk[*name].as_str().unwrap()).is_ok() || *name == "crv",
+                "{name}"
+            );
         }
         for private in ["d", "p", "q", "dp", "dq", "qi", "k", "oth"] {
             assert!(jwk.get(private).is_none(), "{private}");

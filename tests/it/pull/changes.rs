@@ -8,21 +8,32 @@ use super::*;
 #[tokio::test]
 async fn thousands_of_files_of_one_line_are_a_few_segments_over_a_few_connections() {
     const FILES: usize = 1_500;
+    let name_of = |file: usize| ["Patient", "Observation", "Condition"][file % 3];
     let output: Vec<_> = (0..FILES)
-        .map(|file| json!({"type": ["Patient", "Observation", "Condition"][file % 3], "url": format!("{{base}}/files/{file}"), "count": 1}))
+        .map(|file| json!({"type": name_of(file), "url": format!("{{base}}/files/{file}"), "count": 1}))
         .collect();
     let ehr = Ehr::with_manifest(json!({ "output": output })).await;
     for file in 0..FILES {
-        let name = ["Patient", "Observation", "Condition"][file % 3];
-        ehr.on(&format!("GET /files/{file}"), [Answer::new(200, format!("{{\"resourceType\":\"{name}\",\"id\":\"{file}\"}}\n"))]);
+        let name = name_of(file);
+        ehr.on(
+            &format!("GET /files/{file}"),
+            [Answer::new(200, format!("{{\"resourceType\":\"{name}\",\"id\":\"{file}\"}}\n"))],
+        );
     }
     ehr.on("GET /files/7", [Answer::new(429, ""), Answer::new(200, AN_OBSERVATION)]);
     let site = Site::new();
     let pulled = site.pull(&ehr).await.unwrap();
     assert!(pulled.complete, "{:?}", pulled.problems);
-    assert_eq!(pulled.counts, ["Condition", "Observation", "Patient"].map(|name| (name.to_owned(), 500)));
+    assert_eq!(
+        pulled.counts,
+        ["Condition", "Observation", "Patient"].map(|name| (name.to_owned(), 500))
+    );
     assert!(pulled.segments.len() <= 6, "{} durable writes", pulled.segments.len());
-    assert!(ehr.most_under_way() <= site.limits.concurrency, "{} at a time", ehr.most_under_way());
+    assert!(
+        ehr.most_under_way() <= site.limits.concurrency,
+        "{} at a time",
+        ehr.most_under_way()
+    );
     assert_eq!(ehr.seen().len(), FILES + 4, "each once, but for the one that was refused");
 }
 
@@ -49,7 +60,11 @@ async fn content_that_changed_between_tries_is_fetched_again_with_all_of_its_typ
     let pulled = site.pull_types(&ehr, 1, &["Patient", "Observation"], |_| ()).await.unwrap();
     assert_eq!(ehr.asked("GET /files/2").len(), 3, "cut, changed, and again");
     assert_eq!((ehr.asked("GET /files/1").len(), ehr.asked("GET /files/3").len()), (2, 1));
-    assert_eq!((ehr.asked("GET /$export").len(), ehr.asked("GET /poll/1").len()), (1, 2), "the same job");
+    assert_eq!(
+        (ehr.asked("GET /$export").len(), ehr.asked("GET /poll/1").len()),
+        (1, 2),
+        "the same job"
+    );
     assert!(pulled.complete && pulled.types["Patient"].whole, "{:?}", pulled.problems);
     assert!(pulled.problems[0].contains("Patient changed at the EHR"), "{:?}", pulled.problems);
     assert_eq!(pulled.counts, [("Observation".to_owned(), 1), ("Patient".to_owned(), 4)]);
@@ -70,7 +85,11 @@ async fn content_that_changes_again_and_again_is_not_believed() {
     let new = || Answer::new(200, NEW_PATIENTS);
     let ehr = ehr_that_changes([cut(), new(), cut(), new()]).await;
     let pulled = Site::new().pull_types(&ehr, 1, &["Patient", "Observation"], |_| ()).await.unwrap();
-    assert_eq!(ehr.asked("GET /files/2").len(), 4, "the fault fired, and the type was fetched again once");
+    assert_eq!(
+        ehr.asked("GET /files/2").len(),
+        4,
+        "the fault fired, and the type was fetched again once"
+    );
     assert!(!pulled.complete && !pulled.types["Patient"].whole && pulled.types["Observation"].whole);
     assert_eq!(pulled.problems.len(), 2, "{:?}", pulled.problems);
 }

@@ -124,14 +124,20 @@ pub(super) struct Ehr(Arc<Inner>);
 
 impl Ehr {
     pub(super) async fn start() -> Self {
+        Self::known_as(None).await.0
+    }
+
+    /// An EHR that calls itself `base`, for something stands before it; and where it listens itself.
+    pub(super) async fn known_as(base: Option<String>) -> (Self, std::net::SocketAddr) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let inner = Arc::new(Inner {
-            base: format!("http://{}", listener.local_addr().unwrap()),
+            base: base.unwrap_or_else(|| format!("http://{address}")),
             ..Inner::default()
         });
         let router = Router::new().fallback(answer).with_state(inner.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self(inner)
+        (Self(inner), address)
     }
 
     /// An EHR whose export is ready at the first poll and lists `manifest` (members beside the required ones).

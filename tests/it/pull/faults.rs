@@ -301,7 +301,12 @@ async fn a_pull_cut_again_and_again_at_any_moment_ends_as_if_it_had_not_been() {
         assert!(pulled.complete, "{:?}", pulled.problems);
         // The two files of patients share a segment or not, as it came.
         let content: String = site.landed(&pulled).into_iter().map(|(.., content)| content).collect();
-        let expected = ["{\"resourceType\":\"Bundle\"}\n", "{\"resourceType\":\"Condition\"}\n", TWO_PATIENTS, TWO_PATIENTS];
+        let expected = [
+            "{\"resourceType\":\"Bundle\"}\n",
+            "{\"resourceType\":\"Condition\"}\n",
+            TWO_PATIENTS,
+            TWO_PATIENTS,
+        ];
         assert_eq!(content, expected.concat(), "cut after {turns} turns");
     }
     assert!(cuts > 100, "{cuts} cuts");
@@ -334,7 +339,11 @@ async fn a_lost_job_is_asked_for_anew_with_all_its_files() {
     let pulled = site.pull(&ehr).await.unwrap();
     assert!(pulled.complete, "{:?}", pulled.problems);
     assert!(site.told().contains(&Progress::Restarted), "the fault fired");
-    assert_eq!(pulled.counts, [("Patient".to_owned(), 4)], "the first job's segment is gone with it");
+    assert_eq!(
+        pulled.counts,
+        [("Patient".to_owned(), 4)],
+        "the first job's segment is gone with it"
+    );
     assert_eq!((ehr.asked("GET /$export").len(), ehr.asked("GET /files/1").len()), (2, 2));
     let files = std::fs::read_dir(site.dir.path().join("landing")).unwrap().count();
     assert_eq!(files, 2, "one segment and the lock");

@@ -17,7 +17,12 @@ async fn ehr_with_patients() -> Ehr {
 
 #[tokio::test]
 async fn a_server_that_takes_post_only_gets_the_same_wish_as_parameters() {
-    for refusal in [Answer::new(405, ""), Answer::new(501, ""), Answer::new(404, UNSUPPORTED), Answer::new(400, UNSUPPORTED)] {
+    for refusal in [
+        Answer::new(405, ""),
+        Answer::new(501, ""),
+        Answer::new(404, UNSUPPORTED),
+        Answer::new(400, UNSUPPORTED),
+    ] {
         let ehr = ehr_with_patients().await;
         ehr.on("GET /$export", [refusal]);
         ehr.on("POST /$export", [Answer::taken(1)]);
@@ -25,7 +30,10 @@ async fn a_server_that_takes_post_only_gets_the_same_wish_as_parameters() {
         assert!(pulled.complete, "{:?}", pulled.problems);
         assert_eq!(ehr.asked("GET /$export").len(), 1, "the fault fired");
         let post = &ehr.asked("POST /$export")[0];
-        assert_eq!((post.query.as_str(), post.header("content-type")), ("", Some("application/fhir+json")));
+        assert_eq!(
+            (post.query.as_str(), post.header("content-type")),
+            ("", Some("application/fhir+json"))
+        );
         let body: Value = serde_json::from_str(&post.body).unwrap();
         let expected = json!({"resourceType": "Parameters", "parameter": [
             {"name": "_outputFormat", "valueString": "application/fhir+ndjson"},
@@ -63,7 +71,11 @@ async fn patients_are_asked_for_by_post_and_where_that_is_refused_everyone_comes
 
     ehr.on("POST /$export", [Answer::new(405, "")]);
     let pulled = site.pull_as(source, request(2)).await.unwrap();
-    assert!(pulled.complete && pulled.problems[0].contains("more patients come"), "{:?}", pulled.problems);
+    assert!(
+        pulled.complete && pulled.problems[0].contains("more patients come"),
+        "{:?}",
+        pulled.problems
+    );
     assert!(!ehr.asked("GET /$export")[0].query.contains("patient"));
 }
 
@@ -78,10 +90,20 @@ async fn optional_parameters_that_are_refused_are_left_out_and_it_is_told() {
         })
         .await
         .unwrap();
-    assert!(pulled.complete && pulled.problems[0].contains("optional parameters"), "{:?}", pulled.problems);
+    assert!(
+        pulled.complete && pulled.problems[0].contains("optional parameters"),
+        "{:?}",
+        pulled.problems
+    );
     let queries: Vec<String> = ehr.asked("GET /$export").into_iter().map(|seen| seen.query).collect();
     let plain = "_outputFormat=application%2Ffhir%2Bndjson&_type=Patient";
-    assert_eq!(queries, [format!("{plain}&_typeFilter=Patient%3Factive%3Dtrue&_elements=id"), plain.to_owned()]);
+    assert_eq!(
+        queries,
+        [
+            format!("{plain}&_typeFilter=Patient%3Factive%3Dtrue&_elements=id"),
+            plain.to_owned()
+        ]
+    );
 }
 
 #[tokio::test]
@@ -94,13 +116,20 @@ async fn what_the_server_says_it_ignored_is_told_and_a_type_without_a_file_is_no
         .pull_types(&ehr, 1, &["Patient", "Observation"], |settings| settings.export.lenient = true)
         .await
         .unwrap();
-    assert_eq!(ehr.asked("GET /$export")[0].header("prefer"), Some("respond-async, handling=lenient"));
+    assert_eq!(
+        ehr.asked("GET /$export")[0].header("prefer"),
+        Some("respond-async, handling=lenient")
+    );
     assert!(pulled.problems[0].contains("(not-supported)"), "{:?}", pulled.problems);
     assert!(pulled.types["Patient"].whole && !pulled.types["Observation"].whole);
     assert!(!pulled.complete && pulled.types["Observation"].reached.is_none());
 
     let pulled = site.pull_types(&ehr, 2, &["Patient"], |_| ()).await.unwrap();
-    assert!(pulled.complete && pulled.problems.len() == 1, "every asked type came: {:?}", pulled.problems);
+    assert!(
+        pulled.complete && pulled.problems.len() == 1,
+        "every asked type came: {:?}",
+        pulled.problems
+    );
 }
 
 #[tokio::test]
@@ -148,7 +177,10 @@ async fn ehr_with_an_old_job(site: &Site, second: Answer) -> Ehr {
     ehr.on("GET /poll/1", [Answer::hanging()]);
     site.pull_cut(&ehr, 1).await;
     ehr.on("GET /$export", [second, Answer::taken(2)]);
-    ehr.on("GET /poll/2", [Answer::listing(json!({"output": [{"type": "Patient", "url": "{base}/files/1"}]}))]);
+    ehr.on(
+        "GET /poll/2",
+        [Answer::listing(json!({"output": [{"type": "Patient", "url": "{base}/files/1"}]}))],
+    );
     ehr.on("DELETE /poll/2", [Answer::new(202, "")]);
     ehr
 }
@@ -184,7 +216,10 @@ async fn a_second_job_that_stays_refused_is_not_asked_for_again_and_again() {
 async fn where_one_job_is_allowed_the_old_one_is_deleted_before_the_new_one_is_asked_for() {
     let site = Site::new();
     let ehr = ehr_with_an_old_job(&site, Answer::taken(2)).await;
-    let pulled = site.pull_types(&ehr, 2, &[], |settings| settings.vendor.one_job = true).await.unwrap();
+    let pulled = site
+        .pull_types(&ehr, 2, &[], |settings| settings.vendor.one_job = true)
+        .await
+        .unwrap();
     assert!(pulled.complete, "{:?}", pulled.problems);
     let order: Vec<String> = ehr.seen().into_iter().map(|seen| seen.what).collect();
     let at = |what: &str| order.iter().rposition(|seen| seen == what).unwrap();
@@ -232,13 +267,21 @@ async fn a_busy_kick_off_is_waited_for_within_bounds_also_over_a_restart() {
 
 #[tokio::test]
 async fn a_clock_that_is_years_off_stops_no_pull_and_says_so_when_the_ehrs_is_ahead() {
-    for (ours, is_told) in [("2016-03-01T02:00:00Z", true), ("2036-03-01T02:00:00Z", false), ("2026-02-28T02:00:00Z", true)] {
+    for (ours, is_told) in [
+        ("2016-03-01T02:00:00Z", true),
+        ("2036-03-01T02:00:00Z", false),
+        ("2026-02-28T02:00:00Z", true),
+    ] {
         let ehr = ehr_with_patients().await;
         let mut site = Site::new();
         site.clock = Clock::manual(ours.parse().unwrap());
         let pulled = site.pull(&ehr).await.unwrap();
         assert_eq!(pulled.counts, [("Patient".to_owned(), 2)]);
         assert_eq!(pulled.problems.iter().any(|problem| problem.contains("clock")), is_told, "{ours}");
-        assert_eq!(pulled.types["Patient"].reached.is_none(), is_told, "{ours}: a moment in our future is no watermark");
+        assert_eq!(
+            pulled.types["Patient"].reached.is_none(),
+            is_told,
+            "{ours}: a moment in our future is no watermark"
+        );
     }
 }

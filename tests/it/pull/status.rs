@@ -13,7 +13,10 @@ fn separate(settings: &mut EhrSettings) {
 #[tokio::test]
 async fn a_state_in_its_own_header_is_believed_where_the_server_said_so() {
     let ehr = Ehr::with_manifest(json!({})).await;
-    ehr.on("GET /$export", [Answer::taken(1).with("preference-applied", "respond-async, separate-export-status")]);
+    ehr.on(
+        "GET /$export",
+        [Answer::taken(1).with("preference-applied", "respond-async, separate-export-status")],
+    );
     let fatal = r#"{"resourceType":"OperationOutcome","issue":[{"severity":"fatal","code":"processing"}]}"#;
     let states = || {
         [
@@ -25,7 +28,10 @@ async fn a_state_in_its_own_header_is_believed_where_the_server_said_so() {
     ehr.on("GET /poll/1", states());
     let site = Site::new();
     assert!(site.pull_types(&ehr, 1, &[], separate).await.unwrap().complete);
-    assert_eq!(ehr.asked("GET /$export")[0].header("prefer"), Some("respond-async, separate-export-status"));
+    assert_eq!(
+        ehr.asked("GET /$export")[0].header("prefer"),
+        Some("respond-async, separate-export-status")
+    );
     assert_eq!(ehr.asked("GET /poll/1").len(), 3, "a fault of the request is not the job's");
     assert!(site.elapsed() >= Duration::from_secs(60));
 
@@ -84,15 +90,24 @@ async fn files_organized_by_patient_are_sorted_by_type_without_their_headers() {
     });
     let ehr = Ehr::with_manifest(manifest).await;
     // The file that goes on is named nowhere else, and still wanted; one server counts headers, another does not.
-    ehr.on("GET /files/1", [Answer::new(200, [&header("a"), TWO_PATIENTS, AN_OBSERVATION].concat())]);
+    ehr.on(
+        "GET /files/1",
+        [Answer::new(200, [&header("a"), TWO_PATIENTS, AN_OBSERVATION].concat())],
+    );
     ehr.on("GET /files/2", [Answer::new(200, [&header("a"), condition].concat())]);
     let site = Site::new();
     let by_patient = |settings: &mut EhrSettings| settings.export.organize_output_by = Some("Patient".to_owned());
-    let pulled = site.pull_types(&ehr, 1, &["Patient", "Observation", "Condition"], by_patient).await.unwrap();
+    let pulled = site
+        .pull_types(&ehr, 1, &["Patient", "Observation", "Condition"], by_patient)
+        .await
+        .unwrap();
     assert!(pulled.complete, "{:?}", pulled.problems);
     assert!(pulled.types.values().all(|proven| proven.whole));
     let expected = [("Condition", condition), ("Observation", AN_OBSERVATION), ("Patient", TWO_PATIENTS)];
-    assert_eq!(site.landed(&pulled), expected.map(|(name, lines)| (name.to_owned(), "resources", lines.to_owned())));
+    assert_eq!(
+        site.landed(&pulled),
+        expected.map(|(name, lines)| (name.to_owned(), "resources", lines.to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -100,7 +115,10 @@ async fn a_large_file_of_mixed_types_is_sorted_as_it_comes() {
     let observation = format!("{{\"resourceType\":\"Observation\",\"x\":\"{}\"}}\n", "y".repeat(9_000));
     let text = [TWO_PATIENTS, &observation].concat().repeat(100);
     let ehr = Ehr::with_manifest(json!({"output": [{"url": "{base}/files/1", "count": 300}]})).await;
-    ehr.on("GET /files/1", [Answer::new(200, text.clone()).cut_after(600_000), Answer::new(200, text)]);
+    ehr.on(
+        "GET /files/1",
+        [Answer::new(200, text.clone()).cut_after(600_000), Answer::new(200, text)],
+    );
     let site = Site::new();
     let pulled = site.pull(&ehr).await.unwrap();
     assert!(pulled.complete, "{:?}", pulled.problems);
@@ -124,11 +142,18 @@ async fn a_job_that_does_not_end_is_cancelled_and_the_run_says_so() {
             ended => break ended.unwrap(),
         }
     };
-    assert!(calls > 2, "a call waits a day at most, and the job's time is reckoned over all of them");
+    assert!(
+        calls > 2,
+        "a call waits a day at most, and the job's time is reckoned over all of them"
+    );
     assert!(ehr.asked("GET /poll/1").len() >= 72, "the fault fired");
     assert_eq!(site.elapsed(), Duration::from_secs(3 * 24 * 3600));
     assert_eq!((ehr.asked("DELETE /poll/1").len(), ehr.asked("GET /$export").len()), (1, 1));
-    assert!(!pulled.complete && pulled.problems[0].contains("within 3 days"), "{:?}", pulled.problems);
+    assert!(
+        !pulled.complete && pulled.problems[0].contains("within 3 days"),
+        "{:?}",
+        pulled.problems
+    );
     assert!(!pulled.types["Patient"].whole && pulled.types["Patient"].reached.is_none());
     assert_eq!(pull::unfinished(site.landing.database()).unwrap(), None, "the next run asks anew");
 }

@@ -25,7 +25,12 @@ async fn check(ehr: &Ehr, patients: bool, observations: bool) -> Pulled {
     let pulled = Site::new().pull_types(ehr, 1, &["Patient", "Observation"], |_| ()).await.unwrap();
     for (name, expected) in [("Patient", patients), ("Observation", observations)] {
         let proven = &pulled.types[name];
-        assert_eq!((proven.whole, proven.reached.is_some()), (expected, expected), "{name}: {:?}", pulled.problems);
+        assert_eq!(
+            (proven.whole, proven.reached.is_some()),
+            (expected, expected),
+            "{name}: {:?}",
+            pulled.problems
+        );
     }
     assert_eq!(pulled.complete, patients && observations, "{:?}", pulled.problems);
     pulled
@@ -36,7 +41,11 @@ async fn a_file_that_never_comes_spoils_its_own_type_only() {
     let ehr = ehr_with(json!({})).await;
     ehr.on("GET /files/1", [Answer::new(404, "")]);
     check(&ehr, false, true).await;
-    assert_eq!(ehr.asked("GET /files/1").len(), 2, "the fault fired, also after the manifest was read again");
+    assert_eq!(
+        ehr.asked("GET /files/1").len(),
+        2,
+        "the fault fired, also after the manifest was read again"
+    );
 }
 
 #[tokio::test]
@@ -44,13 +53,20 @@ async fn a_wrong_count_spoils_its_own_type_only() {
     let ehr = ehr_with(json!({})).await;
     ehr.on("GET /files/2", [Answer::new(200, "")]);
     let pulled = check(&ehr, true, false).await;
-    assert!(pulled.problems[0].contains("has 0 resources, the manifest says 1"), "{:?}", pulled.problems);
+    assert!(
+        pulled.problems[0].contains("has 0 resources, the manifest says 1"),
+        "{:?}",
+        pulled.problems
+    );
 }
 
 #[tokio::test]
 async fn resources_of_another_type_than_the_manifest_says_are_landed_and_told() {
     let ehr = ehr_with(json!({})).await;
-    ehr.on("GET /files/2", [Answer::new(200, "{\"resourceType\":\"Condition\",\"id\":\"c\"}\n")]);
+    ehr.on(
+        "GET /files/2",
+        [Answer::new(200, "{\"resourceType\":\"Condition\",\"id\":\"c\"}\n")],
+    );
     let pulled = check(&ehr, true, false).await;
     let told = "file 2 of the export (resources, Observation): 1 of its 1 resources are of another type than the manifest says";
     assert_eq!(pulled.problems, [told]);
@@ -70,7 +86,11 @@ async fn a_file_of_deletions_or_errors_that_never_comes_spoils_every_type() {
 #[tokio::test]
 async fn a_reported_error_spoils_the_type_it_names_or_every_type() {
     for (issue, patients, observations) in [
-        (json!({"severity": "error", "code": "exception", "expression": ["Observation"]}), true, false),
+        (
+            json!({"severity": "error", "code": "exception", "expression": ["Observation"]}),
+            true,
+            false,
+        ),
         (json!({"severity": "error", "code": "exception"}), false, false),
         (json!({"severity": "warning", "code": "not-supported"}), true, true),
     ] {
@@ -89,8 +109,15 @@ async fn a_full_export_of_no_file_is_told_and_complete_and_a_later_one_is_silent
     let ehr = Ehr::with_manifest(json!({})).await;
     let site = Site::new();
     let whole = site.pull_types(&ehr, 1, &["Patient"], |_| ()).await.unwrap();
-    assert!(whole.complete && whole.types["Patient"].whole, "deleting everything is for the brake to ask about");
-    assert!(whole.problems.len() == 1 && whole.problems[0].contains("no file at all"), "{:?}", whole.problems);
+    assert!(
+        whole.complete && whole.types["Patient"].whole,
+        "deleting everything is for the brake to ask about"
+    );
+    assert!(
+        whole.problems.len() == 1 && whole.problems[0].contains("no file at all"),
+        "{:?}",
+        whole.problems
+    );
     let source = Source::Ehr(EhrSettings::new(ehr.base(), "gateway-1"));
     let later = site.pull_from(source, 2, Some("2026-02-28T02:00:00Z")).await.unwrap();
     assert!(later.complete && later.problems.is_empty(), "{:?}", later.problems);
