@@ -232,8 +232,8 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
     );
     if plan.search.is_some() {
         listener(Progress::Planned {
-            bulk: plan.bulk.clone().unwrap_or_default(),
-            search: plan.search.clone().unwrap_or_default(),
+            bulk: plan.bulk.clone(),
+            search: plan.search.clone(),
         });
     }
 }

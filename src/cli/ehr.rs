@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{Exit, Failure, asked_to_stop, show};
-use crate::simulate::ehr::{EhrError, EhrSettings, Fault, FaultOrder, Misconfiguration, Vendor, serve};
+use crate::simulate::ehr::{EhrError, EhrSettings, Fault, FaultOrder, KickOffBy, Misconfiguration, Vendor, serve};
 
 /// Serve a folder of FHIR NDJSON as an EHR does: SMART Backend Services and Bulk Data, on loopback.
 #[derive(clap::Args, Debug)]
@@ -16,12 +16,27 @@ pub struct Args {
     /// The port on 127.0.0.1; 0 takes any free one
     #[arg(long, value_name = "P", default_value_t = 0)]
     pub port: u16,
-    /// Whose EHR; so far only `generic`
+    /// Whose EHR: its temper, as listed below
     #[arg(long, value_name = "NAME", default_value = "generic")]
     pub vendor: Vendor,
-    /// What goes wrong, and how often: NAME or NAME=N
+    /// What goes wrong, and how often: NAME, NAME=N or NAME=always
     #[arg(long = "fault", value_name = "NAME[=N]", value_delimiter = ',')]
     pub faults: Vec<FaultOrder>,
+    /// Let faults happen at occasions that this seed chooses, not at the first
+    #[arg(long, value_name = "S")]
+    pub fault_seed: Option<u64>,
+    /// The version of Bulk Data that it speaks: 1 to 4
+    #[arg(long = "manifest", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub manifest_version: u8,
+    /// How a kick-off may be sent: either, get-only or post-only
+    #[arg(long, value_name = "HOW", default_value = "either")]
+    pub kick_off: KickOffBy,
+    /// Put export files on another origin, where no token may go
+    #[arg(long)]
+    pub files_elsewhere: bool,
+    /// Resources an export file holds at most
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub file_lines: u64,
     /// What is set up wrongly, for `headwater doctor` to find
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub misconfigured: Vec<Misconfiguration>,
@@ -36,8 +51,9 @@ fn more_help() -> String {
         names.fold(String::new(), |list, (name, says)| format!("{list}  {name:<24} {says}\n"))
     };
     format!(
-        "Faults:\n{}\nMisconfigurations:\n{}\n\
+        "Vendors:\n{}\nFaults:\n{}\nMisconfigurations:\n{}\n\
          Example: headwater ehr --data patients/ --port 8088 --fault poll-503=2,truncate-file",
+        list(&mut Vendor::ALL.into_iter().map(|vendor| (vendor.name(), vendor.says()))),
         list(&mut Fault::ALL.into_iter().map(|fault| (fault.name(), fault.says()))),
         list(&mut Misconfiguration::ALL.into_iter().map(|one| (one.name(), one.says()))),
     )
@@ -57,6 +73,11 @@ async fn serve_until_interrupted(args: Args) -> Result<(), Failure> {
         vendor: args.vendor,
         seed: args.seed,
         faults: args.faults,
+        fault_seed: args.fault_seed,
+        manifest_version: args.manifest_version,
+        kick_off: args.kick_off,
+        files_elsewhere: args.files_elsewhere,
+        file_lines: args.file_lines,
         misconfigured: args.misconfigured,
         // Ready at the second poll, and no second lost: who wants a slow EHR orders a fault.
         retry_after_s: 0,

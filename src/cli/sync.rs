@@ -254,9 +254,11 @@ fn pulling(progress: &pull::Progress) -> String {
         Progress::Listed { files: 0 } => "the EHR has nothing new".into(),
         Progress::Listed { files } => format!("{} to fetch", show::count(*files as u64, "file")),
         Progress::Downloading { done, total, bytes } => format!("{done} of {total} files landed, {:.1} MB", *bytes as f64 / 1e6),
-        Progress::Planned { bulk, search } if search.is_empty() => format!("by bulk export: {}", types(bulk)),
-        Progress::Planned { bulk, search } if bulk.is_empty() => format!("by search: {}", types(search)),
-        Progress::Planned { bulk, search } => format!("by bulk export: {}; by search: {}", types(bulk), types(search)),
+        Progress::Planned { bulk, search } => {
+            let way = |words: &str, names: &Option<Vec<String>>| names.as_ref().map(|names| format!("{words}: {}", types(names)));
+            let ways = [way("by bulk export", bulk), way("by search", search)];
+            ways.into_iter().flatten().collect::<Vec<_>>().join("; ")
+        }
         Progress::Cohort { patients } => format!("{} to search for", show::count(*patients, "patient")),
         Progress::Crawling { done, total, resources } => {
             format!("{done} of {total} searched, {}", show::count(*resources, "new resource"))

@@ -308,8 +308,11 @@ pub enum Progress {
     PatientsLanded,
     /// The server lost the job, or changed what it gave: what was landed is thrown away, all or in part, and fetched again.
     Restarted,
-    /// Which types come by `$export` and which by search; an empty list with no other is everything there is.
-    Planned { bulk: Vec<String>, search: Vec<String> },
+    /// Which types come by `$export` and which by search. `None`: none; an empty list: all there are.
+    Planned {
+        bulk: Option<Vec<String>>,
+        search: Option<Vec<String>>,
+    },
     /// So many patients are to be searched for.
     Cohort { patients: u64 },
     /// `done` of `total` patients (or types) are searched; `resources` landed by this call.

@@ -23,11 +23,13 @@ mod capability;
 mod elsewhere;
 mod export;
 mod fault;
+mod file;
 mod groups;
 mod index;
 mod jobs;
 mod kick_off;
 mod listing;
+mod manifest;
 mod misconfiguration;
 mod moment;
 mod named;
@@ -37,15 +39,17 @@ mod reply;
 mod routes;
 mod search;
 mod settings;
+mod shape;
 mod shared;
 mod smart;
 mod terms;
 mod vendor;
+mod wanted;
 
 pub use access::RegistrationError;
 pub use fault::{Fault, FaultOrder};
 pub use misconfiguration::Misconfiguration;
-pub use settings::{EhrError, EhrSettings};
+pub use settings::{EhrError, EhrSettings, KickOffBy};
 pub use shared::{Call, Seen};
 pub use vendor::Vendor;
 
@@ -142,6 +146,11 @@ impl Ehr {
     /// How often a fault has happened.
     pub fn fired(&self, fault: Fault) -> u32 {
         self.shared.faults.fired(fault)
+    }
+
+    /// The byte at which the fault `reset` breaks a file's connection, from now on.
+    pub fn reset_at(&self, byte: u64) {
+        *shared::lock(&self.shared.reset_at) = Some(byte);
     }
 
     /// Orders more faults.

@@ -5,6 +5,10 @@
 mod access;
 mod bulk;
 mod changes;
+mod crawl;
+mod crawl_cohort;
+mod crawl_ehr;
+mod crawl_faults;
 mod ehr;
 mod faults;
 mod files;

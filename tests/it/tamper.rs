@@ -53,14 +53,15 @@ fn one_changed_byte_of_a_chunk_a_manifest_a_log_entry_or_a_checkpoint_is_refused
     let mut house = House::over(data.path());
     let site = waiting(&mut house);
     let settings = config::load(&site).expect("the site's own settings");
-    let vkey = Vkey::parse(&settings.registry.log_vkey).expect("the pinned key");
+    let link = settings.registry.expect("the site is enrolled");
+    let vkey = Vkey::parse(&link.log_vkey).expect("the pinned key");
     let state = Places::of(&settings.state);
     let outbox = state.outbox(1);
     let link = RegistryLink::new(
         LinkSettings {
-            base: settings.registry.base.clone(),
+            base: link.base.clone(),
             site: settings.name.clone(),
-            client_id: settings.registry.client_id.clone(),
+            client_id: link.client_id.clone(),
             longest_wait: Duration::from_secs(60),
         },
         ClientKey::from_file(&state.registry_key()).expect("the site's key"),

@@ -131,18 +131,23 @@ fn why(error: &reqwest::Error) -> Unanswered {
     }
 }
 
-/// What TLS says, in itself or inside the error of a stream.
+/// What TLS says, in itself or inside the errors of streams, which hold it one in another.
 fn tls(error: &(dyn Error + 'static)) -> Option<Unanswered> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-    let inner: Option<&(dyn Error + 'static)> = inner.map(|inner| inner as _);
-    let error = inner.unwrap_or(error);
+    let mut error = error;
+    while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        error = inner;
+    }
     let fault = error.downcast_ref::<rustls::Error>()?;
     Some(match fault {
         rustls::Error::InvalidCertificate(fault) => match fault {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Unanswered::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Unanswered::NotYetValid,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Unanswered::WrongHost,
-            CertificateError::UnknownIssuer => Unanswered::Untrusted,
+            // An authority of the same name as a trusted one, with another key, is as unknown as any.
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Unanswered::Untrusted,
             other if other.to_string().contains("CaUsedAsEndEntity") => Unanswered::SelfSigned,
             _ => Unanswered::Handshake,
         },

@@ -22,8 +22,8 @@ pub(super) async fn is_self_signed(host: &str, port: u16) -> Option<bool> {
 
 fn look(host: &str, port: u16) -> Option<Vec<u8>> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let address = (host, port).to_socket_addrs().ok()?.next()?;
-    let mut stream = TcpStream::connect_timeout(&address, LOOK).ok()?;
+    let mut addresses = (host, port).to_socket_addrs().ok()?;
+    let mut stream = addresses.find_map(|address| TcpStream::connect_timeout(&address, LOOK).ok())?;
     stream.set_read_timeout(Some(LOOK)).ok()?;
     stream.set_write_timeout(Some(LOOK)).ok()?;
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -41,8 +41,7 @@ fn look(host: &str, port: u16) -> Option<Vec<u8>> {
     let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
     // It always ends in an error: the certificate is refused once it is seen.
     while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
-    let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-    seen
+    witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Remembers the certificate and refuses it.

@@ -38,8 +38,11 @@ pub(super) async fn search(errand: &Errand<'_>) -> Result<(), PullError> {
         walk.done.store(total - open, Ordering::Relaxed);
         let workers = errand.concurrency();
         let share = usize::try_from(open).unwrap_or(BATCH).div_ceil(workers).clamp(1, BATCH);
-        let workers = (0..workers).map(|_| walk.work(share, total));
-        futures_util::future::try_join_all(workers).await?;
+        let mut work = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            work.push(walk.work(share, total));
+        }
+        futures_util::future::try_join_all(work).await?;
     }
 }
 

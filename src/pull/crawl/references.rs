@@ -26,11 +26,13 @@ pub(super) async fn read(errand: &Errand<'_>) -> Result<(), PullError> {
         if open.is_empty() {
             return Ok(());
         }
-        let batches = open
-            .chunk_by(|one, other| one.name == other.name)
-            .flat_map(|of_type| of_type.chunks(AT_ONCE))
-            .map(|batch| unit(errand, batch));
-        let mut batches = futures_util::stream::iter(batches.collect::<Vec<_>>()).buffer_unordered(errand.concurrency());
+        let mut batches = Vec::new();
+        for of_type in open.chunk_by(|one, other| one.name == other.name) {
+            for batch in of_type.chunks(AT_ONCE) {
+                batches.push(unit(errand, batch));
+            }
+        }
+        let mut batches = futures_util::stream::iter(batches).buffer_unordered(errand.concurrency());
         while batches.try_next().await?.is_some() {}
         let resources = errand.resources.load(std::sync::atomic::Ordering::Relaxed);
         (errand.listener)(Progress::Crawling {

@@ -25,7 +25,10 @@ pub(super) async fn search(errand: &Errand<'_>) -> Result<(), PullError> {
     let total = types.len() as u64;
     let open = types.iter().filter(|row| !row.done).cloned().collect::<Vec<TypeRow>>();
     let mut done = total - open.len() as u64;
-    let searches = open.iter().map(|row| whole(errand, &row.name));
+    let mut searches = Vec::with_capacity(open.len());
+    for row in &open {
+        searches.push(whole(errand, &row.name));
+    }
     let mut searches = futures_util::stream::iter(searches).buffer_unordered(errand.concurrency());
     while let Some(ended) = searches.next().await {
         ended?;

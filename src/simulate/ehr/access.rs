@@ -1,7 +1,7 @@
 //! Who may: registered clients, `private_key_jwt` assertions (RS384, ES384), access tokens.
 //! Basis: SMART App Launch 2.2.0, Backend Services; RFC 7523.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::misconfiguration::{CLOCK_OFF_SECONDS, Misconfiguration, OTHER_AUDIENCE, Planted};
 use super::reply::OAuthRefused;
 use super::shared::lock;
+use super::vendor::Temper;
 use crate::platform::clock::Clock;
 use crate::platform::{http, random, secret};
 
@@ -26,6 +27,8 @@ const JWKS_MAX_BYTES: usize = 256 * 1024;
 pub enum RegistrationError {
     #[error("a registration names its keys as `jwks` (a JWK Set with at least one RSA or EC key) or as `jwks_uri`")]
     NoKeys,
+    #[error("this vendor takes the address of a JWK Set only: register with `jwks_uri`")]
+    UrlOnly,
     #[error("a `jwks_uri` is https, or http on loopback")]
     Uri,
 }
@@ -60,10 +63,13 @@ pub(super) struct Access {
     /// Assertions used, until they would have expired.
     used: Mutex<HashMap<(String, String), Timestamp>>,
     tokens: Mutex<HashMap<String, Grant>>,
+    temper: Temper,
+    /// When tokens were asked for in the last minute.
+    requests: Mutex<VecDeque<Timestamp>>,
 }
 
 impl Access {
-    pub(super) fn new(token_url: String, clock: Clock, http: reqwest::Client, planted: Arc<Planted>) -> Self {
+    pub(super) fn new(token_url: String, clock: Clock, http: reqwest::Client, planted: Arc<Planted>, temper: Temper) -> Self {
         Self {
             token_url,
             clock,
@@ -72,6 +78,8 @@ impl Access {
             clients: Mutex::default(),
             used: Mutex::default(),
             tokens: Mutex::default(),
+            temper,
+            requests: Mutex::default(),
         }
     }
 
@@ -109,6 +117,9 @@ impl Access {
             http::refuse_plain_http(&parsed).map_err(|_| RegistrationError::Uri)?;
             (Keys::Url(parsed), url.to_owned())
         } else {
+            if self.temper.jwks_url_only {
+                return Err(RegistrationError::UrlOnly);
+            }
             let set = request.get("jwks").cloned().ok_or(RegistrationError::NoKeys)?;
             let set: JwkSet = serde_json::from_value(set).map_err(|_| RegistrationError::NoKeys)?;
             let thumbprints: Result<Vec<_>, _> = set.keys.iter().map(|key| key.thumbprint(ThumbprintHash::SHA256)).collect();
@@ -155,6 +166,22 @@ impl Access {
         tokens.retain(|_, grant| grant.expires > now);
         tokens.insert(token.clone(), Grant { client, types, expires });
         Ok(Issued { token, scope })
+    }
+
+    /// Whether the client is blocked: it asked for more tokens in the last minute than the vendor bears.
+    pub(super) fn is_blocked(&self) -> bool {
+        let now = self.clock.now();
+        let mut requests = lock(&self.requests);
+        requests.push_back(now);
+        while requests.front().is_some_and(|first| after(*first, 60) <= now) {
+            requests.pop_front();
+        }
+        requests.len() > self.temper.tokens_per_minute
+    }
+
+    /// Lets a client's tokens run out.
+    pub(super) fn revoke(&self, client: &str) {
+        lock(&self.tokens).retain(|_, grant| grant.client != client);
     }
 
     /// Who holds this access token; None if it is unknown or has run out.

@@ -1,4 +1,5 @@
-//! Another origin: what is not the EHR's own address. It serves nothing to whoever brings an access token.
+//! Another origin: what is not the EHR's own address. It has the files that need none, and serves
+//! nothing to whoever brings an access token.
 //! A client that keeps the origin rule (RFC 6750, section 5.3; Bulk Data 2.0, `requiresAccessToken`) never does.
 
 use std::sync::Arc;
@@ -8,12 +9,15 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 
+use super::file::file_elsewhere;
 use super::reply::Refused;
 use super::shared::{Call, Seen, Shared};
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
+        .route("/export-file/{job}/{number}/{file}", get(file_elsewhere))
         .fallback(nothing_here)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), no_token_please))
         .with_state(shared)

@@ -10,8 +10,8 @@ use super::super::edit::instant;
 use super::super::error::SimulateError;
 use super::index::Snapshot;
 use super::misconfiguration::Misconfiguration;
-use super::plan::Whose;
 use super::shared::Shared;
+use super::wanted::Whose;
 
 /// Everybody's Group.
 const ALL: &str = "all";

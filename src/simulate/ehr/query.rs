@@ -111,7 +111,12 @@ impl Query {
         Ok(true)
     }
 
-    /// Whether all that the text of a resource decides holds. `resource` is asked for only where it is needed.
+    /// Whether the search finds this resource.
+    pub(super) fn finds(&self, line: &str) -> bool {
+        self.holds(&self.criteria.iter().collect::<Vec<_>>(), line)
+    }
+
+    /// Whether these criteria hold.
     pub(super) fn holds(&self, criteria: &[&Criterion], line: &str) -> bool {
         if criteria.is_empty() {
             return true;

@@ -6,13 +6,15 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::error::SimulateError;
+
 /// A refusal on a FHIR endpoint.
 pub(super) struct Refused {
     pub(super) status: StatusCode,
     /// FHIR IssueType.
     code: &'static str,
     text: String,
-    retry_after_s: Option<u64>,
+    retry_after: Option<String>,
 }
 
 impl Refused {
@@ -21,7 +23,7 @@ impl Refused {
             status,
             code,
             text: text.into(),
-            retry_after_s: None,
+            retry_after: None,
         }
     }
 
@@ -29,9 +31,23 @@ impl Refused {
         Self::new(StatusCode::BAD_REQUEST, "invalid", text)
     }
 
-    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+    /// Says when to come back: seconds, or a date.
+    pub(super) fn retry_after(mut self, when: impl ToString) -> Self {
+        self.retry_after = Some(when.to_string());
         self
+    }
+}
+
+/// What was read could not be; the cause may echo what stands in it and is not told.
+impl From<SimulateError> for Refused {
+    fn from(_: SimulateError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the data could not be read")
+    }
+}
+
+impl From<std::io::Error> for Refused {
+    fn from(_: std::io::Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the data could not be read")
     }
 }
 
@@ -42,12 +58,13 @@ impl IntoResponse for Refused {
             "issue": [{ "severity": "error", "code": self.code, "diagnostics": self.text }],
         });
         let mut response = fhir_json(self.status, &outcome);
-        let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some(when) = self.retry_after {
+            set(&mut response, "retry-after", &when);
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -1,6 +1,7 @@
 //! The EHR's addresses and what stands behind each.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,7 +13,9 @@ use serde_json::json;
 
 use super::access::Grant;
 use super::capability::metadata;
-use super::export::{cancel, export_group, export_patients, export_system, file, status};
+use super::export::{cancel, export_group, export_patients, export_system, manifest_page, status};
+use super::fault::Fault;
+use super::file::file;
 use super::reply::{Refused, http_date, json_as, set, unauthorized};
 use super::search;
 use super::shared::{Call, Seen, Shared};
@@ -43,6 +46,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/fhir/.well-known/smart-configuration", get(smart_configuration))
         .route("/fhir/metadata", get(metadata))
         .route("/fhir/export-status/{job}", get(status).delete(cancel))
+        .route("/fhir/export-manifest/{job}/{page}", get(manifest_page))
         .route("/fhir/export-file/{job}/{generation}/{file}", get(file))
         .fallback(nothing_here)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), log))
@@ -59,7 +63,7 @@ async fn log(State(ehr): Ehr, request: Request, next: Next) -> Response {
         path if path.ends_with("export") => Call::KickOff,
         path if path.starts_with("/fhir/export-file/") => Call::File,
         path if path.starts_with("/fhir/export-status/") && method == Method::DELETE.as_str() => Call::Cancel,
-        path if path.starts_with("/fhir/export-status/") => Call::Poll,
+        path if path.starts_with("/fhir/export-status/") || path.starts_with("/fhir/export-manifest/") => Call::Poll,
         path if path.ends_with("everything") => Call::Read,
         "/fhir/metadata" => Call::Other,
         path => match path
@@ -72,7 +76,21 @@ async fn log(State(ehr): Ehr, request: Request, next: Next) -> Response {
             _ => Call::Other,
         },
     };
-    let mut response = next.run(request).await;
+    let at_once = ehr.busy.fetch_add(1, Ordering::SeqCst);
+    let mut response = if at_once >= ehr.temper.requests_at_a_time {
+        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "too many requests at a time");
+        refused.retry_after(ehr.settings.retry_after_s).into_response()
+    } else if ehr.faults.fires_if(
+        Fault::Redirect,
+        with_token && method == Method::GET.as_str() && path != "/fhir/metadata",
+    ) {
+        let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+        set(&mut response, "location", &format!("{}{path}", ehr.elsewhere));
+        response
+    } else {
+        next.run(request).await
+    };
+    ehr.busy.fetch_sub(1, Ordering::SeqCst);
     // Otherwise the server library would tell the machine's time.
     set(&mut response, "date", &http_date(ehr.access.now()));
     let status = response.status().as_u16();

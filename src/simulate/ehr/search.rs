@@ -294,9 +294,3 @@ impl Everything {
         Ok(found.into_iter().map(|(kind, row)| Item::Row(kind.into(), row)).collect())
     }
 }
-
-impl From<SimulateError> for Refused {
-    fn from(_: SimulateError) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the data could not be read")
-    }
-}

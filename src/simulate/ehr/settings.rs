@@ -3,12 +3,24 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::super::error::SimulateError;
 use super::fault::FaultOrder;
 use super::misconfiguration::Misconfiguration;
+use super::named::named;
 use super::vendor::Vendor;
 use crate::platform::clock::Clock;
+
+named! {
+    "way to kick off",
+    /// How a kick-off may be sent.
+    pub enum KickOffBy {
+        Either = "either": "GET, or POST with Parameters",
+        GetOnly = "get-only": "GET only: POST answers 405",
+        PostOnly = "post-only": "POST only, as in version 4: GET answers 405",
+    }
+}
 
 /// How the EHR behaves.
 #[derive(Clone, Debug)]
@@ -31,7 +43,21 @@ pub struct EhrSettings {
     pub one_job_per_client: bool,
     /// Groups besides `all`: id and the ids of their patients.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// How a kick-off may be sent. Default either way.
+    pub kick_off: KickOffBy,
+    /// Which version of Bulk Data it speaks, 1 to 4. Default 3.
+    pub manifest_version: u8,
+    /// Files a page of a manifest names at most, where the client allows partial manifests. Default 4.
+    pub manifest_files: usize,
+    /// Files are on another origin and need no token. Default false.
+    pub files_elsewhere: bool,
+    /// How long the addresses of files are good. Default a day.
+    pub files_live: Duration,
     pub faults: Vec<FaultOrder>,
+    /// Chooses at which occasions ordered faults happen. Default none: at the first.
+    pub fault_seed: Option<u64>,
+    /// The byte at which the fault `reset` breaks a file's connection. Default one that the seed chooses.
+    pub reset_at: Option<u64>,
     /// What is set up wrongly from the start. Default nothing.
     pub misconfigured: Vec<Misconfiguration>,
     pub clock: Clock,
@@ -49,7 +75,14 @@ impl EhrSettings {
             retry_after_s: 1,
             one_job_per_client: false,
             groups: BTreeMap::new(),
+            kick_off: KickOffBy::Either,
+            manifest_version: 3,
+            manifest_files: 4,
+            files_elsewhere: false,
+            files_live: Duration::from_secs(24 * 3600),
             faults: Vec::new(),
+            fault_seed: None,
+            reset_at: None,
             misconfigured: Vec::new(),
             clock: Clock::system(),
         }

@@ -1,6 +1,7 @@
 //! What all requests share: the data as it stands, jobs, clients, faults, the log, and the order of moments.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -35,6 +36,12 @@ pub(super) struct Shared {
     snapshot: Mutex<Arc<Snapshot>>,
     pub(super) listings: Listings,
     pub(super) temper: Temper,
+    /// Where the fault `reset` breaks a connection.
+    pub(super) reset_at: Mutex<Option<u64>>,
+    /// Requests that are being answered.
+    pub(super) busy: AtomicUsize,
+    /// Exports that were asked for: client, level, `_since` and types.
+    pub(super) exports: Mutex<HashSet<String>>,
     day: tokio::sync::Mutex<()>,
     /// The latest moment told to anyone: exports and changes never share one.
     latest: Mutex<Timestamp>,
@@ -52,9 +59,15 @@ impl Shared {
         let loaded = to_milliseconds(settings.clock.now());
         let planted = Arc::new(Planted::new(&settings.misconfigured));
         Ok(Self {
-            access: Access::new(format!("{origin}/token"), settings.clock.clone(), client, Arc::clone(&planted)),
+            access: Access::new(
+                format!("{origin}/token"),
+                settings.clock.clone(),
+                client,
+                Arc::clone(&planted),
+                settings.vendor.temper(),
+            ),
             planted,
-            faults: Faults::new(&settings.faults),
+            faults: Faults::new(&settings.faults, settings.fault_seed),
             jobs: Jobs::default(),
             log: Log::default(),
             loaded,
@@ -65,6 +78,9 @@ impl Shared {
             snapshot: Mutex::new(Arc::new(Snapshot::new(Arc::new(world), loaded))),
             listings: Listings::default(),
             temper: settings.vendor.temper(),
+            reset_at: Mutex::new(settings.reset_at),
+            busy: AtomicUsize::new(0),
+            exports: Mutex::default(),
             day: tokio::sync::Mutex::default(),
             latest: Mutex::new(loaded),
             settings,

@@ -53,6 +53,11 @@ pub(super) async fn register(State(ehr): Ehr, body: Bytes) -> Response {
 }
 
 pub(super) async fn token(State(ehr): Ehr, Form(form): Form<HashMap<String, String>>) -> Result<Response, OAuthRefused> {
+    if ehr.access.is_blocked() || ehr.faults.fires(Fault::Token429) {
+        let mut response = StatusCode::TOO_MANY_REQUESTS.into_response();
+        set(&mut response, "retry-after", "60");
+        return Ok(response);
+    }
     if ehr.planted.shows(Misconfiguration::TokenEndpoint404) {
         return Ok(nothing_here().await.into_response());
     }

@@ -8,12 +8,13 @@ use super::*;
 #[tokio::test]
 async fn thousands_of_files_of_one_line_are_a_few_segments_over_a_few_connections() {
     const FILES: usize = 1_500;
+    let name_of = |file: usize| ["Patient", "Observation", "Condition"][file % 3];
     let output: Vec<_> = (0..FILES)
-        .map(|file| json!({"type": ["Patient", "Observation", "Condition"][file % 3], "url": format!("{{base}}/files/{file}"), "count": 1}))
+        .map(|file| json!({"type": name_of(file), "url": format!("{{base}}/files/{file}"), "count": 1}))
         .collect();
     let ehr = Ehr::with_manifest(json!({ "output": output })).await;
     for file in 0..FILES {
-        let name = ["Patient", "Observation", "Condition"][file % 3];
+        let name = name_of(file);
         ehr.on(
             &format!("GET /files/{file}"),
             [Answer::new(200, format!("{{\"resourceType\":\"{name}\",\"id\":\"{file}\"}}\n"))],

@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::scene::{Key, Scene};
+use super::scene::{Key, Scene, host, register_by_address};
 
 #[tokio::test]
 async fn both_algorithms_and_a_key_set_by_address_are_accepted() {
@@ -16,14 +16,8 @@ async fn both_algorithms_and_a_key_set_by_address_are_accepted() {
     scene.client = scene.ehr.register(scene.key.public.clone()).unwrap();
     scene.token().await;
 
-    let set = json!({ "keys": [scene.key.public] });
-    let router = axum::Router::new().route("/jwks.json", axum::routing::get(async move || axum::Json(set)));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let request = scene.http.post(scene.ehr.registration_url()).json(&json!({ "jwks_uri": address }));
-    let registered: Value = request.send().await.unwrap().json().await.unwrap();
-    scene.client = registered["client_id"].as_str().unwrap().to_owned();
+    let address = host(json!({ "keys": [scene.key.public] })).await;
+    scene.client = register_by_address(&scene.ehr, &address).await;
     scene.token().await;
 }
 

@@ -58,6 +58,23 @@ impl Key {
     }
 }
 
+/// The address of a JWK Set, hosted until the test ends.
+pub(super) async fn host(set: Value) -> String {
+    let router = axum::Router::new().route("/jwks.json", axum::routing::get(async move || axum::Json(set)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// Registers by the address of a JWK Set; the client id.
+pub(super) async fn register_by_address(ehr: &Ehr, address: &str) -> String {
+    let http = http::client(&http::HttpSettings::default()).unwrap();
+    let request = http.post(ehr.registration_url()).json(&json!({ "jwks_uri": address }));
+    let registered: Value = request.send().await.unwrap().json().await.unwrap();
+    registered["client_id"].as_str().unwrap().to_owned()
+}
+
 /// An EHR over generated patients, and a client of it.
 pub(super) struct Scene {
     pub(super) ehr: Ehr,
@@ -86,7 +103,11 @@ impl Scene {
         change(&mut settings);
         let ehr = serve(settings).await.unwrap();
         let key = Key::es384();
-        let client = ehr.register(key.public.clone()).unwrap();
+        let client = match ehr.register(key.public.clone()) {
+            Ok(client) => client,
+            // This vendor takes the address of a key set only.
+            Err(_) => register_by_address(&ehr, &host(json!({ "keys": [key.public] })).await).await,
+        };
         let http = http::client(&http::HttpSettings::default()).unwrap();
         Self {
             ehr,
@@ -149,13 +170,13 @@ impl Scene {
             .unwrap()
     }
 
-    /// Kicks off; the address to poll.
     /// A file that a manifest names.
-    async fn file(&self, output: &Value, token: &str) -> String {
+    pub(super) async fn file(&self, output: &Value, token: &str) -> String {
         let url = output["url"].as_str().unwrap();
         self.ask(Method::GET, url, token).await.text().await.unwrap()
     }
 
+    /// Kicks off; the address to poll.
     pub(super) async fn begin(&self, path: &str, token: &str) -> String {
         let response = self.ask(Method::GET, &self.url(path), token).await;
         assert_eq!(response.status(), StatusCode::ACCEPTED, "{path}");
@@ -180,12 +201,24 @@ impl Scene {
         let token = self.token().await;
         let poll = self.begin(path, &token).await;
         let manifest = self.manifest(&poll, &token).await;
+        self.download(manifest, &token).await
+    }
+
+    /// Kicks off by POST; the answer.
+    pub(super) async fn post(&self, path: &str, token: &str, parameters: Value) -> Response {
+        let request = self.http.post(self.url(path)).bearer_auth(token).header("prefer", "respond-async");
+        let body = json!({ "resourceType": "Parameters", "parameter": parameters });
+        request.json(&body).send().await.unwrap()
+    }
+
+    /// Everything that one manifest names.
+    pub(super) async fn download(&self, manifest: Value, token: &str) -> Export {
         let mut export = Export {
             manifest,
             ..Export::default()
         };
         for output in export.manifest["output"].as_array().unwrap() {
-            let text = self.file(output, &token).await;
+            let text = self.file(output, token).await;
             assert_eq!(output["count"].as_u64().unwrap(), text.lines().count() as u64);
             for line in text.lines() {
                 let kind = output["type"].as_str().unwrap();
@@ -196,7 +229,7 @@ impl Scene {
             }
         }
         for output in export.manifest["deleted"].as_array().unwrap_or(&Vec::new()) {
-            let text = self.file(output, &token).await;
+            let text = self.file(output, token).await;
             for line in text.lines() {
                 let bundle: Value = serde_json::from_str(line).unwrap();
                 assert_eq!(bundle["type"], "transaction");
