@@ -3,9 +3,9 @@
 //! Knows what was promised and what came; a pull that cannot prove it has everything says so. Calling again resumes.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 
 use jiff::Timestamp;
-use futures_util::FutureExt;
 use tracing::info;
 
 use self::dial::Dial;
@@ -14,6 +14,7 @@ use self::job::{Jobs, State};
 pub use self::job::{forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
 use self::proof::Proof;
+pub use self::scope::{beyond as scope_beyond, missing as scope_missing};
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
     TypePulled,
@@ -98,16 +99,12 @@ pub async fn pull(
     if jobs.open(clock.now())?.state != State::Done || crawl::is_open(landing.database(), request.run)? {
         let work = async {
             match &settings.source {
-                Source::Ehr(ehr) => {
-                // Boxed: whether a future of so many borrows may go to another thread is seen here, where their lifetimes are known.
-                let pulling = from_ehr(ehr, &settings.limits, &request, landing, (http, clock), key, listener).boxed();
-                pulling.await?;
-            }
+                Source::Ehr(ehr) => from_ehr(ehr, &settings.limits, &request, landing, (http, clock), key, listener).await?,
                 Source::Files(folder) => notes = files::pull(folder, request, landing, clock, &settings.limits, listener).await?,
             }
             Ok(())
         };
-        in_time(settings.limits.deadline, clock, work).await?;
+        in_time(settings.limits.deadline, clock, Box::pin(work)).await?;
     }
     summary(settings, &asked, jobs, landing, clock, notes)
 }
@@ -242,8 +239,11 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
     }
 }
 
+/// Boxed, so that the compiler sees by itself that it may change threads.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<(), PullError>> + Send + 'a>>;
+
 /// `work`, given up at the deadline wherever it stands: what is landed by then stays, and running downloads leave nothing.
-async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: impl Future<Output = Result<(), PullError>>) -> Result<(), PullError> {
+async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: Work<'_>) -> Result<(), PullError> {
     let Some(deadline) = deadline else { return work.await };
     tokio::select! {
         biased;

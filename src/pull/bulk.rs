@@ -296,10 +296,6 @@ impl<'a> Bulk<'a> {
     }
 }
 
-async fn land(downloads: &Downloads<'_>, file: File) -> (Result<Fate, PullError>, File) {
-    (downloads.land(&file).await, file)
-}
-
 /// What the EHR did not grant it leaves out, and says no word of it: we do.
 /// # Errors: the database.
 pub(super) fn note_grants(jobs: Jobs<'_>, dial: &Dial<'_>, types: &[String]) -> Result<(), PullError> {
@@ -312,6 +308,10 @@ pub(super) fn note_grants(jobs: Jobs<'_>, dial: &Dial<'_>, types: &[String]) -> 
         jobs.note(&Note::Spoils(name, text))?;
     }
     Ok(())
+}
+
+async fn land(downloads: &Downloads<'_>, file: File) -> (Result<Fate, PullError>, File) {
+    (downloads.land(&file).await, file)
 }
 
 /// A file without a type may hold anything.

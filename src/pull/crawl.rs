@@ -82,7 +82,8 @@ async fn stages(errand: &Errand<'_>) -> Result<(), PullError> {
         patients::search(errand).await?;
     }
     references::read(errand).await?;
-    if errand.journal.patient_counts()?.0 == 0 {
+    let waits = errand.journal.patient_counts()?.0 > 0 || !errand.journal.open_references(u32::MAX, 1)?.is_empty();
+    if !waits {
         errand.journal.done()?;
     }
     Ok(())

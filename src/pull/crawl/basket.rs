@@ -304,14 +304,16 @@ impl Basket {
                 // A patient's Observations come by search; only those that a panel or a report names might be kept back.
                 let wanted = of_type != "Observation" || matches!(holder.as_str(), "hasMember" | "result");
                 if wanted && sieve.referred.contains(of_type) {
-                    references.push((of_type.to_owned(), id.to_owned()));
+                    references.insert((of_type.to_owned(), id.to_owned()));
                 }
             });
         }
         if sieve.attachments && name == "DocumentReference" {
             let mut elsewhere = 0;
             page::attachments(resource, &mut |url| match page::local(url, &sieve.base) {
-                Some(("Binary", id)) => references.push(("Binary".to_owned(), id.to_owned())),
+                Some(("Binary", id)) => {
+                    references.insert(("Binary".to_owned(), id.to_owned()));
+                }
                 _ => elsewhere += 1,
             });
             if elsewhere > 0 {

@@ -134,7 +134,7 @@ async fn searched(errand: &Errand<'_>, at: Option<String>, first: Url, name: &st
         next = follow(&url, taken.next.as_deref())?;
         meet(&mut slot, taken);
         if let Some(next) = &next
-            && visited.count % AT_ONCE == 0
+            && visited.count.is_multiple_of(AT_ONCE)
         {
             if let Some(basket) = &mut slot {
                 basket.entry.cohort_at = Some(next.as_str().to_owned());
