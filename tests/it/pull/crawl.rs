@@ -111,7 +111,7 @@ async fn interrupted_at_any_request_it_goes_on_and_lands_the_same() {
     for level in [Level::Patient, Level::System] {
         let ward = Ward::of(patients(4)).await;
         let mut settings = ward.settings(&ALL);
-        settings.level = level;
+        settings.level = level.clone();
         let undisturbed = Site::new();
         let expected = undisturbed.ask(&settings, Request::new(1)).await.unwrap();
         let (expected, requests) = (undisturbed.lines(&expected), ward.asked().len());
