@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 use crate::platform::file;
-use crate::platform::http::HttpSettings;
+use crate::platform::http::{HttpSettings, Url};
 
 mod ehr;
 mod hours;
@@ -34,6 +34,18 @@ pub struct SiteConfig {
     /// How this machine reaches the EHR and the registry.
     pub http: HttpSettings,
     pub limits: Limits,
+}
+
+impl SiteConfig {
+    /// How a run reaches the EHR and the registry: what the file says, watching every name that is not in it.
+    pub fn watchful_http(&self) -> HttpSettings {
+        let ehr = match &self.ehr {
+            EhrConfig::Fhir(ehr) => ehr.named_addresses(),
+            EhrConfig::Files { .. } => Vec::new(),
+        };
+        let registry = self.registry.as_ref().and_then(|link| Url::parse(&link.base).ok());
+        self.http.clone().knowing(ehr.iter().chain(registry.as_ref()))
+    }
 }
 
 /// Which registry this site submits to, and how it knows it.
@@ -304,6 +316,24 @@ separate_status = true
         assert_eq!((limits.concurrency, limits.tokens_per_minute, limits.quiet.len()), (2, 10, 2));
         assert_eq!(limits.deadline, Some("2026-07-02T03:00:00Z".parse().expect("an instant")));
         assert_eq!(limits.job_patience, std::time::Duration::from_secs(3 * 24 * 3600));
+    }
+
+    #[test]
+    fn every_address_in_the_file_is_known_and_no_other() {
+        let config = parse(
+            &format!("{GOOD}[http]\nproxy = \"http://proxy.example.org:8080\"\n"),
+            Path::new("/site"),
+        )
+        .expect("a good file");
+        let known = config.watchful_http().known_hosts.expect("names are watched");
+        let names: Vec<&str> = known.iter().map(|host| host.name.as_str()).collect();
+        assert_eq!(names, ["ehr.example.org", "registry.example.org"]);
+        let named = ehr(FULL).expect("the file is good").named_addresses();
+        let hosts: Vec<&str> = named.iter().filter_map(Url::host_str).collect();
+        assert_eq!(
+            hosts,
+            ["ehr.example.org", "login.example.org", "site.example.org", "login.example.org"]
+        );
     }
 
     #[test]

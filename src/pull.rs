@@ -3,6 +3,7 @@
 //! Knows what was promised and what came; a pull that cannot prove it has everything says so. Calling again resumes.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 
 use jiff::Timestamp;
 use tracing::info;
@@ -13,6 +14,7 @@ use self::job::{Jobs, State};
 pub use self::job::{forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
 use self::proof::Proof;
+pub use self::scope::{beyond as scope_beyond, missing as scope_missing};
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
     TypePulled,
@@ -102,7 +104,7 @@ pub async fn pull(
             }
             Ok(())
         };
-        in_time(settings.limits.deadline, clock, work).await?;
+        in_time(settings.limits.deadline, clock, Box::pin(work)).await?;
     }
     summary(settings, &asked, jobs, landing, clock, notes)
 }
@@ -237,8 +239,11 @@ fn tell(run: i64, plan: &planner::Plan, listener: Listener<'_>) {
     }
 }
 
+/// Boxed, so that the compiler sees by itself that it may change threads.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<(), PullError>> + Send + 'a>>;
+
 /// `work`, given up at the deadline wherever it stands: what is landed by then stays, and running downloads leave nothing.
-async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: impl Future<Output = Result<(), PullError>>) -> Result<(), PullError> {
+async fn in_time(deadline: Option<Timestamp>, clock: &Clock, work: Work<'_>) -> Result<(), PullError> {
     let Some(deadline) = deadline else { return work.await };
     tokio::select! {
         biased;

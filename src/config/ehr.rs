@@ -63,6 +63,17 @@ impl FhirConfig {
         }
     }
 
+    /// The addresses the operator named: a name that comes from elsewhere must not lead into a private network.
+    pub fn named_addresses(&self) -> Vec<Url> {
+        let origins = self
+            .plain
+            .token_origins
+            .iter()
+            .filter_map(|origin| Url::parse(&origin.to_string()).ok());
+        let addresses = [Some(&self.plain.base), self.plain.token_url.as_ref(), self.plain.jwks_url.as_ref()];
+        addresses.into_iter().flatten().cloned().chain(origins).collect()
+    }
+
     /// The address at which the EHR finds our public keys, if we host them.
     pub fn jwks_url(&self) -> Option<&Url> {
         self.plain.jwks_url.as_ref()
@@ -70,7 +81,7 @@ impl FhirConfig {
 }
 
 /// Every key of `[ehr]` for a FHIR server.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "kind",
     "base",
     "client_id",
@@ -84,6 +95,7 @@ const KEYS: [&str; 22] = [
     "attachments",
     "vendor",
     "scope",
+    "accept_wider_scope",
     "token_url",
     "jwks_url",
     "extra_origins",
@@ -126,6 +138,7 @@ pub(super) fn read(reader: &mut Reader, ehr: &Section<'_>, base: &Path) -> EhrCo
         hydrate: reader.switch(ehr, "hydrate", true),
         attachments: reader.switch(ehr, "attachments", false),
         scope: reader.optional_text(ehr, "scope"),
+        accept_wider_scope: reader.switch(ehr, "accept_wider_scope", false),
         token_url: reader.optional_url(ehr, "token_url"),
         jwks_url: reader.optional_url(ehr, "jwks_url"),
         token_origins: origins(reader, ehr),
