@@ -97,6 +97,12 @@ fn plan(settings: &EhrSettings, request: &Request, capability: &Capability, jour
     } else {
         settings.types.iter().cloned().collect()
     };
+    if names.is_empty() {
+        journal.note(
+            "the EHR's CapabilityStatement offers no search of any type: nothing was asked for",
+            true,
+        )?;
+    }
     let list: Vec<String> = names.iter().cloned().collect();
     let mut types = Vec::new();
     for name in names {
@@ -157,5 +163,7 @@ fn sieve(settings: &EhrSettings, landing: &Landing, journal: &Journal) -> Result
     base.set_query(None);
     base.set_fragment(None);
     let base = format!("{}/", base.as_str().trim_end_matches('/'));
-    Ok(Sieve::new(landing, journal, Some(wanted), referred, settings.attachments, &base))
+    let by_patient = rows.iter().any(|row| row.way == Way::Patient);
+    let attachments = settings.attachments;
+    Ok(Sieve::new(landing, journal, (wanted, referred), attachments, by_patient, &base))
 }

@@ -412,6 +412,14 @@ impl Journal {
         self.write(|tx| add_note(tx, self.run, note, problem, 1))
     }
 
+    /// How often `note` was noted.
+    pub(super) fn noted(&self, note: &str) -> Result<u64, DatabaseError> {
+        database::read(&self.database, |db| {
+            let select = "SELECT coalesce(sum(times), 0) FROM crawl_note WHERE run = ?1 AND note = ?2";
+            db.query_row(select, params![self.run, note], |row| Ok(unsigned(row.get(0)?)))
+        })
+    }
+
     fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, DatabaseError> {
         database::transaction(&self.database, work)
     }
