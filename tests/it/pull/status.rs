@@ -147,7 +147,7 @@ async fn a_job_that_does_not_end_is_cancelled_and_the_run_says_so() {
         "a call waits a day at most, and the job's time is reckoned over all of them"
     );
     assert!(ehr.asked("GET /poll/1").len() >= 72, "the fault fired");
-    assert_eq!(site.elapsed(), Duration::from_secs(3 * 24 * 3600));
+    assert_eq!(site.elapsed().as_secs(), 3 * 24 * 3600);
     assert_eq!((ehr.asked("DELETE /poll/1").len(), ehr.asked("GET /$export").len()), (1, 1));
     assert!(
         !pulled.complete && pulled.problems[0].contains("within 3 days"),
