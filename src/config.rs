@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 use crate::platform::file;
-use crate::platform::http::HttpSettings;
+use crate::platform::http::{HttpSettings, KnownHost, Url};
 
 mod ehr;
 mod hours;
@@ -34,6 +34,26 @@ pub struct SiteConfig {
     /// How this machine reaches the EHR and the registry.
     pub http: HttpSettings,
     pub limits: Limits,
+}
+
+impl SiteConfig {
+    /// Names that are not in the file must not lead into this machine or a private network, whoever gives them to us.
+    fn watch_names(&mut self) {
+        let mut hosts = match &self.ehr {
+            EhrConfig::Fhir(ehr) => ehr.hosts(),
+            EhrConfig::Files { .. } => Vec::new(),
+        };
+        let registry = self.registry.as_ref().and_then(|registry| Url::parse(&registry.base).ok());
+        if let Some(name) = registry.as_ref().and_then(Url::host_str)
+            && hosts.iter().all(|host| host.name != name)
+        {
+            hosts.push(KnownHost {
+                name: name.to_owned(),
+                expected: Vec::new(),
+            });
+        }
+        self.http.known_hosts = Some(hosts);
+    }
 }
 
 /// Which registry this site submits to, and how it knows it.
@@ -105,7 +125,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
     reader.only(&root, &["site", "ehr", "registry", "http", "limits"]);
     let site = reader.section(&root, "site");
     let ehr = reader.section(&root, "ehr");
-    let config = SiteConfig {
+    let mut config = SiteConfig {
         name: reader.text(&site, "name"),
         network: reader.text(&site, "network"),
         state: base.join(reader.optional_text(&site, "state").unwrap_or_else(|| "state".into())),
@@ -120,6 +140,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         http: http(&mut reader, &root, base),
         limits: limits(&mut reader, &root),
     };
+    config.watch_names();
     reader.only(&site, &["name", "network", "state", "package", "model", "policy", "threads"]);
     if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
 }

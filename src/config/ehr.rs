@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::hours::{self, FinishBy};
 use super::reader::{Reader, Section};
-use crate::platform::http::{Url, WebOrigin};
+use crate::platform::http::{KnownHost, Network, Url, WebOrigin};
 use crate::pull::{Cohort, EhrSettings, ExportOptions, Level, Limits, Method, Vendor};
 
 /// Where the patients' data come from.
@@ -32,6 +32,8 @@ pub struct FhirConfig {
     pub types: Option<Vec<String>>,
     pub vendor: VendorFile,
     pub finish_by: Option<FinishBy>,
+    /// Where the EHR's own address is expected to lie; empty: anywhere.
+    networks: Vec<Network>,
 }
 
 /// Where a vendor's profile is read from.
@@ -63,6 +65,24 @@ impl FhirConfig {
         }
     }
 
+    /// The hosts that this section names.
+    pub(super) fn hosts(&self) -> Vec<KnownHost> {
+        let named = |name: &str, expected: &[Network]| KnownHost {
+            name: name.to_owned(),
+            expected: expected.to_vec(),
+        };
+        let mut hosts: Vec<KnownHost> = self.plain.base.host_str().map(|name| named(name, &self.networks)).into_iter().collect();
+        let urls = [&self.plain.token_url, &self.plain.jwks_url].into_iter().flatten();
+        let others = urls.filter_map(Url::host_str).chain(self.plain.token_origins.iter().map(WebOrigin::host));
+        for name in others {
+            // The EHR's own host is expected where it was said to be, whatever else names it.
+            if hosts.iter().all(|host| host.name != name) {
+                hosts.push(named(name, &[]));
+            }
+        }
+        hosts
+    }
+
     /// The address at which the EHR finds our public keys, if we host them.
     pub fn jwks_url(&self) -> Option<&Url> {
         self.plain.jwks_url.as_ref()
@@ -70,7 +90,7 @@ impl FhirConfig {
 }
 
 /// Every key of `[ehr]` for a FHIR server.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 24] = [
     "kind",
     "base",
     "client_id",
@@ -86,7 +106,9 @@ const KEYS: [&str; 22] = [
     "scope",
     "token_url",
     "jwks_url",
+    "accept_wider_scope",
     "extra_origins",
+    "networks",
     "parallel",
     "tokens_per_minute",
     "quiet",
@@ -126,6 +148,7 @@ pub(super) fn read(reader: &mut Reader, ehr: &Section<'_>, base: &Path) -> EhrCo
         hydrate: reader.switch(ehr, "hydrate", true),
         attachments: reader.switch(ehr, "attachments", false),
         scope: reader.optional_text(ehr, "scope"),
+        accept_wider_scope: reader.switch(ehr, "accept_wider_scope", false),
         token_url: reader.optional_url(ehr, "token_url"),
         jwks_url: reader.optional_url(ehr, "jwks_url"),
         token_origins: origins(reader, ehr),
@@ -146,6 +169,7 @@ pub(super) fn read(reader: &mut Reader, ehr: &Section<'_>, base: &Path) -> EhrCo
         types: reader.list(ehr, "types"),
         vendor: vendor(reader, ehr, base),
         finish_by: hours::finish_by(reader, ehr, &zone),
+        networks: networks(reader, ehr),
     }))
 }
 
@@ -222,6 +246,18 @@ fn origins(reader: &mut Reader, ehr: &Section<'_>) -> Vec<WebOrigin> {
         }
     }
     origins
+}
+
+fn networks(reader: &mut Reader, ehr: &Section<'_>) -> Vec<Network> {
+    let given = reader.list(ehr, "networks").unwrap_or_default();
+    let mut networks = Vec::new();
+    for text in &given {
+        match Network::parse(text) {
+            Some(network) => networks.push(network),
+            None => reader.fault(ehr, "networks", format!("`{text}` is no range of addresses; write `10.20.0.0/16`")),
+        }
+    }
+    networks
 }
 
 /// A word is a profile of the package; what looks like a path is a file.

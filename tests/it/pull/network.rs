@@ -51,7 +51,7 @@ async fn a_connection_reset_at_any_byte_of_a_file_changes_nothing_of_what_is_lan
             let pulled = site.pull(&ehr).await.unwrap();
             assert_eq!(fired.get(), 2, "reset twice after {after} bytes");
             landed_is(&site, &pulled, &text, &format!("reset after {after} bytes"));
-            digests.push(pulled.segments[0].sha256);
+            digests.push(pulled.segments[0].sha256.clone());
         }
         digests.dedup();
         assert_eq!(digests.len(), 1, "the same digest, wherever it broke");
