@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 use crate::platform::file;
-use crate::platform::http::{HttpSettings, KnownHost, Url};
+use crate::platform::http::{HttpSettings, Url};
 
 mod ehr;
 mod hours;
@@ -37,22 +37,18 @@ pub struct SiteConfig {
 }
 
 impl SiteConfig {
-    /// Names that are not in the file must not lead into this machine or a private network, whoever gives them to us.
-    fn watch_names(&mut self) {
-        let mut hosts = match &self.ehr {
-            EhrConfig::Fhir(ehr) => ehr.hosts(),
+    /// How a run reaches the EHR and the registry: what the file says, watching every name that is not in it.
+    pub fn watchful_http(&self) -> HttpSettings {
+        let ehr = match &self.ehr {
+            EhrConfig::Fhir(ehr) => ehr.named_addresses(),
             EhrConfig::Files { .. } => Vec::new(),
         };
-        let registry = self.registry.as_ref().and_then(|registry| Url::parse(&registry.base).ok());
-        if let Some(name) = registry.as_ref().and_then(Url::host_str)
-            && hosts.iter().all(|host| host.name != name)
-        {
-            hosts.push(KnownHost {
-                name: name.to_owned(),
-                expected: Vec::new(),
-            });
+        let registry = self.registry.as_ref().and_then(|link| Url::parse(&link.base).ok());
+        let mut http = self.http.clone().knowing(ehr.iter().chain(registry.as_ref()));
+        if let (EhrConfig::Fhir(ehr), Some(hosts)) = (&self.ehr, &mut http.known_hosts) {
+            ehr.expect(hosts);
         }
-        self.http.known_hosts = Some(hosts);
+        http
     }
 }
 
@@ -125,7 +121,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
     reader.only(&root, &["site", "ehr", "registry", "http", "limits"]);
     let site = reader.section(&root, "site");
     let ehr = reader.section(&root, "ehr");
-    let mut config = SiteConfig {
+    let config = SiteConfig {
         name: reader.text(&site, "name"),
         network: reader.text(&site, "network"),
         state: base.join(reader.optional_text(&site, "state").unwrap_or_else(|| "state".into())),
@@ -140,7 +136,6 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         http: http(&mut reader, &root, base),
         limits: limits(&mut reader, &root),
     };
-    config.watch_names();
     reader.only(&site, &["name", "network", "state", "package", "model", "policy", "threads"]);
     if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
 }
@@ -325,6 +320,24 @@ separate_status = true
         assert_eq!((limits.concurrency, limits.tokens_per_minute, limits.quiet.len()), (2, 10, 2));
         assert_eq!(limits.deadline, Some("2026-07-02T03:00:00Z".parse().expect("an instant")));
         assert_eq!(limits.job_patience, std::time::Duration::from_secs(3 * 24 * 3600));
+    }
+
+    #[test]
+    fn every_address_in_the_file_is_known_and_no_other() {
+        let config = parse(
+            &format!("{GOOD}[http]\nproxy = \"http://proxy.example.org:8080\"\n"),
+            Path::new("/site"),
+        )
+        .expect("a good file");
+        let known = config.watchful_http().known_hosts.expect("names are watched");
+        let names: Vec<&str> = known.iter().map(|host| host.name.as_str()).collect();
+        assert_eq!(names, ["ehr.example.org", "registry.example.org"]);
+        let named = ehr(FULL).expect("the file is good").named_addresses();
+        let hosts: Vec<&str> = named.iter().filter_map(Url::host_str).collect();
+        assert_eq!(
+            hosts,
+            ["ehr.example.org", "login.example.org", "site.example.org", "login.example.org"]
+        );
     }
 
     #[test]

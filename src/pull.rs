@@ -14,6 +14,7 @@ use self::job::{Jobs, State};
 pub use self::job::{forget, transaction_time, unfinished};
 pub use self::origin_rule::Breach;
 use self::proof::Proof;
+pub use self::scope::{beyond as scope_beyond, missing as scope_missing};
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
     TypePulled,

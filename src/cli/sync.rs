@@ -65,7 +65,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     };
     let clock = Clock::system();
     let tools = Tools {
-        http: http::client(&config.http).map_err(|error| Failure::usage(chain(&error)))?,
+        http: http::client(&config.watchful_http()).map_err(|error| Failure::usage(chain(&error)))?,
         clock,
     };
     next_key(&config, tools.clock.now())?;

@@ -32,7 +32,7 @@ pub struct FhirConfig {
     pub types: Option<Vec<String>>,
     pub vendor: VendorFile,
     pub finish_by: Option<FinishBy>,
-    /// Where the EHR's own address is expected to lie; empty: anywhere.
+    /// Where the addresses of the EHR's own name are expected to lie; empty: anywhere.
     networks: Vec<Network>,
 }
 
@@ -65,22 +65,21 @@ impl FhirConfig {
         }
     }
 
-    /// The hosts that this section names.
-    pub(super) fn hosts(&self) -> Vec<KnownHost> {
-        let named = |name: &str, expected: &[Network]| KnownHost {
-            name: name.to_owned(),
-            expected: expected.to_vec(),
-        };
-        let mut hosts: Vec<KnownHost> = self.plain.base.host_str().map(|name| named(name, &self.networks)).into_iter().collect();
-        let urls = [&self.plain.token_url, &self.plain.jwks_url].into_iter().flatten();
-        let others = urls.filter_map(Url::host_str).chain(self.plain.token_origins.iter().map(WebOrigin::host));
-        for name in others {
-            // The EHR's own host is expected where it was said to be, whatever else names it.
-            if hosts.iter().all(|host| host.name != name) {
-                hosts.push(named(name, &[]));
-            }
-        }
-        hosts
+    /// Says of the EHR's own host where it is expected.
+    pub(super) fn expect(&self, hosts: &mut [KnownHost]) {
+        let own = hosts.iter_mut().filter(|host| self.plain.base.host_str() == Some(&host.name));
+        own.for_each(|host| host.expected.clone_from(&self.networks));
+    }
+
+    /// The addresses the operator named: a name that comes from elsewhere must not lead into a private network.
+    pub fn named_addresses(&self) -> Vec<Url> {
+        let origins = self
+            .plain
+            .token_origins
+            .iter()
+            .filter_map(|origin| Url::parse(&origin.to_string()).ok());
+        let addresses = [Some(&self.plain.base), self.plain.token_url.as_ref(), self.plain.jwks_url.as_ref()];
+        addresses.into_iter().flatten().cloned().chain(origins).collect()
     }
 
     /// The address at which the EHR finds our public keys, if we host them.
@@ -104,9 +103,9 @@ const KEYS: [&str; 24] = [
     "attachments",
     "vendor",
     "scope",
+    "accept_wider_scope",
     "token_url",
     "jwks_url",
-    "accept_wider_scope",
     "extra_origins",
     "networks",
     "parallel",

@@ -8,6 +8,8 @@
 //! registry, whatever the EHR says
 //! ```
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::platform::backend_services::{Algorithm, ClientKey};
 use crate::platform::clock::Clock;
 use crate::platform::http::{self, Client, HttpError, HttpSettings};
@@ -135,18 +137,23 @@ async fn ehr(subject: &Subject, settings: &EhrSettings, key: &ClientKey, client:
     } else {
         Finding::skipped("tls.loopback", "the EHR is on this machine")
     });
-    let clocks_agree = notes.note(reach::clock(clock.now(), answer.date()));
+    let server_time = answer.date();
+    notes.note(reach::clock(clock.now(), server_time));
     let (finding, offer) = fhir::examine(answer, &metadata).await;
     notes.note(finding);
     notes.note(fhir::way(settings, &offer));
 
-    let signed_in = sign_in(settings, key, client, clock, !clocks_agree, notes).await;
+    let clocks = Clocks {
+        clock,
+        ahead: server_time.map_or(0, |server| server.as_second() - clock.now().as_second()),
+    };
+    let signed_in = sign_in(settings, key, client, &clocks, notes).await;
     let Some(signed_in) = signed_in else {
         notes.skip(&["scope.skipped"], "there is no token");
         notes.skip(&AFTER_TOKEN, "there is no token");
         return;
     };
-    notes.note(scope::examine(signed_in.scope.as_deref(), &settings.types));
+    notes.note(scope::examine(signed_in.scope.as_deref(), settings));
     let reader = reads::Reader {
         client,
         settings,
@@ -162,15 +169,27 @@ async fn ehr(subject: &Subject, settings: &EhrSettings, key: &ClientKey, client:
     }
 }
 
+/// Our clock, and by how many seconds the server's is ahead of it.
+struct Clocks<'a> {
+    clock: &'a Clock,
+    ahead: i64,
+}
+
+impl Clocks<'_> {
+    fn differ(&self) -> bool {
+        self.ahead.abs() > reach::SKEW_SECONDS
+    }
+
+    /// The time assertions are written in: as in a run, the server's own when the two differ.
+    fn now(&self) -> Timestamp {
+        let ahead = if self.differ() { self.ahead } else { 0 };
+        let now = self.clock.now();
+        now.checked_add(SignedDuration::from_secs(ahead)).unwrap_or(now)
+    }
+}
+
 /// Discovery to token.
-async fn sign_in(
-    settings: &EhrSettings,
-    key: &ClientKey,
-    client: &Client,
-    clock: &Clock,
-    clock_off: bool,
-    notes: &mut Notes<'_>,
-) -> Option<SignedIn> {
+async fn sign_in(settings: &EhrSettings, key: &ClientKey, client: &Client, clocks: &Clocks<'_>, notes: &mut Notes<'_>) -> Option<SignedIn> {
     let Some(found) = sign_in::configuration(client, settings, notes).await else {
         let why = "the token endpoint is not known";
         notes.skip(&["token-endpoint.skipped", "auth.skipped", "jwks.skipped", "token.skipped"], why);
@@ -188,8 +207,11 @@ async fn sign_in(
         );
         return None;
     }
-    let evidence = Evidence { clock_off, key_seen };
-    let (finding, signed_in) = sign_in::token(client, settings, key, &found.token_endpoint, clock.now(), &evidence).await;
+    let evidence = Evidence {
+        clock_off: clocks.differ(),
+        key_seen,
+    };
+    let (finding, signed_in) = sign_in::token(client, settings, key, &found.token_endpoint, clocks.now(), &evidence).await;
     notes.note(finding);
     signed_in
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tracing::{info, warn};
 
 use super::batch::{Key, key_of};
@@ -177,12 +178,18 @@ impl<'a> Bulk<'a> {
         for file in &files {
             *to_come.entry(key_of(file)).or_default() += 1;
         }
-        // Made one by one as there is room: twenty thousand files are twenty thousand rows, not as many futures.
-        let each = files.into_iter().map(|file| async move { (downloads.land(&file).await, file) });
         let at_a_time = talk.limits.concurrency.min(talk.settings.vendor.concurrency).max(1);
-        let mut under_way = futures_util::stream::iter(each).buffer_unordered(at_a_time);
+        let mut waiting = files.into_iter();
+        let mut under_way = FuturesUnordered::new();
         let mut expired = Vec::new();
-        while let Some((fate, file)) = under_way.next().await {
+        loop {
+            // Made one by one as there is room: twenty thousand files are twenty thousand rows, not as many futures.
+            while under_way.len() < at_a_time
+                && let Some(file) = waiting.next()
+            {
+                under_way.push(land(downloads, file).boxed());
+            }
+            let Some((fate, file)) = under_way.next().await else { break };
             let fate = fate?;
             let left = to_come.get_mut(&key_of(&file)).map_or(0, |left| {
                 *left -= 1;
@@ -301,6 +308,10 @@ pub(super) fn note_grants(jobs: Jobs<'_>, dial: &Dial<'_>, types: &[String]) -> 
         jobs.note(&Note::Spoils(name, text))?;
     }
     Ok(())
+}
+
+async fn land(downloads: &Downloads<'_>, file: File) -> (Result<Fate, PullError>, File) {
+    (downloads.land(&file).await, file)
 }
 
 /// A file without a type may hold anything.

@@ -148,7 +148,9 @@ pub(super) async fn ask(dial: &Dial<'_>, base: &Url, limits: &Limits) -> Result<
                 }
                 asked
             }
-            Err(error) if error.is_transient() => patience.failed(WHAT, 0).map_err(|_| error).map(|()| None)?,
+            Err(error @ (PullError::Http(_) | PullError::Token(_))) if error.is_transient() => {
+                patience.failed(WHAT, 0).map_err(|_| error).map(|()| None)?
+            }
             Err(error) => return Err(error),
         };
         dial.clock.sleep_until(patience.next(asked)?).await;

@@ -82,7 +82,8 @@ async fn stages(errand: &Errand<'_>) -> Result<(), PullError> {
         patients::search(errand).await?;
     }
     references::read(errand).await?;
-    if errand.journal.patient_counts()?.0 == 0 {
+    let waits = errand.journal.patient_counts()?.0 > 0 || !errand.journal.open_references(u32::MAX, 1)?.is_empty();
+    if !waits {
         errand.journal.done()?;
     }
     Ok(())
@@ -96,6 +97,12 @@ fn plan(settings: &EhrSettings, request: &Request, capability: &Capability, jour
     } else {
         settings.types.iter().cloned().collect()
     };
+    if names.is_empty() {
+        journal.note(
+            "the EHR's CapabilityStatement offers no search of any type: nothing was asked for",
+            true,
+        )?;
+    }
     let list: Vec<String> = names.iter().cloned().collect();
     let mut types = Vec::new();
     for name in names {
@@ -156,5 +163,7 @@ fn sieve(settings: &EhrSettings, landing: &Landing, journal: &Journal) -> Result
     base.set_query(None);
     base.set_fragment(None);
     let base = format!("{}/", base.as_str().trim_end_matches('/'));
-    Ok(Sieve::new(landing, journal, Some(wanted), referred, settings.attachments, &base))
+    let by_patient = rows.iter().any(|row| row.way == Way::Patient);
+    let attachments = settings.attachments;
+    Ok(Sieve::new(landing, journal, (wanted, referred), attachments, by_patient, &base))
 }

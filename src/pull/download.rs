@@ -203,7 +203,7 @@ impl<'a> Downloads<'a> {
     }
 
     /// The disk's side, to be run where it may block.
-    fn taking(&self, incoming: Incoming, file: &File, history: &History) -> impl FnOnce() -> Taken + Send + 'static {
+    fn taking(&self, incoming: Incoming, file: &File, history: &History) -> impl FnOnce() -> Taken + Send + use<> {
         let (landing, run, batches, file) = (self.talk.landing.clone(), self.talk.request.run, self.batches.clone(), file.clone());
         let caps = Caps {
             plain_bytes: self.talk.limits.file_bytes,

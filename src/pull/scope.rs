@@ -59,7 +59,7 @@ fn scopes(text: &str) -> impl Iterator<Item = Scope<'_>> {
 }
 
 /// The granted scopes that allow more than `asked` does, as the server wrote them when that can be shown.
-pub(super) fn beyond<'t>(asked: &str, granted: &'t str) -> Vec<&'t str> {
+pub fn beyond<'t>(asked: &str, granted: &'t str) -> Vec<&'t str> {
     let asked: Vec<Scope<'_>> = scopes(asked).collect();
     let is_covered = |given: &Scope<'_>| {
         let covering = asked.iter().filter(|scope| {
@@ -76,7 +76,7 @@ pub(super) fn beyond<'t>(asked: &str, granted: &'t str) -> Vec<&'t str> {
 
 /// Of `types` those that may not be read or searched by what was granted, each with the reason. Without types everything was
 /// asked for: one reason without a type when not everything was granted.
-pub(super) fn missing(types: &[String], granted: &str) -> Vec<(String, &'static str)> {
+pub fn missing(types: &[String], granted: &str) -> Vec<(String, &'static str)> {
     let granted: Vec<Scope<'_>> = scopes(granted).filter(|scope| scope.is_system).collect();
     let rights = |name: &str, narrowed: bool| {
         let of_type = granted.iter().filter(|scope| scope.resource == "*" || scope.resource == name);

@@ -149,10 +149,10 @@ async fn each_planted_misconfiguration_is_named_by_its_own_leaf() {
         (M::NotActivated, "token.not-activated", mend),
         (M::SandboxClient, "token.wrong-environment", mend),
         (M::OpaqueRefusal, "token.opaque", mend),
-        (M::ClockAhead, "clock.behind", mend),
-        (M::ClockBehind, "clock.ahead", mend),
+        (M::ClockAhead, "clock.behind", Verdict::Fine),
+        (M::ClockBehind, "clock.ahead", Verdict::Fine),
         (M::NarrowScope, "scope.narrow", mend),
-        (M::WideScope, "scope.wide", Verdict::Fine),
+        (M::WideScope, "scope.wide", mend),
         (M::GroupNotVisible, "group.not-visible", mend),
         (M::NoGroupExport, "export.not-offered", mend),
         (M::TypeForbidden, "reads.forbidden", mend),
@@ -203,7 +203,7 @@ async fn types_that_may_not_be_read_are_named_one_by_one() {
     scene.ehr.plant(Misconfiguration::NarrowScope);
     let narrow = scene.examine().await;
     let means = &narrow.leaf().unwrap().means;
-    assert!(means.ends_with("Condition, Observation"), "{means}");
+    assert!(means.ends_with(": Condition, Observation"), "{means}");
     scene.ehr.mend(Misconfiguration::NarrowScope);
 
     scene.settings.level = Level::Patient;

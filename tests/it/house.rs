@@ -33,6 +33,11 @@ pub struct House {
 impl House {
     /// A house whose EHR serves `data`.
     pub fn over(data: &Path) -> Self {
+        Self::with(data, |_| {})
+    }
+
+    /// The same, with an EHR of another temper.
+    pub fn with(data: &Path, temper: impl FnOnce(&mut EhrSettings)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -42,6 +47,7 @@ impl House {
         let ehr = runtime.block_on(async {
             let mut settings = EhrSettings::new(data);
             settings.retry_after_s = 0;
+            temper(&mut settings);
             ehr::serve(settings).await.expect("the EHR serves")
         });
         let mut house = Self {

@@ -12,6 +12,7 @@ mod canary;
 mod canary_words;
 mod console;
 mod counterpart;
+mod crawl_nights;
 mod doctor;
 mod fhir;
 mod floors;

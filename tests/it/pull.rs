@@ -14,6 +14,7 @@ mod faults;
 mod files;
 mod hostile;
 mod kick_off;
+mod matrix;
 mod network;
 mod pace;
 mod requirements;

@@ -460,10 +460,6 @@ fn cause(code: &str, words: &str, evidence: &Evidence) -> Cause {
         "unsupported_grant_type" => return Cause::Grant,
         _ => {}
     }
-    // The clock first: whatever else a server says of an assertion of another hour, the clock is to be set right before all.
-    if evidence.clock_off {
-        return Cause::Clock;
-    }
     if says(&["sandbox", "production", "environment", "non-production"]) {
         Cause::Environment
     } else if says(&["activated", "activate", "enabled", "organization", "tenant", "approved"]) || words.contains("not authorized at") {
@@ -493,6 +489,9 @@ fn cause(code: &str, words: &str, evidence: &Evidence) -> Cause {
         Cause::UnknownClient
     } else if evidence.key_seen == Some(false) {
         Cause::Key
+    } else if evidence.clock_off && code == "invalid_client" {
+        // It was written in the server's time; a server of several machines may have several clocks.
+        Cause::Clock
     } else if code == "unauthorized_client" {
         Cause::NotActivated
     } else if code == "invalid_client" || code == "invalid_grant" {
@@ -565,7 +564,12 @@ mod tests {
     #[test]
     fn a_clock_that_is_off_and_a_key_that_is_missing_weigh_more_than_silence() {
         let evidence = |clock_off, key_seen| Evidence { clock_off, key_seen };
-        assert_eq!(cause("invalid_client", "no matching key", &evidence(true, None)), Cause::Clock);
+        assert_eq!(cause("invalid_client", "", &evidence(true, None)), Cause::Clock);
+        assert_eq!(
+            cause("invalid_client", "no matching key", &evidence(true, None)),
+            Cause::Key,
+            "words weigh most"
+        );
         assert_eq!(cause("invalid_client", "", &evidence(false, Some(false))), Cause::Key);
         assert_eq!(cause("invalid_client", "", &evidence(false, Some(true))), Cause::Unsaid);
     }

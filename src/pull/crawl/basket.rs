@@ -16,16 +16,20 @@ use crate::fhir::tree::{Node, Tree};
 use crate::landing::{Kind, Landing, LandingError};
 use crate::platform::database;
 
+pub(super) const MERGED: &str = "patients go on under another id: the old id was not searched";
+
 /// What is asked of every resource of a run. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Sieve {
     pub(super) landing: Landing,
     pub(super) journal: Journal,
-    /// Types that are landed; `None`: every type.
-    pub(super) wanted: Option<Arc<BTreeSet<String>>>,
+    /// Types that are landed.
+    wanted: Arc<BTreeSet<String>>,
     /// Types that are read where others refer to them.
     pub(super) referred: Arc<BTreeSet<String>>,
-    pub(super) attachments: bool,
+    attachments: bool,
+    /// Whether some type is searched patient by patient, and so whoever a merged patient goes on as.
+    by_patient: bool,
     /// The FHIR base, with a slash at its end.
     pub(super) base: Arc<str>,
     claims: Arc<Mutex<HashSet<(Key, Key)>>>,
@@ -35,24 +39,25 @@ impl Sieve {
     pub(super) fn new(
         landing: &Landing,
         journal: &Journal,
-        wanted: Option<BTreeSet<String>>,
-        referred: BTreeSet<String>,
+        (wanted, referred): (BTreeSet<String>, BTreeSet<String>),
         attachments: bool,
+        by_patient: bool,
         base: &str,
     ) -> Self {
         Self {
             landing: landing.clone(),
             journal: journal.clone(),
-            wanted: wanted.map(Arc::new),
+            wanted: Arc::new(wanted),
             referred: Arc::new(referred),
             attachments,
+            by_patient,
             base: base.into(),
             claims: Arc::default(),
         }
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(name))
+        self.wanted.contains(name)
     }
 
     fn claims(&self) -> MutexGuard<'_, HashSet<(Key, Key)>> {
@@ -238,12 +243,10 @@ impl Basket {
 
     /// A merged patient is landed as a deletion: whoever goes on is a patient already, or becomes one of the cohort.
     fn merged(&mut self, id: &str, next: &str) -> Result<(), NotTaken> {
-        *self
-            .entry
-            .notes
-            .entry(("patients go on under another id: the old id was not searched", false))
-            .or_default() += 1;
-        if let Some(("Patient", next)) = page::local(next, &self.sieve.base) {
+        *self.entry.notes.entry((MERGED, false)).or_default() += 1;
+        if self.sieve.by_patient
+            && let Some(("Patient", next)) = page::local(next, &self.sieve.base)
+        {
             self.entry.members.push(Member {
                 id: next.to_owned(),
                 landed: false,
@@ -304,14 +307,16 @@ impl Basket {
                 // A patient's Observations come by search; only those that a panel or a report names might be kept back.
                 let wanted = of_type != "Observation" || matches!(holder.as_str(), "hasMember" | "result");
                 if wanted && sieve.referred.contains(of_type) {
-                    references.push((of_type.to_owned(), id.to_owned()));
+                    references.insert((of_type.to_owned(), id.to_owned()));
                 }
             });
         }
         if sieve.attachments && name == "DocumentReference" {
             let mut elsewhere = 0;
             page::attachments(resource, &mut |url| match page::local(url, &sieve.base) {
-                Some(("Binary", id)) => references.push(("Binary".to_owned(), id.to_owned())),
+                Some(("Binary", id)) => {
+                    references.insert(("Binary".to_owned(), id.to_owned()));
+                }
                 _ => elsewhere += 1,
             });
             if elsewhere > 0 {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::error::PullError;
 use super::super::settings::{Cohort, Level, Progress};
-use super::basket::{Basket, Taken, Use};
+use super::basket::{Basket, MERGED, Taken, Use};
 use super::diagnosed;
 use super::errand::{Answer, Errand, Pages, follow, take};
 use super::journal::Member;
@@ -21,6 +21,7 @@ use crate::platform::http::Url;
 const AT_ONCE: usize = 20;
 /// A hundred thousand identifiers are a few MB.
 const FILE_BYTES: u64 = 64 << 20;
+const COUNTED: &str = "the EHR counts more than it gives";
 const UNKNOWN: &str = "lines of the cohort's file name no patient the EHR knows";
 const SEVERAL: &str = "lines of the cohort's file name several patients: none of them was taken";
 
@@ -134,7 +135,7 @@ async fn searched(errand: &Errand<'_>, at: Option<String>, first: Url, name: &st
         next = follow(&url, taken.next.as_deref())?;
         meet(&mut slot, taken);
         if let Some(next) = &next
-            && visited.count % AT_ONCE == 0
+            && visited.count.is_multiple_of(AT_ONCE)
         {
             if let Some(basket) = &mut slot {
                 basket.entry.cohort_at = Some(next.as_str().to_owned());
@@ -143,9 +144,16 @@ async fn searched(errand: &Errand<'_>, at: Option<String>, first: Url, name: &st
         }
     }
     if !resumed && total.is_some_and(|total| total > matches) {
-        incomplete(&mut slot, "the EHR counts more than it gives");
+        incomplete(&mut slot, COUNTED);
     }
-    enter(errand, &mut slot).await
+    enter(errand, &mut slot).await?;
+    // Of a search that began in an earlier call only whom it found is known.
+    let known = errand.journal.patient_counts()?.1 + errand.journal.noted(MERGED)?;
+    if resumed && name == "Patient" && total.is_some_and(|total| total > known) {
+        incomplete(&mut slot, COUNTED);
+        enter(errand, &mut slot).await?;
+    }
+    Ok(())
 }
 
 /// Enters whom a page names.

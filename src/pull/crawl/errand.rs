@@ -147,7 +147,8 @@ impl<'a> Errand<'a> {
                     }
                 }
                 Err(PullError::Breach(_)) => return Ok(Answer::Odd("it leads to an address that must not be dialled")),
-                Err(error) if error.is_transient() => {
+                // Quiet hours and the end of the time are transient, too, but not to be tried against.
+                Err(error @ (PullError::Http(_) | PullError::Token(_))) if error.is_transient() => {
                     patience.failed(what, 0).map_err(|_| error)?;
                     (0, None)
                 }

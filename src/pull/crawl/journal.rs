@@ -2,7 +2,7 @@
 //! lands nothing twice. A unit's segments, its patients' states and all it saw are entered in one transaction (`enter`).
 //! Ids are hashed where they are compared and sealed where they are needed again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS crawl_reference (
     key           BLOB NOT NULL,
     sealed        BLOB NOT NULL,
     state         TEXT NOT NULL CHECK (state IN ('open', 'done', 'absent', 'failed')),
+    tries         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run, seq),
     UNIQUE (run, key)
 ) STRICT, WITHOUT ROWID;
@@ -130,6 +131,7 @@ pub(super) struct Referred {
     pub(super) seq: i64,
     pub(super) name: String,
     pub(super) id: String,
+    pub(super) tries: u32,
 }
 
 /// What became of a patient or a reference.
@@ -189,7 +191,8 @@ pub(super) struct Entry {
     pub(super) types: BTreeMap<String, OfType>,
     pub(super) patients: Vec<(i64, String, State)>,
     pub(super) members: Vec<Member>,
-    pub(super) references: Vec<(String, String)>,
+    /// Type and id of what the unit's resources refer to.
+    pub(super) references: BTreeSet<(String, String)>,
     pub(super) referred: Vec<(i64, State)>,
     pub(super) place: Option<Place>,
     pub(super) cohort_at: Option<String>,
@@ -345,25 +348,34 @@ impl Journal {
         rows.into_iter().map(patient).collect()
     }
 
-    /// Open references, some of one type after the other; none of a type that comes whole.
-    pub(super) fn open_references(&self, at_most: usize) -> Result<Vec<Referred>, PullError> {
-        let rows: Vec<(i64, String, Vec<u8>)> = database::read(&self.database, |db| {
+    /// Open references tried at most `tries` times, those of one type together; none of a type that comes whole.
+    pub(super) fn open_references(&self, tries: u32, at_most: usize) -> Result<Vec<Referred>, PullError> {
+        let rows: Vec<(i64, String, Vec<u8>, u32)> = database::read(&self.database, |db| {
             let mut select = db.prepare_cached(
-                "SELECT seq, resource_type, sealed FROM crawl_reference WHERE run = ?1 AND state = 'open' AND NOT EXISTS (
+                "SELECT seq, resource_type, sealed, tries FROM crawl_reference
+                 WHERE run = ?1 AND state = 'open' AND tries <= ?2 AND NOT EXISTS (
                      SELECT 1 FROM crawl_type WHERE crawl_type.run = ?1
                      AND crawl_type.resource_type = crawl_reference.resource_type AND way = 'type')
-                 ORDER BY resource_type, seq LIMIT ?2",
+                 ORDER BY resource_type, seq LIMIT ?3",
             )?;
-            let rows = select.query_map(params![self.run, i64::try_from(at_most).unwrap_or(i64::MAX)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            let rows = select.query_map(params![self.run, tries, i64::try_from(at_most).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?;
             rows.collect()
         })?;
-        let referred = |(seq, name, sealed): (i64, String, Vec<u8>)| {
+        let referred = |(seq, name, sealed, tries): (i64, String, Vec<u8>, u32)| {
             let id = self.veil.open(&sealed)?;
-            Ok(Referred { seq, name, id })
+            Ok(Referred { seq, name, id, tries })
         };
         rows.into_iter().map(referred).collect()
+    }
+
+    /// How often some open reference was tried.
+    pub(super) fn reference_tries(&self) -> Result<u32, DatabaseError> {
+        database::read(&self.database, |db| {
+            let select = "SELECT coalesce(max(tries), 0) FROM crawl_reference WHERE run = ?1 AND state = 'open'";
+            db.query_row(select, [self.run], |row| row.get(0))
+        })
     }
 
     /// Whether this run landed this version.
@@ -398,6 +410,14 @@ impl Journal {
     /// Notes a sentence of the whole run; a problem makes the run incomplete.
     pub(super) fn note(&self, note: &str, problem: bool) -> Result<(), DatabaseError> {
         self.write(|tx| add_note(tx, self.run, note, problem, 1))
+    }
+
+    /// How often `note` was noted.
+    pub(super) fn noted(&self, note: &str) -> Result<u64, DatabaseError> {
+        database::read(&self.database, |db| {
+            let select = "SELECT coalesce(sum(times), 0) FROM crawl_note WHERE run = ?1 AND note = ?2";
+            db.query_row(select, params![self.run, note], |row| Ok(unsigned(row.get(0)?)))
+        })
     }
 
     fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, DatabaseError> {
@@ -452,7 +472,7 @@ impl Journal {
         self.add_references(tx, &entry.references)?;
         for (seq, state) in &entry.referred {
             tx.execute(
-                "UPDATE crawl_reference SET state = ?3 WHERE run = ?1 AND seq = ?2",
+                "UPDATE crawl_reference SET state = ?3, tries = tries + 1 WHERE run = ?1 AND seq = ?2",
                 params![run, seq, state.as_str()],
             )?;
         }
@@ -492,7 +512,7 @@ impl Journal {
     }
 
     /// What is landed already, in whatever version, need not be read.
-    fn add_references(&self, tx: &Transaction<'_>, references: &[(String, String)]) -> Result<(), Error> {
+    fn add_references(&self, tx: &Transaction<'_>, references: &BTreeSet<(String, String)>) -> Result<(), Error> {
         let mut insert = tx.prepare_cached(
             "INSERT INTO crawl_reference (run, seq, resource_type, key, sealed, state)
              SELECT ?1, (SELECT coalesce(max(seq), 0) + 1 FROM crawl_reference WHERE run = ?1), ?2, ?3, ?4, 'open'
@@ -586,4 +606,72 @@ pub(super) fn unsigned(count: i64) -> u64 {
 
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::secret::Secret;
+
+    fn database() -> Arc<Mutex<Connection>> {
+        let database = Connection::open_in_memory().unwrap();
+        database.execute_batch(SCHEMA).unwrap();
+        Arc::new(Mutex::new(database))
+    }
+
+    fn member(id: &str) -> Entry {
+        let id = id.to_owned();
+        Entry {
+            members: vec![Member { id, landed: false }],
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn a_unit_of_a_call_that_was_taken_over_is_not_entered() {
+        let (database, key) = (database(), Secret::random(32));
+        let old = Journal::open(&database, 1, Veil::new(&key)).unwrap();
+        let enter = |journal: &Journal, entry: &Entry| database::transaction(&database, |tx| journal.enter(tx, entry));
+        enter(&old, &member("a")).unwrap();
+        let new = Journal::open(&database, 1, Veil::new(&key)).unwrap();
+        assert!(enter(&old, &member("b")).is_err());
+        enter(&new, &member("c")).unwrap();
+        enter(&new, &member("a")).unwrap();
+        let ids: Vec<String> = new
+            .open_patients(0, 10)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|patient| patient.id)
+            .collect();
+        assert_eq!(ids, ["a", "c"], "each once, and nothing of the old call");
+    }
+
+    #[test]
+    fn what_is_landed_need_not_be_read_and_a_reset_forgets_it() {
+        let database = database();
+        let journal = Journal::open(&database, 1, Veil::new(&Secret::random(32))).unwrap();
+        let enter = |entry: &Entry| database::transaction(&database, |tx| journal.enter(tx, entry)).unwrap();
+        let refer = |ids: &[&str]| Entry {
+            references: ids.iter().map(|id| ("Location".to_owned(), (*id).to_owned())).collect(),
+            ..Entry::default()
+        };
+        enter(&Entry {
+            seen: vec![(journal.veil.resource("Location", "landed"), [7; 16])],
+            ..Entry::default()
+        });
+        enter(&refer(&["landed", "far"]));
+        enter(&refer(&["far"]));
+        let open = || {
+            journal
+                .open_references(0, 10)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|one| one.id)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(open(), ["far"]);
+        database::transaction(&database, |tx| reset(tx, 1)).unwrap();
+        enter(&refer(&["landed"]));
+        assert_eq!(open(), ["landed"]);
+    }
 }

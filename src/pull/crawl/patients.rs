@@ -12,6 +12,7 @@ use super::query::{self, Window};
 
 /// Patients of one unit, at most.
 const BATCH: usize = 50;
+const EVERYTHING: &str = "$everything";
 /// Plain bytes after which a unit is entered though patients are left.
 const UNIT_BYTES: u64 = 32 << 20;
 /// Calls in which a patient is tried.
@@ -208,6 +209,11 @@ impl Walk<'_> {
 
     async fn everything(&self, slot: &mut Option<Basket>, patient: &Patient) -> Result<State, PullError> {
         let errand = self.errand;
+        let refusals = errand.refusals_of(EVERYTHING);
+        if refusals.in_a_row >= REFUSED && !refusals.ever_answered {
+            short_of_all(slot, &self.types);
+            return Ok(State::Failed);
+        }
         let names = if errand.settings.types.is_empty() {
             &[][..]
         } else {
@@ -223,9 +229,13 @@ impl Walk<'_> {
         let first = query::everything(&errand.settings.base, &patient.id, names, window, &errand.settings.vendor)?;
         let end = errand.search(slot, first, None).await?;
         let whole = matches!(end, End::Whole);
-        let state = self.ended(slot, patient, "$everything", end);
+        let state = self.ended(slot, patient, EVERYTHING, end);
         if !whole {
             short_of_all(slot, &self.types);
+        }
+        if let Some(basket) = slot {
+            // It is no type: what it lacks, all types lack.
+            basket.entry.types.remove(EVERYTHING);
         }
         Ok(state)
     }

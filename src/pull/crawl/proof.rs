@@ -60,6 +60,8 @@ pub(crate) fn proof(database: &Mutex<Connection>, request: &Request) -> Result<O
         problems.push(format!(
             "{open} patients were not answered for by the EHR: the same run goes on with them"
         ));
+    } else if state != "done" {
+        problems.push("the crawl is not at its end: the same run goes on with it".to_owned());
     }
     // A backfill, or a look at what was until then, says nothing of now.
     let of_now = request.patients.is_empty() && request.until.is_none();

@@ -14,6 +14,8 @@ use super::journal::{Referred, State};
 use super::patients::{fail, refused_words, sentence};
 use super::query;
 
+/// Calls in which a reference is tried.
+const TRIES: u32 = 2;
 /// Ids of one search: an address stays below 2,000 characters (64 each), which every server and proxy takes.
 const AT_ONCE: usize = 25;
 const ABSENT: &str = "resources that others refer to are not known to the EHR, or not shown to this client";
@@ -21,8 +23,10 @@ const ABSENT: &str = "resources that others refer to are not known to the EHR, o
 /// Reads every open reference, and what those refer to.
 /// # Errors: nothing more can be done now; what was entered stays.
 pub(super) async fn read(errand: &Errand<'_>) -> Result<(), PullError> {
+    // What fails for now has been tried once more then, and waits for the next call.
+    let tries = errand.journal.reference_tries()?;
     loop {
-        let open = errand.journal.open_references(AT_ONCE * errand.concurrency() * 4)?;
+        let open = errand.journal.open_references(tries, AT_ONCE * errand.concurrency() * 4)?;
         if open.is_empty() {
             return Ok(());
         }
@@ -158,6 +162,7 @@ async fn alone(errand: &Errand<'_>, slot: &mut Option<Basket>, referred: &Referr
             Ok(State::Failed)
         }
         Answer::Odd(why) => Ok(fail(slot, &name, why)),
+        Answer::Later(_) if referred.tries + 1 < TRIES => Ok(State::Open),
         Answer::Later(_) => Ok(fail(slot, &name, "the EHR answers its read with an error again and again")),
     }
 }

@@ -12,6 +12,7 @@ use super::patients::{fail, refused_words};
 use super::query;
 use crate::platform::http::Url;
 
+const WHAT: &str = "a search";
 /// Pages of one unit, at most.
 const PAGES: usize = 20;
 /// Plain bytes after which a unit is entered.
@@ -73,7 +74,7 @@ async fn whole(errand: &Errand<'_>, name: &str) -> Result<(), PullError> {
         }
     }
     Err(PullError::Unexpected {
-        what: "a search",
+        what: WHAT,
         why: "its pages are refused again and again",
     })
 }
@@ -97,7 +98,7 @@ async fn pages(errand: &Errand<'_>, name: &str, first: Url, mut matches: u64, re
         if let Err(why) = visited.visit(&url) {
             return end(errand, slot, name, Some(why)).await;
         }
-        let body = match errand.get("a search", &url, "application/fhir+json").await {
+        let body = match errand.get(WHAT, &url, "application/fhir+json").await {
             Ok(Answer::Body(body, _)) => body,
             Ok(Answer::Refused { .. }) if visited.count == 1 && resumed => return Ok(Ended::Anew),
             Ok(Answer::Refused { status, codes }) if visited.count == 1 => return Ok(Ended::Refused { status, codes }),
@@ -106,10 +107,8 @@ async fn pages(errand: &Errand<'_>, name: &str, first: Url, mut matches: u64, re
             later => {
                 let error = match later {
                     Err(error) => error,
-                    Ok(_) => PullError::Unavailable {
-                        what: "a search",
-                        status: 0,
-                    },
+                    Ok(Answer::Later(status)) => PullError::Unavailable { what: WHAT, status },
+                    Ok(_) => PullError::Interrupted,
                 };
                 // What is here is kept: the next call goes on at this very page.
                 place(&mut slot, name, Some(url.as_str().to_owned()), false);
@@ -140,7 +139,7 @@ async fn pages(errand: &Errand<'_>, name: &str, first: Url, mut matches: u64, re
         next = follow(&url, link.as_deref())?;
         let is_full = slot.as_ref().is_some_and(|basket| basket.bytes() >= UNIT_BYTES);
         if let Some(next) = &next
-            && (is_full || visited.count % PAGES == 0)
+            && (is_full || visited.count.is_multiple_of(PAGES))
         {
             place(&mut slot, name, Some(next.as_str().to_owned()), false);
             enter(errand, slot).await?;

@@ -111,12 +111,13 @@ async fn interrupted_at_any_request_it_goes_on_and_lands_the_same() {
     for level in [Level::Patient, Level::System] {
         let ward = Ward::of(patients(4)).await;
         let mut settings = ward.settings(&ALL);
+        let step = if level == Level::System { 1 } else { 3 };
         settings.level = level;
         let undisturbed = Site::new();
         let expected = undisturbed.ask(&settings, Request::new(1)).await.unwrap();
         let (expected, requests) = (undisturbed.lines(&expected), ward.asked().len());
-        assert!(requests > 20, "{requests}");
-        for cut in (0..requests).step_by(3) {
+        assert!(requests > 15, "{requests}");
+        for cut in (0..requests).step_by(step) {
             let ward = Ward::of(patients(4)).await;
             let mut settings = settings.clone();
             settings.base = ward.base();
@@ -152,11 +153,15 @@ async fn an_ehr_that_goes_away_stops_the_run_and_the_next_call_goes_on() {
         settings.base = ward.base();
         ward.hook(move |number, _| (number >= from).then(|| said(503, "")));
         let site = Site::new();
-        let error = site.ask(&settings, Request::new(1)).await.unwrap_err();
-        assert!(error.is_transient(), "{}", words(&error));
+        match site.ask(&settings, Request::new(1)).await {
+            Err(error) => assert!(error.is_transient(), "{}", words(&error)),
+            // So near to its end that there was not enough left to ask for to call the EHR down.
+            Ok(pulled) => assert!(!pulled.complete && from == requests - 3, "down from {from}"),
+        }
         assert!(unfinished(site.landing.database()).unwrap().is_some());
         ward.well();
         let pulled = site.ask(&settings, Request::new(1)).await.unwrap();
+        assert!(pulled.complete, "down from {from}: {:?}", pulled.problems);
         assert_eq!(site.lines(&pulled), undisturbed.lines(&expected), "down from {from}");
     }
 }
@@ -502,4 +507,23 @@ async fn the_simulated_ehr_gives_the_same_by_export_by_search_and_by_everything(
             landed["Bulk"].len()
         );
     }
+}
+
+#[tokio::test]
+async fn everything_refused_is_told_once_and_of_every_type() {
+    let ward = Ward::of(patients(20)).await;
+    ward.hook(|_, what| {
+        what.contains("$everything")
+            .then(|| said(501, super::crawl_ehr::outcome("error", "not-supported").to_string()))
+    });
+    let site = Site::new();
+    let mut settings = ward.settings(&["Patient", "Observation"]);
+    settings.method = Method::Everything;
+    let pulled = site.ask(&settings, Request::new(1)).await.unwrap();
+    let asked = ward.asked_for("$everything");
+    assert!((5..=5 + site.limits.concurrency).contains(&asked), "{asked} of 20 patients");
+    let types: Vec<&String> = pulled.types.keys().collect();
+    assert_eq!(types, ["Observation", "Patient"]);
+    assert!(!pulled.complete && pulled.types.values().all(|pulled| *pulled == TypePulled::default()));
+    assert!(pulled.problems.join("; ").contains("501 (not-supported)"), "{:?}", pulled.problems);
 }

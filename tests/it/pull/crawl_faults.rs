@@ -279,18 +279,20 @@ async fn a_merged_patient_goes_on_under_the_new_id_and_is_not_searched_twice() {
     });
     let list = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(list.path(), "old\np1\nmoved\n").unwrap();
-    for listed in [false, true] {
+    let everybody = headwater::pull::Level::System;
+    for (listed, level) in [(false, None), (true, None), (false, Some(everybody))] {
         let site = Site::new();
         let mut settings = ward.settings(&TYPES);
+        let by_patient = level.is_none();
+        settings.level = level.unwrap_or(headwater::pull::Level::Patient);
         if listed {
             settings.cohort = headwater::pull::Cohort::Listed(list.path().to_owned());
         }
         let pulled = site.ask(&settings, Request::new(1)).await.unwrap();
         assert!(pulled.complete, "{:?}", pulled.problems);
         let keys = site.keys(&pulled);
-        for gone in ["Patient/old", "Patient/moved", "Observation/of-old"] {
-            assert!(!keys.contains(&gone.to_owned()), "{gone} {listed}");
-        }
+        assert!(!keys.contains(&"Patient/old".to_owned()) && !keys.contains(&"Patient/moved".to_owned()));
+        assert_eq!(keys.contains(&"Observation/of-old".to_owned()), !by_patient);
         for kept in ["Patient/p1", "Patient/elsewhere", "Observation/of-elsewhere", "Observation/o1-0"] {
             assert_eq!(keys.iter().filter(|key| *key == kept).count(), 1, "{kept} {listed}");
         }
