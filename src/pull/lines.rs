@@ -153,7 +153,9 @@ mod tests {
         let header = r#"{"resourceType":"Parameters","parameter":[{"name":"header","valueReference":{"reference":"Patient/1"}}]}"#;
         let other = r#"{"resourceType":"Parameters","parameter":[{"name":"x"}]}"#;
         // A member may stand anywhere.
-        let header = header.replace(r#"{"resourceType":"Parameters","#, "{").replace("]}", r#"],"resourceType":"Parameters"}"#);
+        let header = header
+            .replace(r#"{"resourceType":"Parameters","#, "{")
+            .replace("]}", r#"],"resourceType":"Parameters"}"#);
         let text = format!("{header}\n{{\"resourceType\":\"Patient\"}}\n{other}\n");
         let mut lines = Lines::of("", 1000);
         lines.look(text.as_bytes());
