@@ -13,13 +13,13 @@ use super::super::error::SimulateError;
 use super::super::span;
 use super::access::Grant;
 use super::asked::{Asked, Parameters};
+use super::associated::{collect_references, targets};
 use super::body;
 use super::fault::Fault;
 use super::groups;
 use super::index::Snapshot;
-use super::listing::{Item, Listing, rows, shown, split};
+use super::listing::{Item, Listing, rows, shown};
 use super::misconfiguration::{FORBIDDEN_TYPE, Misconfiguration};
-use super::plan::collect_references;
 use super::query::Query;
 use super::reply::{Refused, fhir_text, set, unauthorized};
 use super::routes::{Ehr, bearer};
@@ -289,13 +289,7 @@ impl Everything {
             }
             found.extend(rows.iter().map(|row| (kind.to_owned(), *row)));
         }
-        let mut referenced: Vec<_> = referenced.iter().filter_map(|reference| split(reference)).collect();
-        referenced.sort();
-        for (kind, id) in referenced {
-            if let Some(row) = index.kind(&kind).and_then(|all| all.row_of(&id)) {
-                found.push((kind, row));
-            }
-        }
+        found.extend(targets(index, &referenced));
         found.retain(|(kind, row)| {
             let since = self
                 .since
