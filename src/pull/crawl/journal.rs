@@ -348,7 +348,8 @@ impl Journal {
         rows.into_iter().map(patient).collect()
     }
 
-    /// Open references tried at most `tries` times, those of one type together; none of a type that comes whole.
+    /// Open references tried at most `tries` times, those of one type together; none of a type that comes whole, and none
+    /// that another unit landed meanwhile.
     pub(super) fn open_references(&self, tries: u32, at_most: usize) -> Result<Vec<Referred>, PullError> {
         let rows: Vec<(i64, String, Vec<u8>, u32)> = database::read(&self.database, |db| {
             let mut select = db.prepare_cached(
@@ -356,6 +357,7 @@ impl Journal {
                  WHERE run = ?1 AND state = 'open' AND tries <= ?2 AND NOT EXISTS (
                      SELECT 1 FROM crawl_type WHERE crawl_type.run = ?1
                      AND crawl_type.resource_type = crawl_reference.resource_type AND way = 'type')
+                 AND NOT EXISTS (SELECT 1 FROM crawl_seen WHERE crawl_seen.run = ?1 AND resource = key)
                  ORDER BY resource_type, seq LIMIT ?3",
             )?;
             let rows = select.query_map(params![self.run, tries, i64::try_from(at_most).unwrap_or(i64::MAX)], |row| {
