@@ -44,7 +44,11 @@ impl SiteConfig {
             EhrConfig::Files { .. } => Vec::new(),
         };
         let registry = self.registry.as_ref().and_then(|link| Url::parse(&link.base).ok());
-        self.http.clone().knowing(ehr.iter().chain(registry.as_ref()))
+        let mut http = self.http.clone().knowing(ehr.iter().chain(registry.as_ref()));
+        if let (EhrConfig::Fhir(ehr), Some(hosts)) = (&self.ehr, &mut http.known_hosts) {
+            ehr.expect(hosts);
+        }
+        http
     }
 }
 

@@ -160,6 +160,28 @@ fn mark(outcome: Outcome) -> &'static str {
     }
 }
 
+/// Columns of a line for a person.
+const WIDTH: usize = 110;
+
+/// `text` in lines that fit, each but the first behind `indent` blanks.
+fn wrapped(text: &str, indent: usize) -> String {
+    let mut lines = Vec::new();
+    for part in text.lines() {
+        let mut line = String::new();
+        for word in part.split_whitespace() {
+            if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > WIDTH {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines.join(&format!("\n{:indent$}", ""))
+}
+
 fn as_text(diagnosis: &Diagnosis, site: &Path) -> String {
     let width = diagnosis
         .findings
@@ -171,8 +193,7 @@ fn as_text(diagnosis: &Diagnosis, site: &Path) -> String {
         .findings
         .iter()
         .map(|finding| {
-            // A message of several lines stays in its column.
-            let means = finding.means.replace('\n', &format!("\n{:1$}", "", width + 4));
+            let means = wrapped(&finding.means, width + 4);
             format!("{} {:width$}  {means}", mark(finding.outcome), finding.step())
         })
         .collect();
@@ -180,11 +201,12 @@ fn as_text(diagnosis: &Diagnosis, site: &Path) -> String {
     match diagnosis.leaf() {
         Some(leaf) => {
             lines.push(format!("{} {}", mark(leaf.outcome), leaf.id));
+            let who = leaf.who.map_or("you".to_owned(), |who| who.to_string());
+            lines.push(format!("  who can mend it  {who}"));
             lines.push(format!(
-                "  who can mend it  {}",
-                leaf.who.map_or("you".to_owned(), |who| who.to_string())
+                "  next             {}",
+                wrapped(leaf.next.as_deref().unwrap_or_default(), 19)
             ));
-            lines.push(format!("  next             {}", leaf.next.as_deref().unwrap_or_default()));
             if leaf.transient {
                 lines.push("                   it may pass by itself: the nightly run tries again".to_owned());
             }
@@ -202,4 +224,19 @@ fn as_json(diagnosis: &Diagnosis, exit: Option<Exit>) -> String {
         "findings": diagnosis.findings,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_stays_in_its_column_and_its_lines_stay_lines() {
+        let text = wrapped(&format!("{}\nlast", "word ".repeat(40)), 20);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(lines[1..].iter().all(|line| line.starts_with(&" ".repeat(20))), "{text}");
+        assert_eq!(lines.last().map(|line| line.trim()), Some("last"));
+        assert_eq!(text.matches("word").count(), 40);
+    }
 }

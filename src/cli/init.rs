@@ -85,7 +85,7 @@ pub(super) fn run(mut args: Args) -> Result<(), Failure> {
         return enrol_later(&args, &file);
     }
     if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-        ask(&mut args);
+        ask(&mut args, show::ask);
     }
     let plan = plan(&args)?;
     let enrolment = args.registry.as_deref().zip(args.enrol.as_deref());
@@ -110,31 +110,32 @@ pub(super) fn run(mut args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks for what a person at a terminal did not say.
-fn ask(args: &mut Args) {
+/// Asks for what a person at a terminal did not say: a question, and what an empty answer means.
+fn ask(args: &mut Args, mut question: impl FnMut(&str, &str) -> Option<String>) {
+    let mut optional = |words: &str| question(words, "").filter(|answer| !answer.is_empty());
     if args.ehr.is_none() && args.files.is_none() {
-        args.ehr = show::ask("base address of the EHR's FHIR server (R4)", "").filter(|answer| !answer.is_empty());
+        args.ehr = optional("base address of the EHR's FHIR server (R4)");
         if args.ehr.is_none() {
             return;
+        }
+    }
+    if args.ehr.is_some() && args.group.is_none() {
+        args.group = optional("id of the Group of patients; empty for every patient");
+    }
+    if args.registry.is_none() && !args.no_registry {
+        args.registry = optional("base address of the registry; empty to enrol later");
+        match &args.registry {
+            Some(_) => args.enrol = optional("enrolment code from the registry's operator"),
+            None => args.no_registry = true,
         }
     }
     if args.ehr.is_some() {
         if args.vendor.is_none() {
             let known = Package::BuiltIn.vendors().join(", ");
-            args.vendor = show::ask(&format!("whose EHR is it ({known})"), "generic");
+            args.vendor = question(&format!("whose EHR is it ({known})"), "generic");
         }
         if args.client_id.is_none() {
-            args.client_id = show::ask("client id the EHR gave this gateway, if it did already", "headwater");
-        }
-        if args.group.is_none() {
-            args.group = show::ask("id of the Group of patients; empty for every patient", "").filter(|answer| !answer.is_empty());
-        }
-    }
-    if args.registry.is_none() && !args.no_registry {
-        args.registry = show::ask("base address of the registry; empty to enrol later", "").filter(|answer| !answer.is_empty());
-        match &args.registry {
-            Some(_) => args.enrol = show::ask("enrolment code from the registry's operator", "").filter(|answer| !answer.is_empty()),
-            None => args.no_registry = true,
+            args.client_id = question("client id the EHR gave this gateway, if it did already", "headwater");
         }
     }
 }
@@ -273,4 +274,66 @@ fn enrol_later(args: &Args, file: &Path) -> Result<(), Failure> {
         file.display()
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// The arguments after the questions, and the questions that were asked.
+    fn check(line: &[&str], answers: &[&str]) -> (Args, Vec<String>) {
+        let mut args = Line::parse_from([&["init", "./north"], line].concat()).args;
+        let (mut answers, mut asked) = (answers.iter(), Vec::new());
+        ask(&mut args, |question, default| {
+            asked.push(question.to_owned());
+            let answer = answers.next()?;
+            Some(if answer.is_empty() { default } else { answer }.to_owned())
+        });
+        (args, asked)
+    }
+
+    #[test]
+    fn a_person_is_asked_for_what_is_missing_and_for_nothing_else() {
+        let (args, asked) = check(&[], &["https://ehr.example.org/fhir", "", "", "epic", ""]);
+        assert_eq!(asked.len(), 5, "{asked:?}");
+        assert_eq!((args.ehr.as_deref(), args.group), (Some("https://ehr.example.org/fhir"), None));
+        assert_eq!(
+            (args.vendor.as_deref(), args.client_id.as_deref()),
+            (Some("epic"), Some("headwater"))
+        );
+        assert!(args.no_registry, "no registry was named");
+
+        let full = [
+            "--ehr",
+            "https://e.example",
+            "--group",
+            "g",
+            "--vendor",
+            "oracle",
+            "--client-id",
+            "c",
+            "--no-registry",
+        ];
+        assert_eq!(check(&full, &[]).1, Vec::<String>::new());
+        let (args, asked) = check(&["--files", "/data"], &["https://r.example", "code"]);
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert_eq!(
+            (args.registry.as_deref(), args.enrol.as_deref()),
+            (Some("https://r.example"), Some("code"))
+        );
+    }
+
+    #[test]
+    fn a_person_who_leaves_is_not_asked_on() {
+        let (args, asked) = check(&[], &[]);
+        assert_eq!((asked.len(), args.ehr), (1, None));
+    }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::hours::{self, FinishBy};
 use super::reader::{Reader, Section};
-use crate::platform::http::{Url, WebOrigin};
+use crate::platform::http::{KnownHost, Network, Url, WebOrigin};
 use crate::pull::{Cohort, EhrSettings, ExportOptions, Level, Limits, Method, Vendor};
 
 /// Where the patients' data come from.
@@ -32,6 +32,8 @@ pub struct FhirConfig {
     pub types: Option<Vec<String>>,
     pub vendor: VendorFile,
     pub finish_by: Option<FinishBy>,
+    /// Where the addresses of the EHR's own name are expected to lie; empty: anywhere.
+    networks: Vec<Network>,
 }
 
 /// Where a vendor's profile is read from.
@@ -63,6 +65,12 @@ impl FhirConfig {
         }
     }
 
+    /// Says of the EHR's own host where it is expected.
+    pub(super) fn expect(&self, hosts: &mut [KnownHost]) {
+        let own = hosts.iter_mut().filter(|host| self.plain.base.host_str() == Some(&host.name));
+        own.for_each(|host| host.expected.clone_from(&self.networks));
+    }
+
     /// The addresses the operator named: a name that comes from elsewhere must not lead into a private network.
     pub fn named_addresses(&self) -> Vec<Url> {
         let origins = self
@@ -81,7 +89,7 @@ impl FhirConfig {
 }
 
 /// Every key of `[ehr]` for a FHIR server.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "kind",
     "base",
     "client_id",
@@ -99,6 +107,7 @@ const KEYS: [&str; 23] = [
     "token_url",
     "jwks_url",
     "extra_origins",
+    "networks",
     "parallel",
     "tokens_per_minute",
     "quiet",
@@ -159,6 +168,7 @@ pub(super) fn read(reader: &mut Reader, ehr: &Section<'_>, base: &Path) -> EhrCo
         types: reader.list(ehr, "types"),
         vendor: vendor(reader, ehr, base),
         finish_by: hours::finish_by(reader, ehr, &zone),
+        networks: networks(reader, ehr),
     }))
 }
 
@@ -235,6 +245,18 @@ fn origins(reader: &mut Reader, ehr: &Section<'_>) -> Vec<WebOrigin> {
         }
     }
     origins
+}
+
+fn networks(reader: &mut Reader, ehr: &Section<'_>) -> Vec<Network> {
+    let given = reader.list(ehr, "networks").unwrap_or_default();
+    let mut networks = Vec::new();
+    for text in &given {
+        match Network::parse(text) {
+            Some(network) => networks.push(network),
+            None => reader.fault(ehr, "networks", format!("`{text}` is no range of addresses; write `10.20.0.0/16`")),
+        }
+    }
+    networks
 }
 
 /// A word is a profile of the package; what looks like a path is a file.

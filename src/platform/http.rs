@@ -159,6 +159,12 @@ impl WebOrigin {
         }
     }
 
+    /// The host, in lower case.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The origin written as `https://host[:port]`, without path.
     /// # Errors: no address, or one that may not be dialled, or more than an origin.
     pub fn parse(text: &str) -> Result<Self, HttpError> {

@@ -32,9 +32,8 @@ pub(super) struct Lines {
 impl Lines {
     /// `line_bytes`: lines longer than this are counted, but not judged.
     pub(super) fn of(expected: &str, line_bytes: usize) -> Self {
-        let name = if expected.is_empty() { "Parameters" } else { expected };
         Self {
-            beginnings: ["", " "].map(|space| format!("{{\"resourceType\":{space}\"{name}\"").into_bytes()),
+            beginnings: ["", " "].map(|space| format!("{{\"resourceType\":{space}\"{expected}\"").into_bytes()),
             expected: expected.to_owned(),
             at: At::Start,
             line: Vec::new(),
@@ -83,7 +82,7 @@ impl Lines {
     pub(super) fn end(&mut self) {
         if matches!(self.at, At::Gathering) && !self.line.trim_ascii().is_empty() {
             self.count += 1;
-            let may_be_header = self.expected.is_empty() && self.beginnings.iter().any(|beginning| self.line.starts_with(beginning));
+            let may_be_header = self.expected.is_empty() && memchr::memmem::find(&self.line, b"\"Parameters\"").is_some();
             if may_be_header || !self.expected.is_empty() {
                 let root = self.tree.parse(&self.line, &self.limits).ok();
                 if may_be_header {
@@ -153,6 +152,10 @@ mod tests {
     fn headers_of_an_organized_file_are_told_apart() {
         let header = r#"{"resourceType":"Parameters","parameter":[{"name":"header","valueReference":{"reference":"Patient/1"}}]}"#;
         let other = r#"{"resourceType":"Parameters","parameter":[{"name":"x"}]}"#;
+        // A member may stand anywhere.
+        let header = header
+            .replace(r#"{"resourceType":"Parameters","#, "{")
+            .replace("]}", r#"],"resourceType":"Parameters"}"#);
         let text = format!("{header}\n{{\"resourceType\":\"Patient\"}}\n{other}\n");
         let mut lines = Lines::of("", 1000);
         lines.look(text.as_bytes());

@@ -66,6 +66,7 @@ pub(super) async fn poll(talk: &Talk<'_>, job: &Job) -> Result<Polled, PullError
     let (mut files, mut continued) = (Vec::new(), Vec::new());
     let mut said: Option<(Timestamp, bool)> = None;
     let mut at = first.clone();
+    let mut patience = Patience::new(talk.dial.clock, talk.limits);
     talk.dial.wait_for(job.next_at).await;
     loop {
         if !seen.insert(at.to_string()) {
@@ -74,7 +75,7 @@ pub(super) async fn poll(talk: &Talk<'_>, job: &Job) -> Result<Polled, PullError
         if seen.len() > talk.limits.pages {
             return Err(unexpected("the manifest has more pages than the limit allows"));
         }
-        let page = match fetch(talk, &at, &watch).await? {
+        let page = match fetch(talk, &at, &watch, &mut patience).await? {
             Fetched::Page(page) => page,
             Fetched::Gone => {
                 talk.jobs.dropped(first)?;
@@ -119,9 +120,8 @@ fn once_each(mut files: Vec<Listed>, continued: Vec<Url>) -> Vec<Listed> {
     files
 }
 
-async fn fetch(talk: &Talk<'_>, url: &Url, watch: &Watch) -> Result<Fetched, PullError> {
+async fn fetch(talk: &Talk<'_>, url: &Url, watch: &Watch, patience: &mut Patience<'_>) -> Result<Fetched, PullError> {
     let clock = talk.dial.clock;
-    let mut patience = Patience::new(clock, talk.limits);
     loop {
         let sent = talk
             .dial
@@ -134,21 +134,24 @@ async fn fetch(talk: &Talk<'_>, url: &Url, watch: &Watch) -> Result<Fetched, Pul
                     if clock.now() >= watch.give_up_at {
                         return Ok(Fetched::Stuck);
                     }
-                    wait_for_job(talk, response.headers(), watch, &mut patience).await?;
+                    wait_for_job(talk, response.headers(), watch, patience).await?;
                     continue;
                 }
                 200 => match http::read_body(response, talk.limits.manifest_bytes).await {
-                    Ok(body) => return Ok(Fetched::Page(manifest::parse(&body, url)?)),
+                    Ok(body) => {
+                        patience.answered();
+                        return Ok(Fetched::Page(manifest::parse(&body, url)?));
+                    }
                     Err(error @ http::HttpError::TooLong { .. }) => return Err(error.into()),
                     Err(error) => patience.failed(WHAT, 0).map_err(|_| error).map(|()| None)?,
                 },
                 404 | 410 => return Ok(Fetched::Gone),
-                state => fault(talk, response, state, watch, &mut patience).await?,
+                state => fault(talk, response, state, watch, patience).await?,
             },
             Err(error) if error.is_transient() => patience.failed(WHAT, 0).map_err(|_| error).map(|()| None)?,
             Err(error) => return Err(error),
         };
-        talk.wait(WHAT, &mut patience, asked).await?;
+        talk.wait(WHAT, patience, asked).await?;
     }
 }
 

@@ -18,6 +18,7 @@ use super::world::World;
 
 mod access;
 mod asked;
+mod associated;
 mod body;
 mod capability;
 mod elsewhere;

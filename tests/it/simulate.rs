@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use headwater::simulate::ehr::{Call, EhrSettings, serve};
+use headwater::simulate::ehr::{Call, EhrSettings, Fault, Misconfiguration, Vendor, serve};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -309,4 +309,31 @@ async fn a_restart_forgets_the_jobs_and_knows_a_client_again_by_its_key() {
     };
     let token = scene.token().await;
     assert_eq!(scene.ask(Method::GET, &poll, &token).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn the_command_lists_every_name_it_takes_and_refuses_others() {
+    let run = |arguments: &[&str]| {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_headwater"))
+            .arg("ehr")
+            .args(arguments)
+            .output();
+        ran.unwrap()
+    };
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let faults = Fault::ALL.map(Fault::name);
+    let misconfigurations = Misconfiguration::ALL.map(Misconfiguration::name);
+    for name in faults.iter().chain(&misconfigurations).chain(&Vendor::ALL.map(Vendor::name)) {
+        assert!(help.contains(&format!("\n  {name} ")), "{name} is not in the help");
+    }
+    for (option, value) in [
+        ("--fault", "bad-luck"),
+        ("--misconfigured", "read-500,bad-luck"),
+        ("--vendor", "nobody"),
+        ("--manifest", "5"),
+        ("--kick-off", "never"),
+    ] {
+        let refused = run(&["--data", ".", option, value]);
+        assert_eq!(refused.status.code(), Some(2), "{option} {value}");
+    }
 }

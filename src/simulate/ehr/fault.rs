@@ -12,7 +12,7 @@ named! {
     pub enum Fault {
         Token401 = "token-401": "the token endpoint answers 401 `invalid_client` to a good assertion",
         Token429 = "token-429": "the token endpoint answers 429 with `Retry-After`",
-        Bearer401 = "bearer-401": "a poll or a file refuses a good access token with 401, as if it had run out",
+        Bearer401 = "bearer-401": "a poll, a file, a search or a read refuses a good access token with 401, as if it had run out",
         TokenExpires = "token-expires": "the access token runs out while a file is sent; the file's answer is cut",
         Kickoff429 = "kickoff-429": "a kick-off answers 429 with `Retry-After`",
         KickoffRetry5h = "kickoff-retry-5h": "a kick-off answers 429 with a `Retry-After` of five hours",
@@ -25,7 +25,7 @@ named! {
         DayPasses = "day-passes": "a day passes before an export begins: edits, additions, deletions, a merge of two patients",
         TimeInFuture = "time-in-future": "an export's `transactionTime` is a day ahead",
         TimeGoesBack = "time-goes-back": "an export's `transactionTime` is thirty days ago",
-        EmptyOutput = "empty-output": "an export that has something to give gives nothing",
+        EmptyOutput = "empty-output": "an export gives nothing, whatever there is",
         TinyFiles = "tiny-files": "an export's files hold one resource each",
         RepeatedType = "repeated-type": "an export's files hold ten resources at most, so that types stand several times",
         DeletionsUntold = "deletions-untold": "an export does not tell what was deleted",
@@ -58,6 +58,7 @@ named! {
         Search429 = "search-429": "a search, a page of one or a read answers 429 with `Retry-After`",
         Search500 = "search-500": "a search, a page of one or a read answers 500",
         Search503 = "search-503": "a search, a page of one or a read answers 503 with a transient OperationOutcome and `Retry-After`",
+        SearchCut = "search-cut": "a page of a search breaks off in the middle",
         EmptySearch = "empty-search": "a search that finds something says that it found nothing",
     }
 }

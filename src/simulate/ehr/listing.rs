@@ -230,10 +230,11 @@ pub(super) fn split(reference: &str) -> Option<(String, String)> {
 
 /// A resource as this EHR shows it.
 pub(super) fn shown(line: &str, last_updated: bool) -> std::borrow::Cow<'_, str> {
+    if last_updated {
+        return line.into();
+    }
     match span::get(line, "meta") {
-        Some(meta) if !last_updated && span::get(meta, "lastUpdated").is_some() => {
-            span::set(line, "meta", &span::without(meta, "lastUpdated")).into()
-        }
+        Some(meta) if span::get(meta, "lastUpdated").is_some() => span::set(line, "meta", &span::without(meta, "lastUpdated")).into(),
         _ => line.into(),
     }
 }
@@ -252,26 +253,32 @@ fn bundle(total: usize, this: &str, next: Option<&str>, entries: &[String]) -> S
 
 /// Searches whose further pages can be had.
 #[derive(Default)]
-pub(super) struct Listings(Mutex<(VecDeque<String>, HashMap<String, Arc<Listing>>)>);
+pub(super) struct Listings(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    /// Names, the oldest first.
+    order: VecDeque<String>,
+    all: HashMap<String, Arc<Listing>>,
+}
 
 impl Listings {
     /// Keeps a listing; the name that stands in the addresses of its pages.
     pub(super) fn keep(&self, listing: Arc<Listing>) -> String {
         let name = random::hex(12);
         let mut kept = lock(&self.0);
-        let (order, all) = &mut *kept;
-        order.push_back(name.clone());
-        all.insert(name.clone(), listing);
-        if order.len() > LISTINGS_AT_MOST
-            && let Some(oldest) = order.pop_front()
+        kept.order.push_back(name.clone());
+        kept.all.insert(name.clone(), listing);
+        if kept.order.len() > LISTINGS_AT_MOST
+            && let Some(oldest) = kept.order.pop_front()
         {
-            all.remove(&oldest);
+            kept.all.remove(&oldest);
         }
         name
     }
 
     pub(super) fn find(&self, name: &str, client: &str) -> Option<Arc<Listing>> {
-        lock(&self.0).1.get(name).filter(|listing| listing.client == client).cloned()
+        lock(&self.0).all.get(name).filter(|listing| listing.client == client).cloned()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an export contains: which resources a filter lets through, and how they are split into files.
 //! Nothing is copied: a file of an export is a place in the data set and a number of resources from there on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -9,20 +9,10 @@ use jiff::Timestamp;
 use super::super::error::SimulateError;
 use super::super::span;
 use super::super::world::{Entry, Place, World, patient};
+use super::associated::{ASSOCIATED, collect_references, provenance_of, referenced, targets};
 use super::index::{Kind, Snapshot};
-use super::listing::split;
 use super::shape::Shape;
-use super::wanted::{Associated, Wanted, Whose};
-
-/// Types without a patient that travel along where a patient's resource refers to them.
-const ASSOCIATED: &[&str] = &[
-    "Device",
-    "Location",
-    "Medication",
-    "Organization",
-    "Practitioner",
-    "PractitionerRole",
-];
+use super::wanted::{Wanted, Whose};
 
 /// Deletions in one Bundle.
 const DELETED_IN_A_BUNDLE: usize = 100;
@@ -167,11 +157,8 @@ impl Filter {
                 block.push((kind.to_owned(), line));
             }
         }
-        let mut referenced: Vec<_> = referenced.iter().filter_map(|reference| split(reference)).collect();
-        referenced.sort();
-        for (kind, id) in referenced {
-            let row = index.kind(&kind).and_then(|all| all.row_of(&id));
-            for line in snapshot.lines(&kind, row.as_slice())? {
+        for (kind, row) in targets(index, &referenced) {
+            for line in snapshot.lines(&kind, &[row])? {
                 block.push((kind.clone(), line));
             }
         }
@@ -234,7 +221,8 @@ impl Filter {
         everyone
             || match patient(kind, line) {
                 Some(patient) => wanted.whose.includes(patient),
-                None => ASSOCIATED.contains(&kind) && self.is_associated(kind, line),
+                // Provenance that travels along was chosen by whose resources it is about.
+                None => !by_type || (ASSOCIATED.contains(&kind) && self.is_associated(kind, line)),
             }
     }
 
@@ -246,81 +234,4 @@ impl Filter {
 
 pub(super) fn last_updated(line: &str) -> Option<Timestamp> {
     span::get_plain(span::get(line, "meta")?, "lastUpdated")?.parse().ok()
-}
-
-/// Ids of the Provenance about the resources that are asked for.
-fn provenance_of(world: &World, wanted: &Wanted, which: Associated) -> Result<HashSet<String>, SimulateError> {
-    let (mut all, mut newest) = (HashSet::new(), HashMap::new());
-    world.scan("Provenance", Place::default(), &mut |entry| {
-        let line = entry.text().unwrap_or_default();
-        let recorded = span::get_plain(line, "recorded").and_then(|at| at.parse::<Timestamp>().ok());
-        for target in span::get(line, "target").map(span::items).unwrap_or_default() {
-            let target = span::get_plain(target, "reference").and_then(split);
-            if let (Some((kind, target)), Some(id)) = (target, span::get_plain(line, "id"))
-                && wanted.has(&kind)
-            {
-                all.insert(id.to_owned());
-                let last = newest.entry((kind, target)).or_insert((recorded, id.to_owned()));
-                if recorded > last.0 {
-                    *last = (recorded, id.to_owned());
-                }
-            }
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(match which {
-        Associated::Relevant => all,
-        Associated::Latest => newest.into_values().map(|(_, id)| id).collect(),
-    })
-}
-
-/// What the resources of the patients refer to, of the types that travel along.
-fn referenced(world: &World, whose: &Whose) -> Result<HashSet<String>, SimulateError> {
-    let mut found = HashSet::new();
-    for kind in world.kinds() {
-        world.scan(kind, Place::default(), &mut |entry| {
-            if let Some(line) = entry.text()
-                && patient(kind, line).is_some_and(|patient| whose.includes(patient))
-            {
-                collect_references(line, &mut found);
-            }
-            ControlFlow::Continue(())
-        })?;
-    }
-    Ok(found)
-}
-
-pub(super) fn collect_references(line: &str, found: &mut HashSet<String>) {
-    for at in memchr::memmem::find_iter(line.as_bytes(), b"\"reference\"") {
-        let after = line[at + 11..].trim_start().strip_prefix(':').map_or("", str::trim_start);
-        let Some(reference) = after.strip_prefix('"').and_then(|text| text.split('"').next()) else {
-            continue;
-        };
-        let reference = reference.split("/_history/").next().unwrap_or(reference);
-        if reference.starts_with("urn:uuid:") {
-            found.insert(reference.to_owned());
-        } else if let Some((before, id)) = reference.rsplit_once('/') {
-            let kind = before.rsplit('/').next().unwrap_or(before);
-            if ASSOCIATED.contains(&kind) {
-                found.insert(format!("{kind}/{id}"));
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references_of_all_shapes_are_collected_and_patients_are_not() {
-        let mut found = HashSet::new();
-        collect_references(
-            r#"{"a":{"reference":"Practitioner/1"},"b":[{"reference" : "https://x/fhir/Location/2/_history/3"}],"c":{"reference":"urn:uuid:4"},"d":{"reference":"Patient/5"},"e":{"reference":""#,
-            &mut found,
-        );
-        let mut found: Vec<_> = found.into_iter().collect();
-        found.sort();
-        assert_eq!(found, ["Location/2", "Practitioner/1", "urn:uuid:4"]);
-    }
 }

@@ -299,7 +299,9 @@ mod tests {
             ("encounter=Location/e1", false),
             ("has-member:missing=true", true),
             ("encounter:missing=true", false),
-            ("date=ge2026-03-02", true),
+            ("date=ge2026-03-01", true),
+            // The day contains the end of the period, not the period.
+            ("date=ge2026-03-02", false),
             ("date=gt2026-03-02", false),
             ("date=lt2026-03-01T16:00:00Z", true),
             ("date=2026-03", true),

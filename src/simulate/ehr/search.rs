@@ -13,14 +13,15 @@ use super::super::error::SimulateError;
 use super::super::span;
 use super::access::Grant;
 use super::asked::{Asked, Parameters};
+use super::associated::{collect_references, targets};
+use super::body;
 use super::fault::Fault;
 use super::groups;
 use super::index::Snapshot;
-use super::listing::{Item, Listing, rows, shown, split};
+use super::listing::{Item, Listing, rows, shown};
 use super::misconfiguration::{FORBIDDEN_TYPE, Misconfiguration};
-use super::plan::collect_references;
 use super::query::Query;
-use super::reply::{Refused, fhir_text, set};
+use super::reply::{Refused, fhir_text, set, unauthorized};
 use super::routes::{Ehr, bearer};
 use super::shared::Shared;
 
@@ -127,6 +128,9 @@ pub(super) async fn read(State(ehr): Ehr, Path((kind, id)): Path<(String, String
 /// Who asks for a resource of this type, if they may. An empty type is decided elsewhere.
 fn enter(ehr: &Shared, headers: &HeaderMap, kind: &str) -> Result<Grant, Refused> {
     let grant = bearer(ehr, headers)?;
+    if ehr.faults.fires(Fault::Bearer401) {
+        return Err(unauthorized());
+    }
     if ehr.planted.shows(Misconfiguration::Read500) || ehr.faults.fires(Fault::Search500) {
         return Err(Refused::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -218,7 +222,14 @@ fn give_page(ehr: &Shared, listing: &Listing, name: &str, from: usize) -> Result
     } else if ehr.faults.fires(Fault::NextElsewhere) {
         next = Some(format!("{}/page/{name}/{after}", ehr.elsewhere));
     }
-    Ok(fhir_text(StatusCode::OK, listing.bundle(ehr.base(), from, next.as_deref())?))
+    let bundle = listing.bundle(ehr.base(), from, next.as_deref())?;
+    if ehr.faults.fires(Fault::SearchCut) {
+        let half = bundle.as_bytes()[..bundle.len() / 2].to_vec();
+        let mut response = fhir_text(StatusCode::OK, String::new());
+        *response.body_mut() = body::bytes(half, true);
+        return Ok(response);
+    }
+    Ok(fhir_text(StatusCode::OK, bundle))
 }
 
 /// An address with its parameters, encoded.
@@ -278,13 +289,7 @@ impl Everything {
             }
             found.extend(rows.iter().map(|row| (kind.to_owned(), *row)));
         }
-        let mut referenced: Vec<_> = referenced.iter().filter_map(|reference| split(reference)).collect();
-        referenced.sort();
-        for (kind, id) in referenced {
-            if let Some(row) = index.kind(&kind).and_then(|all| all.row_of(&id)) {
-                found.push((kind, row));
-            }
-        }
+        found.extend(targets(index, &referenced));
         found.retain(|(kind, row)| {
             let since = self
                 .since

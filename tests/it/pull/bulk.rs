@@ -130,7 +130,7 @@ async fn a_file_elsewhere_that_wants_the_token_is_not_asked_unless_that_origin_i
     let site = Site::with_key(&ehr);
     let pulled = site.pull(&ehr).await.unwrap();
     assert!(!pulled.complete);
-    assert!(pulled.problems[0].contains("token_origins"), "{:?}", pulled.problems);
+    assert!(pulled.problems[0].contains("extra_origins"), "{:?}", pulled.problems);
     assert!(storage.seen().is_empty(), "no token and no request for a foreign host");
 
     let mut settings = EhrSettings::new(ehr.base(), "gateway-1");

@@ -34,7 +34,7 @@ async fn thousands_of_files_of_one_line_are_a_few_segments_over_a_few_connection
         "{} at a time",
         ehr.most_under_way()
     );
-    assert_eq!(ehr.seen().len(), FILES + 4, "each once, but for the one that was refused");
+    assert_eq!(ehr.seen().len(), FILES + 5, "each once, but for the one that was refused");
 }
 
 /// Two files of patients and one of Observations; file 2 is answered as told.
@@ -55,7 +55,7 @@ const NEW_PATIENTS: &str = "{\"resourceType\":\"Patient\",\"id\":\"c\"}\n{\"reso
 
 #[tokio::test]
 async fn content_that_changed_between_tries_is_fetched_again_with_all_of_its_type() {
-    let ehr = ehr_that_changes([Answer::new(200, TWO_PATIENTS).cut_after(40), Answer::new(200, NEW_PATIENTS)]).await;
+    let ehr = ehr_that_changes([Answer::new(200, TWO_PATIENTS).shortened(5), Answer::new(200, NEW_PATIENTS)]).await;
     let site = Site::new();
     let pulled = site.pull_types(&ehr, 1, &["Patient", "Observation"], |_| ()).await.unwrap();
     assert_eq!(ehr.asked("GET /files/2").len(), 3, "cut, changed, and again");
@@ -73,7 +73,7 @@ async fn content_that_changed_between_tries_is_fetched_again_with_all_of_its_typ
 
 #[tokio::test]
 async fn the_same_content_after_a_cut_is_no_change() {
-    let ehr = ehr_that_changes([Answer::new(200, TWO_PATIENTS).cut_after(40), Answer::new(200, TWO_PATIENTS)]).await;
+    let ehr = ehr_that_changes([Answer::new(200, TWO_PATIENTS).shortened(5), Answer::new(200, TWO_PATIENTS)]).await;
     let pulled = Site::new().pull(&ehr).await.unwrap();
     assert!(pulled.complete && pulled.problems.is_empty(), "{:?}", pulled.problems);
     assert_eq!((ehr.asked("GET /files/2").len(), ehr.asked("GET /files/1").len()), (2, 1));
@@ -81,7 +81,7 @@ async fn the_same_content_after_a_cut_is_no_change() {
 
 #[tokio::test]
 async fn content_that_changes_again_and_again_is_not_believed() {
-    let cut = || Answer::new(200, TWO_PATIENTS).cut_after(40);
+    let cut = || Answer::new(200, TWO_PATIENTS).shortened(5);
     let new = || Answer::new(200, NEW_PATIENTS);
     let ehr = ehr_that_changes([cut(), new(), cut(), new()]).await;
     let pulled = Site::new().pull_types(&ehr, 1, &["Patient", "Observation"], |_| ()).await.unwrap();
@@ -96,7 +96,7 @@ async fn content_that_changes_again_and_again_is_not_believed() {
 
 #[tokio::test]
 async fn a_pull_cut_while_a_changed_type_is_fetched_again_goes_on_there() {
-    let cut = Answer::new(200, TWO_PATIENTS).cut_after(40);
+    let cut = Answer::new(200, TWO_PATIENTS).shortened(5);
     let ehr = ehr_that_changes([cut, Answer::new(200, NEW_PATIENTS), Answer::hanging()]).await;
     let site = Site::new();
     site.pull_cut(&ehr, 1).await;

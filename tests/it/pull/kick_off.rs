@@ -1,6 +1,7 @@
 //! How an export is asked for, in one form after another, and what is cleared away before; what is left out is told.
 
 use headwater::platform::clock::Clock;
+use headwater::pull::Method;
 use serde_json::{Value, json};
 
 use super::ehr::{Answer, Ehr};
@@ -58,7 +59,9 @@ async fn a_server_that_takes_neither_is_told_by_its_first_refusal() {
 async fn patients_are_asked_for_by_post_and_where_that_is_refused_everyone_comes_and_it_is_told() {
     let ehr = ehr_with_patients().await;
     ehr.on("POST /$export", [Answer::taken(1)]);
-    let source = Source::Ehr(EhrSettings::new(ehr.base(), "gateway-1"));
+    let mut settings = EhrSettings::new(ehr.base(), "gateway-1");
+    settings.method = Method::Bulk;
+    let source = Source::Ehr(settings);
     let request = |run| Request {
         patients: vec!["a".to_owned()],
         ..Request::new(run)
@@ -152,6 +155,7 @@ async fn a_vendors_header_names_the_client_and_a_type_it_never_exports_is_told()
 async fn an_export_that_cannot_be_asked_since_a_moment_is_whole() {
     let ehr = ehr_with_patients().await;
     let mut settings = EhrSettings::new(ehr.base(), "gateway-1");
+    settings.method = Method::Bulk;
     let since = Some("2026-02-28T02:00:00Z");
     let site = Site::new();
     let newer = site.pull_from(Source::Ehr(settings.clone()), 1, since).await.unwrap();
@@ -163,12 +167,12 @@ async fn an_export_that_cannot_be_asked_since_a_moment_is_whole() {
 }
 
 #[tokio::test]
-async fn a_filter_that_shapes_the_answer_is_refused_before_anybody_is_asked() {
+async fn a_filter_that_shapes_the_answer_is_refused_before_the_export_is_asked_for() {
     let ehr = ehr_with_patients().await;
     let filter = |settings: &mut EhrSettings| settings.export.type_filters = vec!["Patient?_sort=birthdate".to_owned()];
     let error = Site::new().pull_types(&ehr, 1, &["Patient"], filter).await.unwrap_err();
     assert!(matches!(error, PullError::TypeFilter { place: 1, .. }), "{error}");
-    assert!(ehr.seen().is_empty());
+    assert!(ehr.asked("GET /$export").is_empty() && ehr.asked("POST /$export").is_empty());
 }
 
 /// An EHR that holds job 1 of a run that was cut, and gives run 2 what `second` says, then job 2.

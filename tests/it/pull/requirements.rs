@@ -57,6 +57,13 @@ fn every_fault_names_tests_that_are_there() {
 }
 
 #[test]
+fn every_fault_of_an_ehr_the_network_and_the_clock_has_its_row() {
+    let found: BTreeSet<u32> = rows("faults.tsv").iter().map(|row| row[0].parse().unwrap()).collect();
+    let expected: BTreeSet<u32> = (1..=22).chain([36, 43]).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_test_that_is_not_there_is_noticed() {
     assert!(is_test("pull::requirements::a_test_that_is_not_there_is_noticed"));
     assert!(!is_test("pull::requirements::a_test_that_is_not_there"));

@@ -311,28 +311,44 @@ async fn what_was_ignored_stands_in_a_file_of_outcomes() {
 #[tokio::test]
 async fn provenance_of_what_was_asked_for_travels_along() {
     let source = Scene::new(|_| {}).await;
-    let patient = source.patient_ids()[0].clone();
+    let patients = source.patient_ids();
+    let condition = |patient: &str| {
+        let conditions = source.read("Condition");
+        let line = conditions.lines().find(|line| line.contains(patient)).unwrap();
+        format!("Condition/{}", resource(line)["id"].as_str().unwrap())
+    };
     let line = |id: &str, target: &str, recorded: &str| {
+        let target = json!([{ "reference": target }]);
         format!(
-            "{{\"resourceType\":\"Provenance\",\"id\":\"{id}\",\"target\":[{{\"reference\":\"{target}\"}}],\"recorded\":\"{recorded}\"}}\n"
+            "{}\n",
+            json!({ "resourceType": "Provenance", "id": id, "target": target, "recorded": recorded })
         )
     };
     let lines = [
-        line("old", &format!("Patient/{patient}"), "2026-01-01T00:00:00Z"),
-        line("new", &format!("Patient/{patient}"), "2026-02-01T00:00:00Z"),
-        line("other", "Condition/c", "2026-01-01T00:00:00Z"),
+        line("old", &condition(&patients[0]), "2026-01-01T00:00:00Z"),
+        line("new", &condition(&patients[0]), "2026-02-01T00:00:00Z"),
+        line("of-another", &condition(&patients[1]), "2026-01-01T00:00:00Z"),
+        line("of-no-condition", &format!("Patient/{}", patients[0]), "2026-01-01T00:00:00Z"),
     ];
-    let scene = Scene::new(|settings| settings.data = source.folder.path().to_owned()).await;
     write_durable(&source.folder.path().join("Provenance.ndjson"), lines.concat().as_bytes()).unwrap();
-    drop(scene);
-    let scene = Scene::new(|settings| settings.data = source.folder.path().to_owned()).await;
-    for (asked, expected) in [
-        ("", vec![]),
-        ("&includeAssociatedData=RelevantProvenanceResources", vec!["new", "old"]),
-        ("&includeAssociatedData=LatestProvenanceResources", vec!["new"]),
+    let scene = Scene::new(|settings| {
+        settings.data = source.folder.path().to_owned();
+        settings.groups.insert("one".to_owned(), patients[..1].to_vec());
+    })
+    .await;
+    let relevant = "&includeAssociatedData=RelevantProvenanceResources";
+    for (level, asked, expected) in [
+        ("/$export", "", vec![]),
+        ("/$export", relevant, vec!["new", "of-another", "old"]),
+        ("/Group/one/$export", relevant, vec!["new", "old"]),
+        (
+            "/Group/one/$export",
+            "&includeAssociatedData=LatestProvenanceResources",
+            vec!["new"],
+        ),
     ] {
-        let export = scene.export(&format!("/$export?_type=Patient{asked}")).await;
+        let export = scene.export(&format!("{level}?_type=Condition{asked}")).await;
         let ids: Vec<_> = export.resources.keys().filter_map(|key| key.strip_prefix("Provenance/")).collect();
-        assert_eq!(ids, expected, "{asked}");
+        assert_eq!(ids, expected, "{level} {asked}");
     }
 }

@@ -307,6 +307,11 @@ async fn searches_fail_on_order() {
         assert_eq!(refused.headers().contains_key("retry-after"), status != 500);
         get(&scene, &token, &url).await;
     }
+    scene.ehr.order(Fault::Bearer401.into());
+    assert_eq!(scene.ask(Method::GET, &url, &token).await.status(), StatusCode::UNAUTHORIZED);
+    scene.ehr.order(Fault::SearchCut.into());
+    assert!(scene.ask(Method::GET, &url, &token).await.text().await.is_err());
+    assert_eq!((scene.ehr.fired(Fault::Bearer401), scene.ehr.fired(Fault::SearchCut)), (1, 1));
     scene.ehr.order(Fault::EmptySearch.into());
     assert_eq!(get(&scene, &token, &url).await["total"], 0);
     scene.ehr.order(Fault::NextElsewhere.into());
