@@ -9,10 +9,11 @@ use jiff::Timestamp;
 
 use self::basket::Sieve;
 use self::errand::Errand;
-use self::journal::{Journal, Way};
+use self::journal::Journal;
 pub(super) use self::journal::{SCHEMA, forget, is_open, reset};
 pub(super) use self::proof::{Proof, proof};
 pub(super) use self::query::{REFERENCED, types_of_patients};
+use self::rows::Way;
 use self::veil::Veil;
 use super::capability::Capability;
 use super::dial::Dial;
@@ -32,6 +33,7 @@ mod patients;
 mod proof;
 mod query;
 mod references;
+mod rows;
 mod veil;
 mod wholes;
 

@@ -11,9 +11,9 @@ use super::super::settings::{Cohort, Level, Progress};
 use super::basket::{Basket, MERGED, Taken, Use};
 use super::diagnosed;
 use super::errand::{Answer, Errand, Pages, follow, take};
-use super::journal::Member;
 use super::page;
 use super::query;
+use super::rows::Member;
 use crate::platform::file;
 use crate::platform::http::Url;
 

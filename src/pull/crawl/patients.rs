@@ -7,8 +7,8 @@ use super::super::error::PullError;
 use super::super::settings::{Method, Progress};
 use super::basket::Basket;
 use super::errand::{Answer, End, Errand, REFUSED, take};
-use super::journal::{Patient, State, Way};
 use super::query::{self, Window};
+use super::rows::{Patient, State, Way};
 
 /// Patients of one unit, at most.
 const BATCH: usize = 50;

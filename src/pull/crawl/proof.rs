@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension};
 use tracing::info;
 
 use super::super::settings::{Request, TypePulled};
-use super::journal::{self, Way};
+use super::journal;
+use super::rows::Way;
 use crate::platform::database::{self, DatabaseError};
 
 /// What a crawl came to.

@@ -10,9 +10,9 @@ use super::super::error::PullError;
 use super::super::settings::Progress;
 use super::basket::{Basket, Use};
 use super::errand::{Answer, Errand, take};
-use super::journal::{Referred, State};
 use super::patients::{fail, refused_words, sentence};
 use super::query;
+use super::rows::{Referred, State};
 
 /// Calls in which a reference is tried.
 const TRIES: u32 = 2;

@@ -7,9 +7,9 @@ use super::super::error::PullError;
 use super::super::settings::Progress;
 use super::basket::{Basket, Taken, Use};
 use super::errand::{Answer, Errand, Pages, follow, take};
-use super::journal::{Place, TypeRow, Way};
 use super::patients::{fail, refused_words};
 use super::query;
+use super::rows::{Place, TypeRow, Way};
 use crate::platform::http::Url;
 
 const WHAT: &str = "a search";
