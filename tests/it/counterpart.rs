@@ -6,7 +6,7 @@
 
 mod sekmet;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ use headwater::platform::clock::Clock;
 use headwater::platform::http::{self, Client, HttpSettings};
 use headwater::platform::{database, secret::Secret};
 use headwater::pull::{self, EhrSettings, Level, Limits, Method, Pulled, Request, Settings, Source};
-use headwater::simulate::ehr::{self, Ehr};
+use headwater::simulate::ehr::{self, Call, Ehr};
 use headwater::simulate::{GeneratorSettings, generate};
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ use self::sekmet::{Sekmet, text};
 
 /// What a gateway needs, and no more: reading.
 const READ: &str = "system/*.rs";
+/// Types sekmet says nothing of in its CapabilityStatement: it exports them, but knows no parameter to search them by.
+const NOT_SEARCHED: [&str; 2] = ["ResearchStudy", "ResearchSubject"];
 /// Types of the patient compartment that both servers know as such.
 const OF_PATIENTS: [&str; 6] = ["Patient", "Condition", "Encounter", "MedicationRequest", "Observation", "Procedure"];
 
@@ -57,23 +59,21 @@ impl Site {
 
     /// Everything `source` gives, and the pull's own word on it.
     async fn pull(&self, source: EhrSettings, request: Request) -> (Content, Pulled) {
+        let pulled = self.try_pull(source, request).await;
+        assert!(pulled.complete, "{:?}", pulled.problems);
+        (self.landed(&pulled), pulled)
+    }
+
+    /// The pull's own word, whether it got everything or not.
+    async fn try_pull(&self, source: EhrSettings, request: Request) -> Pulled {
         let settings = Settings {
             source: Source::Ehr(source),
             limits: Limits::default(),
         };
-        let pulled = pull::pull(
-            &settings,
-            request,
-            &self.landing,
-            &self.http,
-            &Clock::system(),
-            Some(&self.key),
-            &|_| {},
-        )
-        .await
-        .unwrap();
-        assert!(pulled.complete, "{:?}", pulled.problems);
-        (self.landed(&pulled), pulled)
+        let (clock, key) = (Clock::system(), Some(&self.key));
+        pull::pull(&settings, request, &self.landing, &self.http, &clock, key, &|_| {})
+            .await
+            .unwrap()
     }
 
     fn landed(&self, pulled: &Pulled) -> Content {
@@ -120,6 +120,10 @@ impl Patients {
         patients.map(|(_, id)| id.clone()).collect()
     }
 
+    fn types(&self) -> BTreeSet<String> {
+        self.content.keys().map(|(kind, _)| kind.clone()).collect()
+    }
+
     /// They in an EHR of ours that knows `key`; its settings for a pull.
     async fn simulated(&self, key: &ClientKey, group: &[String]) -> (Ehr, EhrSettings) {
         let mut settings = ehr::EhrSettings::new(self.folder.path());
@@ -147,6 +151,13 @@ impl Patients {
 
 fn read(folder: &Path, kind: &str) -> String {
     std::fs::read_to_string(folder.join(format!("{kind}.ndjson"))).unwrap()
+}
+
+fn by_search(settings: EhrSettings) -> EhrSettings {
+    EhrSettings {
+        method: Method::Search,
+        ..settings
+    }
 }
 
 fn by_bulk(settings: EhrSettings) -> EhrSettings {
@@ -227,6 +238,93 @@ async fn the_second_pull_of_an_ehr_we_did_not_write_is_what_changed_since_the_fi
     };
     let (second, _) = there.pull(source(&there), request).await;
     assert_eq!(second.into_values().collect::<Vec<_>>(), [changed]);
+}
+
+#[tokio::test]
+async fn a_crawl_of_an_ehr_we_did_not_write_lands_what_its_export_gives() {
+    let patients = Patients::generate(3);
+    let there = Site::new(Algorithm::Es384);
+    let Some((_sekmet, source)) = patients.in_sekmet(&[&there]).await else {
+        return;
+    };
+    let searched = |source| EhrSettings {
+        types: patients
+            .types()
+            .into_iter()
+            .filter(|kind| !NOT_SEARCHED.contains(&kind.as_str()))
+            .collect(),
+        ..source
+    };
+    let (exported, _) = there.pull(searched(source(&there)), Request::new(1)).await;
+    let (found, pulled) = there.pull(searched(by_search(source(&there))), Request::new(2)).await;
+    assert!(exported.len() > 100, "there is something to compare");
+    same(&found, &exported);
+    assert!(
+        pulled.types.values().all(|kind| kind.whole),
+        "all of every type is proven: {:?}",
+        pulled.types
+    );
+
+    let ours = Site::new(Algorithm::Es384);
+    let (ehr, source) = patients.simulated(&ours.key, &[]).await;
+    let (from_ours, _) = ours.pull(searched(by_search(source)), Request::new(1)).await;
+    assert_eq!(ehr.calls(Call::KickOff), 0, "it was asked by search");
+    same(&found, &from_ours);
+}
+
+#[tokio::test]
+async fn a_crawl_patient_by_patient_of_an_ehr_we_did_not_write_lands_the_cohort_and_what_it_refers_to() {
+    let patients = Patients::generate(4);
+    let some = patients.ids()[1..3].to_vec();
+    let there = Site::new(Algorithm::Es384);
+    let Some((_sekmet, source)) = patients.in_sekmet(&[&there]).await else {
+        return;
+    };
+    let of_some = |run| Request {
+        patients: some.clone(),
+        ..Request::new(run)
+    };
+    let with_medications = |source| EhrSettings {
+        types: OF_PATIENTS.into_iter().chain(["Medication"]).map(str::to_owned).collect(),
+        ..by_search(source)
+    };
+    let (found, _) = there.pull(with_medications(source(&there)), of_some(1)).await;
+    let ours = Site::new(Algorithm::Es384);
+    let (_ehr, source) = patients.simulated(&ours.key, &[]).await;
+    let (from_ours, _) = ours.pull(with_medications(source), of_some(1)).await;
+    same(&found, &from_ours);
+    let patients = found.keys().filter(|(kind, _)| kind == "Patient");
+    assert_eq!(patients.map(|(_, id)| id.clone()).collect::<Vec<_>>(), some);
+    assert!(found.keys().any(|(kind, _)| kind == "Medication"), "what is referred to is read");
+}
+
+/// sekmet knows no parameter of ResearchSubject, and answers a search by an unknown one with everybody's, as FHIR lets it.
+#[tokio::test]
+async fn an_ehr_that_does_not_know_the_patient_parameter_gives_nobody_elses_resources() {
+    let patients = Patients::generate(3);
+    let there = Site::new(Algorithm::Es384);
+    let Some((_sekmet, source)) = patients.in_sekmet(&[&there]).await else {
+        return;
+    };
+    let one = format!("Patient/{}", patients.ids()[0]);
+    let others = |content: &Content| {
+        let individuals = content
+            .values()
+            .filter_map(|resource| resource["individual"]["reference"].as_str().map(str::to_owned));
+        individuals.filter(|individual| *individual != one).count()
+    };
+    assert_eq!(others(&patients.content), 2, "there are others");
+    let source = EhrSettings {
+        types: ["Patient", "ResearchSubject"].map(str::to_owned).to_vec(),
+        ..by_search(source(&there))
+    };
+    let request = Request {
+        patients: vec![patients.ids()[0].clone()],
+        ..Request::new(1)
+    };
+    let pulled = there.try_pull(source, request).await;
+    assert_eq!(others(&there.landed(&pulled)), 0);
+    assert!(!pulled.complete, "and says that it could not ask");
 }
 
 /// Fails with types and ids, not with a wall of JSON: the patients are invented, the log is still to be read.

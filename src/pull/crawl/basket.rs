@@ -19,6 +19,9 @@ use crate::platform::database;
 
 pub(super) const MERGED: &str = "patients go on under another id: the old id was not searched";
 
+const OTHERS: &str = "resources of other patients came when one patient's were asked for, and were not taken: the EHR does not know the \
+     search parameter";
+
 /// What is asked of every resource of a run. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Sieve {
@@ -104,6 +107,8 @@ pub(super) struct Basket {
     sieve: Sieve,
     lines: ByType,
     tree: Tree,
+    /// Whose resources are searched; `None`: not one patient's.
+    pub(super) patient: Option<String>,
     /// Landed by this unit.
     pub(super) resources: u64,
     pub(super) entry: Entry,
@@ -114,6 +119,7 @@ impl Basket {
         Self {
             lines: ByType::new(sieve.landing.clone(), sieve.journal.run),
             tree: Tree::new(),
+            patient: None,
             resources: 0,
             entry: Entry::default(),
             sieve: sieve.clone(),
@@ -155,6 +161,12 @@ impl Basket {
                 Mode::Match => taken.matches.push(self.sieve.journal.veil.resource(of_type, &id)),
                 Mode::Include => {}
             }
+            if mode == Mode::Match && self.is_of_another(resource) {
+                // FHIR lets a server ignore a parameter it does not know: the answer is everybody's then.
+                *self.entry.notes.entry((OTHERS, true)).or_default() += 1;
+                self.entry.types.entry(of_type.to_owned()).or_default().failures += 1;
+                continue;
+            }
             if of != Use::Land && mode == Mode::Match {
                 self.person(resource, of_type, &id, of, &mut taken.people);
             }
@@ -164,6 +176,14 @@ impl Basket {
             self.resources(&resources)?;
         }
         Ok(taken)
+    }
+
+    /// Whether one patient's resources are searched, and this one says it is another's.
+    fn is_of_another(&self, resource: Node<'_, '_>) -> bool {
+        let Some(patient) = &self.patient else { return false };
+        let subject = page::subject(resource);
+        let named = subject.as_deref().and_then(|subject| page::local(subject, &self.sieve.base));
+        matches!(named, Some(("Patient", id)) if id != patient)
     }
 
     /// Takes the answer to a read of `name`/`id`.

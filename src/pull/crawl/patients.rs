@@ -186,6 +186,9 @@ impl Walk<'_> {
         let (base, vendor) = (&errand.settings.base, &errand.settings.vendor);
         let by = Some((parameter, patient.id.as_str()));
         let first = query::search(base, name, by, window, vendor, include)?;
+        if let Some(basket) = slot {
+            basket.patient = Some(patient.id.clone());
+        }
         let mut end = errand.search(slot, first, Some(name)).await?;
         if window != Window::default()
             && !refusals.ever_answered
