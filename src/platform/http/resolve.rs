@@ -17,6 +17,12 @@ pub struct KnownHost {
     pub expected: Vec<Network>,
 }
 
+impl KnownHost {
+    fn is_expected(&self, address: IpAddr) -> bool {
+        self.expected.is_empty() || self.expected.iter().any(|network| network.contains(address))
+    }
+}
+
 /// A range of addresses, `10.20.0.0/16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -173,11 +179,7 @@ fn allowed(name: &str, found: Vec<SocketAddr>, known: Option<&[KnownHost]>) -> R
     for address in &found {
         match (host, reach(address.ip())) {
             (_, Reach::Never) | (None, Reach::Private) => return Err(Unresolved::Inward),
-            (Some(host), _) if !host.expected.is_empty() => {
-                if !host.expected.iter().any(|network| network.contains(address.ip())) {
-                    return Err(Unresolved::Elsewhere);
-                }
-            }
+            (Some(host), _) if !host.is_expected(address.ip()) => return Err(Unresolved::Elsewhere),
             _ => {}
         }
     }
