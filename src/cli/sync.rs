@@ -194,10 +194,17 @@ fn exit_of(error: &GatewayError) -> Exit {
         GatewayError::NotAll { .. } => Exit::Partial,
         GatewayError::Pull(error) => match error {
             error if error.is_transient() => Exit::Partial,
-            // A key that is not registered, a scope that is missing, a host that may not be asked: no later run mends it.
-            PullError::Token(_) | PullError::Http(_) | PullError::Breach(_) | PullError::Refused { .. } | PullError::Folder(_) => {
-                Exit::Usage
-            }
+            // A key that is not registered, a scope that is missing, a host that may not be asked, a cohort of nobody: no later
+            // run mends it.
+            PullError::Token(_)
+            | PullError::Http(_)
+            | PullError::Breach(_)
+            | PullError::Refused { .. }
+            | PullError::WiderScope { .. }
+            | PullError::TypeFilter { .. }
+            | PullError::Nobody(_)
+            | PullError::CohortFile { .. }
+            | PullError::Folder(_) => Exit::Usage,
             PullError::Landing(_) | PullError::Database(_) | PullError::Interrupted => Exit::Ours,
             _ => Exit::Partial,
         },

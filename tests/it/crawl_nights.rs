@@ -4,9 +4,8 @@
 use std::path::Path;
 
 use headwater::gateway::Places;
-use headwater::platform::backend_services::ClientKey;
 use headwater::simulate::ehr::Vendor;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::house::{House, patients, report, sync};
 use crate::nights::{sum, total};
@@ -32,32 +31,10 @@ fn marks(site: &Path) -> Vec<(String, String)> {
     found.collect::<Result<_, _>>().expect("rows")
 }
 
-/// The site of a house whose EHR takes keys by the address of a JWK Set only; the set is served as long as the house stands.
-fn site_with_hosted_keys(house: &House) -> std::path::PathBuf {
+/// A site at an Epic, which it crawls.
+fn site_at_an_epic(house: &House) -> std::path::PathBuf {
     let site = house.site("limited-data-set", None);
-    let keys = Places::of(&site.parent().expect("a folder").join("state")).ehr_key();
-    let jwk = ClientKey::from_file(&keys).expect("a key").public_jwk();
-    let registration = house.ehr().registration_url();
-    let client: String = house.runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let set = axum::Json(json!({ "keys": [jwk] }));
-        let router = axum::Router::new().route("/jwks.json", axum::routing::get(|| async move { set }));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let http = headwater::platform::http::client(&headwater::platform::http::HttpSettings::default()).expect("a client");
-        let asked = json!({ "jwks_uri": format!("http://{address}/jwks.json") });
-        let answer: Value = http
-            .post(registration)
-            .json(&asked)
-            .send()
-            .await
-            .expect("an answer")
-            .json()
-            .await
-            .expect("JSON");
-        answer["client_id"].as_str().expect("an id").to_owned()
-    });
-    ask(&site, &format!("client_id = \"{client}\"\nvendor = \"epic\"\nmethod = \"search\""));
+    ask(&site, "vendor = \"epic\"\nmethod = \"search\"");
     site
 }
 
@@ -91,7 +68,7 @@ fn a_crawled_night_and_an_exported_night_give_the_same_rows() {
 fn an_ehr_without_last_updated_is_pulled_whole_each_night_and_nothing_is_mapped_twice() {
     let data = patients(5, 53);
     let house = House::with(data.path(), |ehr| ehr.vendor = Vendor::Epic);
-    let site = site_with_hosted_keys(&house);
+    let site = site_at_an_epic(&house);
     let first = report(&sync(&site, &[]));
     assert!(sum(&first, "upserts") > 100, "{first}");
     let second = report(&sync(&site, &[]));
@@ -109,7 +86,7 @@ fn an_ehr_without_last_updated_is_pulled_whole_each_night_and_nothing_is_mapped_
 fn what_an_ehr_without_last_updated_deletes_or_merges_is_withdrawn_by_comparison() {
     let data = patients(8, 57);
     let house = House::with(data.path(), |ehr| ehr.vendor = Vendor::Epic);
-    let site = site_with_hosted_keys(&house);
+    let site = site_at_an_epic(&house);
     report(&sync(&site, &[]));
     let patients_before = house.rows().iter().filter(|row| row.0 == "patient").count();
     let mut merged = 0;

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use axum::routing::get;
+use axum::{Json, Router};
 use headwater::gateway::Places;
 use headwater::network::Package;
 use headwater::platform::backend_services::ClientKey;
@@ -11,9 +13,10 @@ use headwater::platform::clock::Clock;
 use headwater::platform::http::{HttpSettings, client};
 use headwater::receive::{Accept, Settings};
 use headwater::registry::{self, RegistryConfig};
-use headwater::simulate::ehr::{self, Ehr, EhrSettings};
+use headwater::simulate::ehr::{self, Ehr, EhrSettings, RegistrationError};
 use headwater::simulate::{self, GeneratorSettings};
 use reqwest::header::{COOKIE, SET_COOKIE};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -125,6 +128,28 @@ impl House {
         self.registry.as_ref().expect("the registry is running")
     }
 
+    /// Registers a public key at the EHR; where that takes the address of a JWK Set only, the set is hosted as long as the
+    /// house stands.
+    fn register(&self, jwk: Value) -> String {
+        match self.ehr().register(jwk.clone()) {
+            Err(RegistrationError::UrlOnly) => {}
+            done => return done.expect("the EHR takes the key"),
+        }
+        let registration = self.ehr().registration_url();
+        let answer: Value = self.runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let at = listener.local_addr().expect("an address");
+            let set = Json(json!({ "keys": [jwk] }));
+            let router = Router::new().route("/jwks.json", get(|| async move { set }));
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            let http = client(&HttpSettings::default()).expect("a client");
+            let asked = json!({ "jwks_uri": format!("http://{at}/jwks.json") });
+            let answer = http.post(registration).json(&asked).send().await.expect("an answer");
+            answer.json().await.expect("JSON")
+        });
+        answer["client_id"].as_str().expect("an id").to_owned()
+    }
+
     /// Makes the site `north` with `headwater init`; `keys` of another house's site are taken over. The path of its site.toml.
     pub fn site(&self, policy: &str, keys: Option<&Path>) -> PathBuf {
         let dir = self.dir.path().join("north");
@@ -139,7 +164,7 @@ impl House {
         std::fs::create_dir_all(&dir).expect("a folder");
         places.make_keys().expect("keys can be made");
         let jwk = ClientKey::from_file(&places.ehr_key()).expect("the key just made").public_jwk();
-        let client_id = self.ehr().register(jwk).expect("the EHR takes the key");
+        let client_id = self.register(jwk);
         let code = self
             .registry()
             .registry()

@@ -21,6 +21,8 @@ fn is_for_others(fault: Fault) -> bool {
         Fault::DayPasses | Fault::DeletionsUntold => true,
         // An EHR that says it has nothing cannot be told from one that has nothing: the brake tells (`crawl_nights::`).
         Fault::EmptyOutput | Fault::EmptySearch => true,
+        // It needs a job of an earlier pull (`kick_off::`).
+        Fault::SecondKickoff => true,
         // A manual clock does not pass while a real connection is silent: `network::` has a stalled line.
         Fault::Stall => true,
         _ => false,
@@ -29,7 +31,7 @@ fn is_for_others(fault: Fault) -> bool {
 
 /// Those that only a search meets.
 fn is_of_searches(fault: Fault) -> bool {
-    matches!(fault, Fault::Search429 | Fault::Search500 | Fault::Search503)
+    matches!(fault, Fault::Search429 | Fault::Search500 | Fault::Search503 | Fault::SearchCut)
 }
 
 struct Case {
