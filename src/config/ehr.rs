@@ -89,7 +89,7 @@ impl FhirConfig {
 }
 
 /// Every key of `[ehr]` for a FHIR server.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "kind",
     "base",
     "client_id",
@@ -104,6 +104,7 @@ const KEYS: [&str; 24] = [
     "vendor",
     "scope",
     "accept_wider_scope",
+    "sign_in",
     "token_url",
     "jwks_url",
     "extra_origins",
@@ -148,6 +149,7 @@ pub(super) fn read(reader: &mut Reader, ehr: &Section<'_>, base: &Path) -> EhrCo
         attachments: reader.switch(ehr, "attachments", false),
         scope: reader.optional_text(ehr, "scope"),
         accept_wider_scope: reader.switch(ehr, "accept_wider_scope", false),
+        signs_in: reader.optional_one_of(ehr, "sign_in", &["smart", "none"]).as_deref() != Some("none"),
         token_url: reader.optional_url(ehr, "token_url"),
         jwks_url: reader.optional_url(ehr, "jwks_url"),
         token_origins: origins(reader, ehr),

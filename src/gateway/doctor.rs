@@ -147,17 +147,25 @@ async fn ehr(subject: &Subject, settings: &EhrSettings, key: &ClientKey, client:
         clock,
         ahead: server_time.map_or(0, |server| server.as_second() - clock.now().as_second()),
     };
-    let signed_in = sign_in(settings, key, client, &clocks, notes).await;
-    let Some(signed_in) = signed_in else {
-        notes.skip(&["scope.skipped"], "there is no token");
-        notes.skip(&AFTER_TOKEN, "there is no token");
-        return;
-    };
-    notes.note(scope::examine(signed_in.scope.as_deref(), settings));
+    let mut signed_in = None;
+    if settings.signs_in {
+        signed_in = sign_in(settings, key, client, &clocks, notes).await;
+        let Some(signed_in) = &signed_in else {
+            notes.skip(&["scope.skipped"], "there is no token");
+            notes.skip(&AFTER_TOKEN, "there is no token");
+            return;
+        };
+        notes.note(scope::examine(signed_in.scope.as_deref(), settings));
+    } else {
+        notes.skip(
+            &["token.not-wanted"],
+            "`ehr.sign_in` says that this server asks nobody who they are",
+        );
+    }
     let reader = reads::Reader {
         client,
         settings,
-        token: &signed_in.token,
+        token: signed_in.as_ref().map(|signed_in| signed_in.token.as_str()),
         offer: &offer,
     };
     notes.note(reader.group().await);

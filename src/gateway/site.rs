@@ -248,8 +248,8 @@ impl Site {
         let landing = Landing::open(&places.landing(), hkdf(&landing_key, "headwater|landing|segments"), db.clone())?
             .with_line_limit(settings.limits.line_bytes);
         let ehr_key = match &settings.pull.source {
-            pull::Source::Ehr(ehr) => Some(places.ehr_signing_key(ehr.jwks_url.as_ref())?),
-            pull::Source::Files(_) => None,
+            pull::Source::Ehr(ehr) if ehr.signs_in => Some(places.ehr_signing_key(ehr.jwks_url.as_ref())?),
+            _ => None,
         };
         Ok(Self {
             ehr_key,

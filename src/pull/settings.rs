@@ -58,6 +58,9 @@ pub struct EhrSettings {
     pub scope: Option<String>,
     /// Goes on, with a warning, when the EHR grants more than the scope asked for. Default: no, such a run is refused.
     pub accept_wider_scope: bool,
+    /// Whether the server wants to know who asks (SMART Backend Services). One that does not must be out of strangers' reach.
+    /// Default: yes.
+    pub signs_in: bool,
     /// The token endpoint, for servers without `.well-known/smart-configuration`.
     pub token_url: Option<Url>,
     /// Where the EHR finds our public keys (`jku` of every assertion): equal to what is registered there. Default: not said.
@@ -83,6 +86,7 @@ impl EhrSettings {
             vendor: Vendor::default(),
             scope: None,
             accept_wider_scope: false,
+            signs_in: true,
             token_url: None,
             jwks_url: None,
             token_origins: Vec::new(),

@@ -17,7 +17,8 @@ use crate::pull::{EhrSettings, KickOff, Level, Method};
 pub(super) struct Reader<'a> {
     pub(super) client: &'a Client,
     pub(super) settings: &'a EhrSettings,
-    pub(super) token: &'a str,
+    /// `None`: the server asks nobody who they are.
+    pub(super) token: Option<&'a str>,
     pub(super) offer: &'a Offer,
 }
 
@@ -29,7 +30,7 @@ impl Reader<'_> {
     }
 
     async fn get(&self, url: &Url) -> Result<Answer, Unanswered> {
-        ask::get(self.client, url, &self.headers(), Some(self.token)).await
+        ask::get(self.client, url, &self.headers(), self.token).await
     }
 
     /// Whether the Group can be seen.
@@ -155,7 +156,7 @@ impl Reader<'_> {
             self.client.get(url.clone())
         };
         let request = request.header("prefer", "respond-async");
-        let Ok(answer) = ask::send(request, &self.headers(), Some(self.token)).await else {
+        let Ok(answer) = ask::send(request, &self.headers(), self.token).await else {
             return silent("export.unavailable", "the export");
         };
         match answer.status {
@@ -201,7 +202,7 @@ impl Reader<'_> {
         let origin = WebOrigin::of(&job);
         // The token goes to the EHR's own addresses only, whatever its answer says.
         if origin == WebOrigin::of(&self.settings.base) || self.settings.token_origins.contains(&origin) {
-            let _ = ask::send(self.client.delete(job), &self.headers(), Some(self.token)).await;
+            let _ = ask::send(self.client.delete(job), &self.headers(), self.token).await;
         }
     }
 }
