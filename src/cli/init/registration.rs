@@ -91,8 +91,10 @@ fn requests(settings: &EhrSettings) -> Vec<String> {
     if exports && vendor.one_job {
         requests.push("whether another system exports with this client: only one export may run at a time".to_owned());
     }
-    if !vendor.not_exported.is_empty() && exports {
-        requests.push(format!("search of {}, which never come by export", vendor.not_exported.join(", ")));
+    let asked = |name: &&String| settings.types.is_empty() || settings.types.contains(name);
+    let searched: Vec<&str> = vendor.not_exported.iter().filter(asked).map(String::as_str).collect();
+    if !searched.is_empty() && exports {
+        requests.push(format!("search of {}, which no export of theirs holds", searched.join(", ")));
     }
     requests.push("the hours in which the EHR should be left alone (`quiet` in [ehr])".to_owned());
     requests
