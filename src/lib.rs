@@ -27,7 +27,7 @@
 //!
 //! ```text
 //! gateway::run(site)
-//!   pull       token -> $export -> file                     -> landing.seal(file)    durable before the next step
+//!   pull       token -> $export | search -> file            -> landing.seal(file)    durable before the next step
 //!   landing    segment -> lines -> fhir::Tree               borrowed from the decompressed block; nothing is copied
 //!   validate   Resource    -> Conformant   | Refusal -+
 //!   map        Conformant  -> Mapped rows  | Refusal -+-> quarantine (path + rule; the resource stays sealed here)

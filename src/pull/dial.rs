@@ -33,6 +33,8 @@ pub(super) struct Dial<'a> {
     pub(super) rule: OriginRule,
     /// None when the EHR wants no token.
     pub(super) tokens: Option<TokenSource>,
+    /// A vendor's own header that names the client, and the client's id.
+    named: Option<(HeaderName, String)>,
     pace: Pace,
     asked: Asked,
     max_wait: Duration,
@@ -63,11 +65,14 @@ impl<'a> Dial<'a> {
         key: Option<&ClientKey>,
     ) -> Result<Self, PullError> {
         http::refuse_plain_http(&settings.base)?;
+        let named = settings.vendor.client_id_header.as_ref().map(|name| name.parse()).transpose();
+        let named = named.map_err(|_| HttpError::Address("the vendor's client id header is no header's name"))?;
         let mut dial = Self {
             http,
             clock,
             rule: OriginRule::new(&settings.base, &settings.token_origins),
             tokens: None,
+            named: named.map(|name| (name, settings.client_id.clone())),
             pace: Pace::new(clock, limits, settings.vendor.concurrency),
             asked: Asked {
                 scope: settings.effective_scope(),
@@ -205,6 +210,9 @@ impl<'a> Dial<'a> {
             let mut request = self.http.request(method.clone(), at.clone());
             for (name, value) in headers {
                 request = request.header(name, *value);
+            }
+            if let Some((name, id)) = self.named.as_ref().filter(|_| self.rule.may_have_token(&at)) {
+                request = request.header(name, id);
             }
             if let Some(token) = token {
                 request = request.bearer_auth(token);

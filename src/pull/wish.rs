@@ -161,7 +161,7 @@ impl<'a> Wish<'a> {
             }
         };
         Ok(Ask {
-            headers: self.headers(form)?,
+            headers: self.headers(form),
             url,
             body,
             left_out,
@@ -216,7 +216,7 @@ impl<'a> Wish<'a> {
         Ok(url)
     }
 
-    fn headers(&self, form: Form) -> Result<Vec<(HeaderName, String)>, PullError> {
+    fn headers(&self, form: Form) -> Vec<(HeaderName, String)> {
         let options = &self.settings.export;
         let mut prefer = "respond-async".to_owned();
         if options.lenient || self.vendor.lenient {
@@ -233,13 +233,7 @@ impl<'a> Wish<'a> {
         if form.verb == Verb::Post {
             headers.push((CONTENT_TYPE, "application/fhir+json".to_owned()));
         }
-        if let Some(name) = &self.vendor.client_id_header {
-            let name = name
-                .parse()
-                .map_err(|_| HttpError::Address("the vendor's client id header is no header's name"))?;
-            headers.push((name, self.settings.client_id.clone()));
-        }
-        Ok(headers)
+        headers
     }
 
     fn parameters(&self, form: Form, left_out: &mut Vec<&'static str>) -> Vec<Parameter> {

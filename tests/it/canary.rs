@@ -47,7 +47,12 @@ impl Search {
 
     fn look_into(&mut self, folder: &Path) {
         for file in files(folder) {
-            self.look(&file.display().to_string(), &std::fs::read(&file).expect("a file of this test"));
+            match std::fs::read(&file) {
+                Ok(bytes) => self.look(&file.display().to_string(), &bytes),
+                // SQLite took its log away meanwhile: what is not there holds nothing, and its name is looked at below.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => panic!("a file of this test cannot be read: {error}"),
+            }
             self.look("a file's name", file.display().to_string().as_bytes());
         }
     }

@@ -20,6 +20,7 @@ mod pace;
 mod requirements;
 mod status;
 mod types;
+mod vendors;
 mod wire;
 
 use std::path::Path;

@@ -39,14 +39,12 @@ fn a_vendor_is_asked_in_its_own_way() {
     odd.vendor.export_elements = false;
     odd.vendor.lenient = true;
     odd.vendor.not_exported = vec!["Binary".to_owned()];
-    odd.vendor.client_id_header = Some("Epic-Client-ID".to_owned());
     let mut request = Request::new(1);
     request.since = Some("2026-03-01T02:00:00Z".parse().unwrap());
     let asked = ask(&odd, &request, None);
     let query = asked.url.query().unwrap();
     assert_eq!(query, "_outputFormat=application%2Ffhir%2Bndjson&_type=Patient&_type=Observation");
     assert_eq!(asked.headers[1].1, "respond-async, handling=lenient");
-    assert_eq!(asked.headers[2], (HeaderName::from_static("epic-client-id"), "client".to_owned()));
     let wish = Wish::new(&odd, &request).unwrap();
     assert_eq!((wish.since(), wish.not_exported().collect::<Vec<_>>()), (None, vec!["Binary"]));
 }

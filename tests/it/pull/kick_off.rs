@@ -145,8 +145,9 @@ async fn a_vendors_header_names_the_client_and_a_type_it_never_exports_is_told()
         })
         .await
         .unwrap();
+    let named = |seen: &ehr::Seen| seen.header("epic-client-id") == Some("gateway-1");
+    assert!(ehr.seen().iter().all(named), "export, poll, file and clean-up");
     let asked = &ehr.asked("GET /$export")[0];
-    assert_eq!(asked.header("epic-client-id"), Some("gateway-1"));
     assert!(asked.query.ends_with("&_type=Patient"), "{}", asked.query);
     assert!(pulled.types["Patient"].whole && !pulled.types["Binary"].whole && !pulled.complete);
 }
