@@ -286,9 +286,11 @@ async fn listed(errand: &Errand<'_>, path: &Path, at: Option<String>) -> Result<
 /// The one patient with this identifier.
 async fn identified(errand: &Errand<'_>, slot: &mut Option<Basket>, identifier: &str) -> Result<(), PullError> {
     const WHAT: &str = "the search for an identifier";
-    let mut url = query::address(&errand.settings.base, &["Patient"])?;
-    url.query_pairs_mut().append_pair("identifier", identifier);
-    match errand.get(WHAT, &url, "application/fhir+json").await? {
+    let url = query::address(&errand.settings.base, &["Patient", "_search"])?;
+    // A medical record number is a patient's value: it goes in the body.
+    let mut form = url.clone();
+    form.query_pairs_mut().append_pair("identifier", identifier);
+    match errand.find(WHAT, &url, form.query().unwrap_or_default()).await? {
         Answer::Body(body, _) => match take(slot, move |basket| basket.page(&body, Some("Patient"), Use::Meet)).await? {
             Ok(mut taken) => match taken.people.members.len() {
                 1 => meet(slot, taken),
@@ -302,6 +304,10 @@ async fn identified(errand: &Errand<'_>, slot: &mut Option<Basket>, identifier: 
         },
         Answer::Refused { status, codes } if matches!(status, 401 | 403) => {
             let hint = "the client may not search Patient by identifier; ask the EHR's owner for it";
+            return Err(PullError::Refused { status, codes, hint });
+        }
+        Answer::Refused { status, codes } if matches!(status, 404 | 405 | 501) => {
+            let hint = "it takes no search by POST, and an identifier may stand in no address; list ids instead";
             return Err(PullError::Refused { status, codes, hint });
         }
         Answer::Refused { .. } | Answer::Odd(_) => problem(slot, UNKNOWN),

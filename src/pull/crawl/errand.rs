@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::Method;
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 
 use super::super::body::NotTaken;
 use super::super::capability::Capability;
@@ -118,17 +118,35 @@ impl<'a> Errand<'a> {
     /// The answer to one GET, after as many tries as the limits allow.
     /// # Errors: no token, no connection, no patience left, or an EHR that stays silent whatever it is asked.
     pub(super) async fn get(&self, what: &'static str, url: &Url, accept: &'static str) -> Result<Answer, PullError> {
+        self.ask(what, url, accept, None).await
+    }
+
+    /// The answer to one search whose parameters may stand in no address: servers and proxies write addresses down.
+    /// FHIR R4, "search": `POST [base]/[type]/_search`, with the parameters as a form.
+    /// # Errors: as `get`.
+    pub(super) async fn find(&self, what: &'static str, url: &Url, form: &str) -> Result<Answer, PullError> {
+        self.ask(what, url, "application/fhir+json", Some(form)).await
+    }
+
+    async fn ask(&self, what: &'static str, url: &Url, accept: &'static str, form: Option<&str>) -> Result<Answer, PullError> {
         // Stricter than the dial: without a token, too, a `next` of another host is not this EHR's data.
         if !self.dial.rule.may_have_token(url) {
             return Ok(Answer::Odd("it names another host, which is not asked and gets no token"));
         }
         let mut patience = Patience::new(self.dial.clock, self.limits);
         loop {
-            let (status, asked) = match self.dial.send(Method::GET, url, &[(ACCEPT, accept)], Auth::WithToken).await {
+            let sent = match form {
+                None => self.dial.send(Method::GET, url, &[(ACCEPT, accept)], Auth::WithToken).await,
+                Some(form) => {
+                    let headers = [(ACCEPT, accept), (CONTENT_TYPE, "application/x-www-form-urlencoded")];
+                    self.dial.post(url, &headers, form, Auth::WithToken).await
+                }
+            };
+            let (status, asked) = match sent {
                 Ok(response) => {
                     let status = response.status().as_u16();
                     let asked = self.dial.asked_wait(response.headers());
-                    let kind = response.headers().get(reqwest::header::CONTENT_TYPE);
+                    let kind = response.headers().get(CONTENT_TYPE);
                     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
                     match http::read_body(response, self.limits.manifest_bytes).await {
                         Ok(body) if status == 200 => {

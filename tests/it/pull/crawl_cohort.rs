@@ -38,6 +38,11 @@ async fn a_file_lists_ids_and_identifiers() {
     assert_eq!(people(&site, &pulled), ["Patient/p0", "Patient/p1", "Patient/p3"]);
     assert!(pulled.types["Observation"].whole);
     assert_eq!(ward.asked_for("Observation?patient=p0"), 2, "two pages, once");
+    assert_eq!(ward.asked_for("Patient/_search"), 1);
+    assert!(
+        !ward.asked().iter().any(|what| what.contains("m3")),
+        "a record number stands in no address"
+    );
 }
 
 #[tokio::test]

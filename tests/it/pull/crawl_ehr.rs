@@ -236,7 +236,9 @@ pub(super) const ALL: [&str; 9] = [
 ];
 
 async fn answer(State(ward): State<Arc<Inner>>, request: Request) -> Response {
-    let uri = request.uri().clone();
+    let (parts, body) = request.into_parts();
+    let (uri, headers) = (parts.uri, parts.headers);
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let below = uri
         .path()
         .strip_prefix("/fhir")
@@ -244,10 +246,7 @@ async fn answer(State(ward): State<Arc<Inner>>, request: Request) -> Response {
         .trim_start_matches('/')
         .to_owned();
     let what = uri.query().map_or(below.clone(), |query| format!("{below}?{query}"));
-    let token = request
-        .headers()
-        .get("authorization")
-        .map(|token| token.to_str().unwrap().to_owned());
+    let token = headers.get("authorization").map(|token| token.to_str().unwrap().to_owned());
     if below == "token" {
         let token = json!({"access_token": "secret-token", "token_type": "bearer", "expires_in": 300});
         return respond(said(200, token.to_string()));
@@ -268,7 +267,10 @@ async fn answer(State(ward): State<Arc<Inner>>, request: Request) -> Response {
         std::future::pending::<()>().await;
     }
     tokio::task::yield_now().await;
-    let answer = hooked.unwrap_or_else(|| plain(&ward, &below, uri.query().unwrap_or_default()));
+    let answer = hooked.unwrap_or_else(|| match below.strip_suffix("/_search") {
+        Some(kind) => plain(&ward, kind, std::str::from_utf8(&body).unwrap()),
+        None => plain(&ward, &below, uri.query().unwrap_or_default()),
+    });
     ward.under_way.lock().unwrap().0 -= 1;
     respond(answer)
 }
