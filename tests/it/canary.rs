@@ -99,12 +99,24 @@ fn marked_data() -> (tempfile::TempDir, Vec<String>) {
     (dir, marks)
 }
 
+fn pulls_by(site: &Path, method: &str) {
+    let text = std::fs::read_to_string(site).expect("a site's file");
+    let planned = "method = \"planned\"";
+    assert!(text.contains(planned));
+    std::fs::write(site, text.replace(planned, &format!("method = \"{method}\""))).expect("a file");
+}
+
 #[test]
 fn no_mark_of_a_patient_leaves_the_site_or_stands_in_a_log() {
     let (data, marks) = marked_data();
-    for policy in ["limited-data-set", "safe-harbor"] {
+    for (policy, method) in [
+        ("limited-data-set", "bulk"),
+        ("safe-harbor", "bulk"),
+        ("limited-data-set", "search"),
+    ] {
         let house = House::over(data.path());
         let site = house.site(policy, None);
+        pulls_by(&site, method);
         let mut search = Search::new(&marks);
 
         let mut refused = 0;
@@ -146,7 +158,7 @@ fn no_mark_of_a_patient_leaves_the_site_or_stands_in_a_log() {
             search.look(&format!("the console's page {path}"), page.as_bytes());
         }
 
-        assert!(search.found.is_empty(), "{policy}: a mark stands in {:#?}", search.found);
+        assert!(search.found.is_empty(), "{policy}, {method}: a mark stands in {:#?}", search.found);
         assert!(search.looked_at > 30, "only {} things were looked at", search.looked_at);
 
         // Positive controls: the source is full of marks, and one planted in a log or inside a chunk is found.
