@@ -10,15 +10,15 @@ use jiff::Timestamp;
 use self::basket::Sieve;
 use self::errand::Errand;
 use self::journal::Journal;
-pub(super) use self::journal::{SCHEMA, forget, is_open, reset};
+pub(super) use self::journal::{forget, is_open, reset};
 pub(super) use self::proof::{Proof, proof};
 pub(super) use self::query::{REFERENCED, types_of_patients};
 use self::rows::Way;
-use self::veil::Veil;
 use super::capability::Capability;
 use super::dial::Dial;
 use super::error::PullError;
 use super::settings::{Cohort, EhrSettings, Level, Limits, Listener, Method, Request};
+use super::veil::Veil;
 use crate::landing::Landing;
 use crate::platform::clock::Stopwatch;
 use crate::platform::database::DatabaseError;
@@ -34,7 +34,6 @@ mod proof;
 mod query;
 mod references;
 mod rows;
-mod veil;
 mod wholes;
 
 /// Opens the run's crawl, so that a run is not done before it is.

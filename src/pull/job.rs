@@ -15,51 +15,6 @@ use crate::origin::SegmentId;
 use crate::platform::database::{self, DatabaseError};
 use crate::platform::http::Url;
 
-/// The tables of the pull: the job of each run, the files it listed, what is to be told of it; the jobs of ours that an EHR
-/// may still hold, whatever became of their run; the local files landed by content.
-pub(super) const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS export_job (
-    run              INTEGER PRIMARY KEY,
-    state            TEXT NOT NULL CHECK (state IN ('kicking', 'polling', 'listed', 'done')),
-    poll_url         TEXT,
-    begun_at         TEXT NOT NULL,
-    next_at          TEXT NOT NULL,
-    transaction_time TEXT,
-    needs_token      INTEGER NOT NULL DEFAULT 1,
-    restarts         INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE IF NOT EXISTS export_file (
-    run           INTEGER NOT NULL,
-    seq           INTEGER NOT NULL,
-    kind          TEXT NOT NULL,
-    resource_type TEXT NOT NULL,
-    url           TEXT NOT NULL,
-    expected      INTEGER,
-    state         TEXT NOT NULL CHECK (state IN ('listed', 'landed', 'failed')),
-    segment       INTEGER,
-    problem       TEXT,
-    PRIMARY KEY (run, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS export_note (
-    run           INTEGER NOT NULL,
-    resource_type TEXT NOT NULL,
-    effect        TEXT NOT NULL CHECK (effect IN ('told', 'ignored', 'spoils')),
-    note          TEXT NOT NULL,
-    PRIMARY KEY (run, resource_type, note)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS export_own (
-    poll_url    TEXT PRIMARY KEY,
-    kicked_at   TEXT NOT NULL,
-    ask         TEXT NOT NULL,
-    is_separate INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS landed_file (
-    digest TEXT NOT NULL,
-    run    INTEGER NOT NULL,
-    PRIMARY KEY (digest, run)
-) STRICT, WITHOUT ROWID;
-";
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// The server was not asked yet, or was too busy.

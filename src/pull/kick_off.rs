@@ -2,17 +2,20 @@
 //! before anything else, and clears away what an earlier run left at the server. Every way out is bounded: a form is tried
 //! once, old jobs are cleared once. Bulk Data 2.0.0, "Bulk Data Kick-off Request".
 
+use std::collections::BTreeMap;
+
 use reqwest::header::{CONTENT_LOCATION, HeaderMap, HeaderName};
 use reqwest::{Method, Response};
 
 use super::dial::{Auth, Patience, is_transient};
 use super::error::PullError;
 use super::job::{Job, Note};
+use super::members;
 use super::outcome::Issues;
 use super::own::Own;
 use super::settings::{Level, Progress};
 use super::talk::Talk;
-use super::wish::{Ask, SEPARATE, Wish};
+use super::wish::{self, Ask, SEPARATE, Wish};
 use crate::platform::http::{self, Url};
 
 const WHAT: &str = "the export request";
@@ -20,7 +23,17 @@ const WHAT: &str = "the export request";
 /// Gets the export under way: taken by the server, or an earlier job of the very same export adopted.
 /// # Errors: refused in every form; not reached; the server asks for more patience than there is.
 pub(super) async fn kick_off(talk: &Talk<'_>, job: &Job) -> Result<(), PullError> {
-    let wish = Wish::new(talk.settings, &talk.request)?;
+    let mut request = talk.request.clone();
+    let since = wish::since(&talk.settings.vendor, &talk.settings.types, &request);
+    if members::has_joined(talk).await? && since.is_some() {
+        tracing::info!(
+            run = request.run,
+            "the Group has new members: run {} asks for everything",
+            request.run
+        );
+        (request.since, request.since_by_type) = (None, BTreeMap::new());
+    }
+    let wish = Wish::new(talk.settings, &request)?;
     let mut patience = Patience::new(talk.dial.clock, talk.limits);
     talk.dial.wait_for(job.next_at).await;
     if talk.settings.vendor.one_job {

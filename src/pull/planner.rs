@@ -12,22 +12,6 @@ use super::vendor::Preferred;
 use crate::platform::database::{self, DatabaseError};
 use crate::platform::http::Url;
 
-/// The plans of runs, and how fast each way was: resources and milliseconds, summed over runs, by the EHR's base.
-pub(super) const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS pull_plan (
-    run    INTEGER PRIMARY KEY,
-    bulk   TEXT,
-    search TEXT
-) STRICT;
-CREATE TABLE IF NOT EXISTS pull_rate (
-    ehr          TEXT NOT NULL,
-    way          TEXT NOT NULL CHECK (way IN ('bulk', 'search')),
-    resources    INTEGER NOT NULL,
-    milliseconds INTEGER NOT NULL,
-    PRIMARY KEY (ehr, way)
-) STRICT, WITHOUT ROWID;
-";
-
 /// One way must have been so many times as fast as the other to outweigh the vendor's profile.
 const FASTER: f64 = 2.0;
 /// Less than this says nothing of speed.
@@ -128,12 +112,12 @@ fn can_export(settings: &EhrSettings, request: &Request, capability: Option<&Cap
 
 /// The plan of the run; `decided`, and kept from now on, when it has none.
 /// # Errors: the database.
-pub(super) fn keep(database: &Mutex<Connection>, run: i64, decided: &Plan) -> Result<(), DatabaseError> {
+pub(super) fn keep(database: &Mutex<Connection>, request: &Request, decided: &Plan) -> Result<(), DatabaseError> {
     let list = |types: &Option<Vec<String>>| types.as_ref().map(|types| types.join(","));
     database::transaction(database, |tx| {
         tx.execute(
-            "INSERT INTO pull_plan (run, bulk, search) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-            params![run, list(&decided.bulk), list(&decided.search)],
+            "INSERT INTO pull_plan (run, bulk, search, aside) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            params![request.run, list(&decided.bulk), list(&decided.search), request.is_aside()],
         )
         .map(drop)
     })
@@ -306,14 +290,14 @@ mod tests {
     #[test]
     fn a_plan_is_kept_and_rates_add_up() {
         let database = Mutex::new(Connection::open_in_memory().unwrap());
-        database::lock(&database).execute_batch(SCHEMA).unwrap();
+        database::lock(&database).execute_batch(super::super::tables::SCHEMA).unwrap();
         assert_eq!(kept(&database, 1).unwrap(), None);
         let plan = Plan {
             bulk: Some(Vec::new()),
             search: Some(vec!["Goal".to_owned(), "Basic".to_owned()]),
         };
-        keep(&database, 1, &plan).unwrap();
-        keep(&database, 1, &Plan::default()).unwrap();
+        keep(&database, &Request::new(1), &plan).unwrap();
+        keep(&database, &Request::new(1), &Plan::default()).unwrap();
         assert_eq!(kept(&database, 1).unwrap(), Some(plan));
         let base = Url::parse("https://ehr.test").unwrap();
         measured(&database, &base, Preferred::Bulk, 60, 1000).unwrap();

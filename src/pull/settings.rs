@@ -251,6 +251,12 @@ impl Request {
         Self { run, ..Self::default() }
     }
 
+    /// Whether this is a backfill: a part of somebody's data, from which no later run can go on.
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        !self.patients.is_empty() || self.until.is_some()
+    }
+
     /// From when on `resource_type` is asked for; `None`: all of it.
     #[must_use]
     pub fn since_of(&self, resource_type: &str) -> Option<Timestamp> {

@@ -9,76 +9,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Error, OptionalExtension, Transaction, params};
 
 use super::super::error::PullError;
+use super::super::known::{self, IS_KNOWN};
+use super::super::veil::{Key, Veil};
 use super::rows::{Entry, Member, Patient, Referred, State, TypeRow, Way};
-use super::veil::{Key, Veil};
 use crate::platform::database::{self, DatabaseError};
 use crate::platform::random;
-
-/// The tables of the crawl.
-pub(crate) const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS crawl_run (
-    run          INTEGER PRIMARY KEY,
-    state        TEXT NOT NULL CHECK (state IN ('cohort', 'patients', 'done')),
-    owner        BLOB NOT NULL,                -- the call that may write; a later call takes over
-    began_at     INTEGER,                      -- microseconds, the earlier of the server's clock and ours
-    cohort_at    BLOB,                         -- sealed: how far the cohort is found
-    cohort_whole INTEGER NOT NULL DEFAULT 1,
-    milliseconds INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE IF NOT EXISTS crawl_type (
-    run           INTEGER NOT NULL,
-    resource_type TEXT NOT NULL,
-    way           TEXT NOT NULL CHECK (way IN ('type', 'patient', 'reference', 'none')),
-    filtered      INTEGER NOT NULL,            -- a search that leaves something out by itself
-    done          INTEGER NOT NULL DEFAULT 0,  -- of 'type': read to its last page
-    next          BLOB,                        -- of 'type': sealed, the page to go on with
-    matches       INTEGER NOT NULL DEFAULT 0,  -- of 'type': entries seen
-    failures      INTEGER NOT NULL DEFAULT 0,
-    refused       INTEGER,                     -- the status with which the server refuses every search of it
-    newest        INTEGER,                     -- microseconds, the newest meta.lastUpdated
-    PRIMARY KEY (run, resource_type)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS crawl_patient (
-    run    INTEGER NOT NULL,
-    seq    INTEGER NOT NULL,
-    key    BLOB NOT NULL,
-    sealed BLOB NOT NULL,
-    state  TEXT NOT NULL CHECK (state IN ('open', 'done', 'merged', 'gone', 'failed')),
-    landed INTEGER NOT NULL,                   -- the Patient itself came with the cohort
-    tries  INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (run, seq),
-    UNIQUE (run, key)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS crawl_reference (
-    run           INTEGER NOT NULL,
-    seq           INTEGER NOT NULL,
-    resource_type TEXT NOT NULL,
-    key           BLOB NOT NULL,
-    sealed        BLOB NOT NULL,
-    state         TEXT NOT NULL CHECK (state IN ('open', 'done', 'absent', 'failed')),
-    tries         INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (run, seq),
-    UNIQUE (run, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS crawl_reference_open ON crawl_reference (run, state, resource_type);
-CREATE TABLE IF NOT EXISTS crawl_seen (        -- what this run landed
-    run      INTEGER NOT NULL,
-    resource BLOB NOT NULL,
-    version  BLOB NOT NULL,
-    PRIMARY KEY (run, resource, version)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS crawl_known (       -- patients some run searched whole: only for them a `since` leaves nothing out
-    patient BLOB PRIMARY KEY,
-    run     INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS crawl_note (
-    run     INTEGER NOT NULL,
-    note    TEXT NOT NULL,
-    problem INTEGER NOT NULL,
-    times   INTEGER NOT NULL,
-    PRIMARY KEY (run, note)
-) STRICT, WITHOUT ROWID;
-";
 
 /// The rows of one run, written by one call.
 #[derive(Clone)]
@@ -205,10 +140,10 @@ impl Journal {
     /// The next open patients after `seq`.
     pub(super) fn open_patients(&self, after: i64, at_most: usize) -> Result<Vec<Patient>, PullError> {
         let rows: Vec<(i64, Vec<u8>, bool, bool, u32)> = database::read(&self.database, |db| {
-            let mut select = db.prepare_cached(
-                "SELECT seq, sealed, landed, EXISTS (SELECT 1 FROM crawl_known WHERE patient = key AND crawl_known.run < ?1), tries
-                 FROM crawl_patient WHERE run = ?1 AND seq > ?2 AND state = 'open' ORDER BY seq LIMIT ?3",
-            )?;
+            let mut select = db.prepare_cached(&format!(
+                "SELECT seq, sealed, landed, {IS_KNOWN}, tries
+                 FROM crawl_patient WHERE run = ?1 AND seq > ?2 AND state = 'open' ORDER BY seq LIMIT ?3"
+            ))?;
             let rows = select.query_map(params![self.run, after, i64::try_from(at_most).unwrap_or(i64::MAX)], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
             })?;
@@ -343,10 +278,7 @@ impl Journal {
                 params![run, seq, state.as_str()],
             )?;
             if *state == State::Done {
-                tx.execute(
-                    "INSERT INTO crawl_known (patient, run) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                    params![&self.veil.resource("Patient", id)[..], run],
-                )?;
+                known::enter(tx, run, &self.veil.resource("Patient", id), true)?;
             }
         }
         self.add_members(tx, &entry.members)?;
@@ -418,16 +350,10 @@ fn add_note(tx: &Transaction<'_>, run: i64, note: &str, problem: bool, times: u6
 
 /// Back to the start, within the transaction that removes the run's segments. A run without crawl is left alone.
 pub(crate) fn reset(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
-    for table in [
-        "crawl_type",
-        "crawl_patient",
-        "crawl_reference",
-        "crawl_seen",
-        "crawl_known",
-        "crawl_note",
-    ] {
+    for table in ["crawl_type", "crawl_patient", "crawl_reference", "crawl_seen", "crawl_note"] {
         tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
     }
+    known::forget(tx, run)?;
     tx.execute(
         "UPDATE crawl_run SET state = 'cohort', began_at = NULL, cohort_at = NULL, cohort_whole = 1 WHERE run = ?1",
         [run],

@@ -65,7 +65,7 @@ pub(crate) fn proof(database: &Mutex<Connection>, request: &Request) -> Result<O
         problems.push("the crawl is not at its end: the same run goes on with it".to_owned());
     }
     // A backfill, or a look at what was until then, says nothing of now.
-    let of_now = request.patients.is_empty() && request.until.is_none();
+    let of_now = !request.is_aside();
     let mut types = BTreeMap::new();
     for row in journal::types(database, run)? {
         let searched = match row.way {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::veil::Key;
+use super::super::veil::Key;
 
 /// How a type is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headwater::pull::{Level, Method, Request, TypePulled, forget, unfinished};
+use headwater::pull::{Cohort, Level, Method, Request, TypePulled, forget, unfinished};
 use headwater::simulate::ehr::{EhrSettings as Simulated, serve};
 use headwater::simulate::{GeneratorSettings, generate};
 use serde_json::{Value, json};
@@ -226,6 +226,77 @@ async fn only_changes_are_asked_for_except_of_patients_who_are_new() {
         pulled.types["Patient"].whole,
         "patients are read as they are, whenever they changed"
     );
+}
+
+#[tokio::test]
+async fn a_patient_who_was_away_or_only_backfilled_is_asked_for_whole() {
+    let ward = Ward::of(patients(2)).await;
+    let site = Site::new();
+    let mut settings = ward.settings(&["Patient", "Observation"]);
+    let moment = |text: &str| Some(text.parse().unwrap());
+    let list = |ids: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), ids).unwrap();
+        file
+    };
+    let (both, one) = (list("p0\np1\n"), list("p0\n"));
+    for (run, cohort, request, asks_since) in [
+        (1, &one, Request::new(1), 0),
+        (
+            2,
+            &one,
+            Request {
+                patients: vec!["p1".to_owned()],
+                until: moment("2026-01-02T00:00:00Z"),
+                ..Request::new(2)
+            },
+            0,
+        ),
+        // p0 is known, p1 was seen by a backfill only.
+        (
+            3,
+            &both,
+            Request {
+                since: moment("2026-02-10T00:00:00Z"),
+                ..Request::new(3)
+            },
+            1,
+        ),
+        (
+            4,
+            &one,
+            Request {
+                since: moment("2026-02-10T00:00:00Z"),
+                ..Request::new(4)
+            },
+            1,
+        ),
+        // p1 was away in run 4.
+        (
+            5,
+            &both,
+            Request {
+                since: moment("2026-02-10T00:00:00Z"),
+                ..Request::new(5)
+            },
+            1,
+        ),
+        (
+            6,
+            &both,
+            Request {
+                since: moment("2026-02-10T00:00:00Z"),
+                ..Request::new(6)
+            },
+            2,
+        ),
+    ] {
+        let before = ward.asked_for("_lastUpdated=ge");
+        settings.cohort = Cohort::Listed(cohort.path().to_owned());
+        let pulled = site.ask(&settings, request).await.unwrap();
+        assert!(pulled.complete, "run {run}: {:?}", pulled.problems);
+        assert_eq!(ward.asked_for("_lastUpdated=ge") - before, asks_since, "run {run}");
+    }
 }
 
 #[tokio::test]

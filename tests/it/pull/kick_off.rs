@@ -1,7 +1,7 @@
 //! How an export is asked for, in one form after another, and what is cleared away before; what is left out is told.
 
 use headwater::platform::clock::Clock;
-use headwater::pull::Method;
+use headwater::pull::{Level, Method};
 use serde_json::{Value, json};
 
 use super::ehr::{Answer, Ehr};
@@ -288,5 +288,48 @@ async fn a_clock_that_is_years_off_stops_no_pull_and_says_so_when_the_ehrs_is_ah
             is_told,
             "{ours}: a moment in our future is no watermark"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_new_member_of_the_group_makes_one_export_ask_for_everything() {
+    let ehr = Ehr::start().await;
+    let export = Answer::new(202, "").with("content-location", "{base}/poll/1");
+    ehr.on("GET /Group/g/$export", [export]);
+    ehr.on("DELETE /poll/1", [Answer::new(202, "")]);
+    ehr.on("GET /files/1", [Answer::new(200, TWO_PATIENTS)]);
+    let listed = |count: u64| {
+        let file = json!({"type": "Patient", "url": "{base}/files/1", "count": count});
+        Answer::new(200, ehr::full(json!({ "output": [file] })).to_string())
+    };
+    let group = |members: &[&str]| {
+        let members: Vec<_> = members
+            .iter()
+            .map(|id| json!({"entity": {"reference": format!("Patient/{id}")}}))
+            .collect();
+        Answer::new(200, json!({"resourceType": "Group", "member": members}).to_string())
+    };
+    let site = Site::new();
+    let mut settings = EhrSettings::new(ehr.base(), "gateway-1");
+    (settings.method, settings.level) = (Method::Bulk, Level::Group("g".to_owned()));
+    settings.types = vec!["Patient".to_owned()];
+    let since = Some("2026-02-28T02:00:00Z");
+    for (run, members, count, since, asks_since) in [
+        (1, &["a", "b"][..], 2, None, false),
+        (2, &["a", "b"], 2, since, true),
+        (3, &["a", "b", "c"], 7, since, false),
+        // Run 3 did not get everything it was promised: of its members none is known for sure.
+        (4, &["a", "b", "c"], 2, since, false),
+        (5, &["a", "b", "c"], 2, since, true),
+        (6, &["a", "b"], 2, since, true),
+        // Who was away in the run before is new again.
+        (7, &["a", "b", "c"], 2, since, false),
+    ] {
+        ehr.on("GET /Group/g", [group(members)]);
+        ehr.on("GET /poll/1", [listed(count)]);
+        let pulled = site.pull_from(Source::Ehr(settings.clone()), run, since).await.unwrap();
+        assert_eq!(pulled.complete, count == 2, "run {run}: {:?}", pulled.problems);
+        let asked = ehr.asked("GET /Group/g/$export");
+        assert_eq!(asked.last().unwrap().query.contains("_since"), asks_since, "run {run}");
     }
 }

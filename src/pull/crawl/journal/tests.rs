@@ -1,5 +1,6 @@
 //! The journal of a crawl over a database in memory.
 
+use super::super::super::tables::SCHEMA;
 use super::*;
 use crate::platform::secret::Secret;
 

@@ -1,7 +1,7 @@
-//! Hides what the journal must remember of patients: ids sealed where they are needed again, keyed hashes where they are only
+//! Hides what the site's database must remember of patients: ids sealed where they are needed again, keyed hashes where they are only
 //! compared. Knows no table. The site's database so holds no id in clear, as the ledger's.
 
-use super::super::error::PullError;
+use super::error::PullError;
 use crate::platform::secret::{self, Secret, hkdf, hmac_sha256};
 
 /// A keyed hash of an id, cut to 16 bytes.
