@@ -121,7 +121,7 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
     Ok(Subject {
         ehr,
         registry,
-        http: config.http.clone(),
+        http: config.watchful_http(),
         try_export: args.try_export,
     })
 }

@@ -10,7 +10,6 @@ use std::sync::mpsc::Receiver;
 
 use jiff::civil::Date;
 
-use crate::deidentify::Deidentifier;
 use crate::landing::{Kind, Segment};
 use crate::origin::SegmentId;
 use crate::platform::database;
@@ -94,20 +93,7 @@ pub(super) fn work(site: &Site, run: &Run, said: &Receiver<Said>) -> Result<Opti
     let rules = site.rules_digest();
     // Whether lookups changed shows at the end only; if so, this was in vain.
     let new_rules = mark.as_ref().is_some_and(|mark| mark.rules != rules);
-    let plan = Plan {
-        site,
-        run: run.id,
-        lookups: site.rules.mapping.lookups().finish(),
-        deidentifier: Deidentifier::new(
-            site.rules.model.clone(),
-            site.rules.policy.clone(),
-            site.keys.clone(),
-            people,
-            run.day(),
-        )?,
-        new_rules,
-        skip_unchanged: mark.is_some() && !new_rules,
-    };
+    let plan = Plan::new(site, &run, people, site.rules.mapping.lookups().finish(), mark.as_ref(), new_rules)?;
     prepare::clear(site, run.id)?;
     let mut writer = prepare::writer(site)?;
     let mut ahead = Ahead {

@@ -16,7 +16,8 @@ use crate::platform::http::{self, Client, HttpError, HttpSettings};
 use crate::pull::EhrSettings;
 
 use finding::Notes;
-use sign_in::{Evidence, SignedIn};
+use refusal::Evidence;
+use sign_in::SignedIn;
 
 mod ask;
 mod certificate;
@@ -24,6 +25,7 @@ mod fhir;
 mod finding;
 mod reach;
 mod reads;
+mod refusal;
 mod registry;
 mod scope;
 mod sign_in;

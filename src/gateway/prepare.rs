@@ -3,7 +3,6 @@
 
 use rusqlite::Connection;
 
-use crate::deidentify::Deidentifier;
 use crate::landing::{Kind, Segment};
 use crate::platform::database;
 
@@ -35,20 +34,7 @@ pub(super) fn prepare(
     let new_rules = mark
         .as_ref()
         .is_some_and(|mark| mark.rules != rules || mark.lookups != lookups_digest);
-    let plan = Plan {
-        site,
-        run: run.id,
-        lookups,
-        deidentifier: Deidentifier::new(
-            site.rules.model.clone(),
-            site.rules.policy.clone(),
-            site.keys.clone(),
-            people,
-            run.day(),
-        )?,
-        new_rules,
-        skip_unchanged: mark.is_some() && !new_rules,
-    };
+    let plan = Plan::new(site, run, people, lookups, mark.as_ref(), new_rules)?;
     let (mut sums, rest) = match ahead.filter(|ahead| ahead.stands(run, &segments, new_rules)) {
         Some(ahead) => {
             let rest = ahead.rest(&segments);

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::deidentify::Deidentifier;
+use crate::deidentify::{Deidentifier, People};
 use crate::fhir::canonical;
 use crate::fhir::tree::Node;
 use crate::landing::{FrameReader, Kind, Segment};
@@ -14,7 +14,8 @@ use crate::platform::secret::{hmac_sha256, sha256};
 use super::counts::Counts;
 use super::enter::{Entry, Outcome, Page, Sealed};
 use super::error::GatewayError;
-use super::ledger::{self, LedgerError, SourceKey};
+use super::journal::Run;
+use super::ledger::{self, LedgerError, SourceKey, Watermark};
 use super::options::Event;
 use super::site::Site;
 use super::steps::{self, Bench, Head};
@@ -32,7 +33,29 @@ pub(super) struct Plan<'s> {
     pub skip_unchanged: bool,
 }
 
-impl Plan<'_> {
+impl<'s> Plan<'s> {
+    /// The plan of `run` by today's rules. `mark`: what the registry holds, and by which rules; `new_rules`: not by these.
+    /// # Errors: the policy does not fit the model.
+    pub(super) fn new(
+        site: &'s Site,
+        run: &Run,
+        people: People,
+        lookups: Lookups,
+        mark: Option<&Watermark>,
+        new_rules: bool,
+    ) -> Result<Self, GatewayError> {
+        let rules = &site.rules;
+        let deidentifier = Deidentifier::new(rules.model.clone(), rules.policy.clone(), site.keys.clone(), people, run.day())?;
+        Ok(Self {
+            site,
+            run: run.id,
+            lookups,
+            deidentifier,
+            new_rules,
+            skip_unchanged: mark.is_some() && !new_rules,
+        })
+    }
+
     pub(super) fn page(&self) -> Page<'_> {
         Page {
             run: self.run,
