@@ -11,7 +11,7 @@ use crate::house::{House, patients, report, sync};
 use crate::nights::{sum, total};
 
 /// Changes the section `[ehr]` of a site's file.
-fn ask(site: &Path, settings: &str) {
+pub fn ask(site: &Path, settings: &str) {
     let text = std::fs::read_to_string(site).expect("a site's file");
     let mut table: toml::Table = text.parse().expect("TOML");
     let more: toml::Table = settings.parse().expect("TOML");

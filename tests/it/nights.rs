@@ -104,13 +104,22 @@ fn a_second_gateway_on_the_same_state_is_refused_with_a_clear_message() {
     house.close();
 }
 
-/// Kills a sync at 20 seeded moments, each in a house of its own, and lets one more sync end it.
 #[test]
 fn a_sync_killed_at_any_moment_ends_as_an_undisturbed_one() {
-    const KILLS: u64 = 20;
+    killed(20, |_| ());
+}
+
+#[test]
+fn a_crawl_killed_at_any_moment_ends_as_an_undisturbed_one() {
+    killed(12, |site| crate::crawl_nights::ask(site, "method = \"search\""));
+}
+
+/// Kills a sync at `kills` seeded moments, each in a house of its own, and lets one more sync end it. `prepare` changes a site's file.
+fn killed(kills: u64, prepare: impl Fn(&std::path::Path)) {
     let data = patients(4, 17);
     let undisturbed = House::over(data.path());
     let site = undisturbed.site("limited-data-set", None);
+    prepare(&site);
     let clock = Clock::system();
     let started = clock.now();
     report(&sync(&site, &[]));
@@ -119,13 +128,14 @@ fn a_sync_killed_at_any_moment_ends_as_an_undisturbed_one() {
     let keys = site.parent().expect("a folder").join("state/keys");
     assert!(expected.len() > 100);
 
-    let mut killed = 0;
+    let mut done = 0;
     let mut phases = std::collections::BTreeSet::new();
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let house = House::over(data.path());
         let site = house.site("limited-data-set", Some(&keys));
+        prepare(&site);
         // Moments spread evenly over the run, each moved by a seeded part of its share.
-        let share = length / u32::try_from(KILLS).expect("small");
+        let share = length / u32::try_from(kills).expect("small");
         let jitter = share.mul_f64(((kill * 7919) % 101) as f64 / 101.0);
         let mut moment = share * u32::try_from(kill).expect("small") + jitter;
         loop {
@@ -141,7 +151,7 @@ fn a_sync_killed_at_any_moment_ends_as_an_undisturbed_one() {
             assert!(status.success());
             moment = moment.mul_f64(0.7);
         }
-        killed += 1;
+        done += 1;
         let db = rusqlite::Connection::open(site.parent().expect("a folder").join("state/gateway.db")).expect("a database");
         let phase: Result<String, _> = db.query_row("SELECT phase FROM run ORDER BY id DESC LIMIT 1", [], |row| row.get(0));
         phases.insert(phase.unwrap_or_else(|_| "before the first run".to_owned()));
@@ -150,7 +160,7 @@ fn a_sync_killed_at_any_moment_ends_as_an_undisturbed_one() {
         assert_eq!(house.rows(), expected, "kill {kill} at {moment:?} of {length:?}");
         house.close();
     }
-    assert_eq!(killed, KILLS);
+    assert_eq!(done, kills);
     assert!(phases.len() >= 2, "the kills met only these phases: {phases:?}");
     undisturbed.close();
 }
