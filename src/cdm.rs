@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod date;
+pub mod describe;
 pub mod row;
 pub mod table;
 

@@ -14,6 +14,7 @@ mod map;
 mod quarantine;
 mod registry;
 mod report;
+mod schema;
 mod serve;
 mod show;
 mod source;
@@ -121,6 +122,8 @@ enum Verb {
     Quarantine(quarantine::Args),
     /// Load profiles, mappings and policy, cross-check them, run all cases
     Check(check::Args),
+    /// Write a model's JSON Schemas from its description, model.toml
+    Schema(schema::Args),
     /// Run one SQL-on-FHIR ViewDefinition over NDJSON: one row per line out
     View(view::Args),
     /// Evaluate a FHIRPath expression on one resource
@@ -153,6 +156,7 @@ pub fn main() -> ExitCode {
         Verb::Sync(args) => sync::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::Schema(args) => schema::run(args),
         Verb::View(args) => view::run(args),
         Verb::Fhirpath(args) => fhirpath::run(args),
         Verb::Validate(args) => validate::run(args),

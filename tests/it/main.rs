@@ -23,6 +23,7 @@ mod mappings;
 mod nights;
 mod pull;
 mod receive;
+mod schemas;
 mod simulate;
 mod sql_on_fhir;
 mod submit;
