@@ -3,8 +3,11 @@
 pub mod csv;
 pub mod date;
 pub mod describe;
+mod key;
 pub mod row;
+pub mod siphash;
 pub mod table;
 
+pub use key::key_number;
 pub use row::{Cell, Rows};
 pub use table::{Column, Kind, Model, ModelError, Table, TableId};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use crate::cdm::{Model, Rows, TableId};
+use crate::cdm::{Kind, Model, Rows, TableId};
 use crate::map::Mapped;
 use crate::platform::secret::sha256;
 use crate::refusal::Refusal;
@@ -31,7 +31,6 @@ mod pseudonym;
 mod row;
 mod rule;
 mod shape;
-mod siphash;
 mod words;
 
 pub use evidence::RuleHits;
@@ -172,7 +171,12 @@ impl Deidentifier {
     /// # Errors: `NoTable`, `NoPseudonym`.
     pub fn tombstone(&self, table: &str, key: &str) -> Result<Deidentified, DeidentifyError> {
         let (id, name) = self.named(table)?;
-        if !pseudonym::is_pseudonym(key) {
+        let table = self.means.model.table(id);
+        let fits = match table.columns[table.key].kind {
+            Kind::Key => pseudonym::is_number(key),
+            _ => pseudonym::is_pseudonym(key),
+        };
+        if !fits {
             return Err(DeidentifyError::NoPseudonym);
         }
         Ok(Deidentified::new(id, name, key.to_owned(), None))
@@ -245,7 +249,7 @@ pub fn deidentify_counting(
 fn release(with: &Deidentifier, rows: &Rows<'_>, out: &mut Vec<Deidentified>, hits: &mut RuleHits) -> Result<(), Refusal> {
     let before = out.len();
     let mut maker = RowMaker::new(&with.means);
-    for (table, cells) in rows.iter() {
+    for (table, cells) in rows.iter().filter(|(table, _)| !with.means.policy.withholds(*table)) {
         match maker.release(table, cells, hits) {
             Ok(row) => {
                 let name = with.means.tables[usize::from(table.0)].0.clone();

@@ -29,9 +29,53 @@ pub fn is_partial_date(text: &str) -> bool {
     bytes.len() == 10 && bytes[7] == b'-' && number(8..10).is_some_and(|day| (1..=last).contains(&day))
 }
 
+/// YYYY-MM-DD with a day that the month has.
+pub fn is_date(text: &str) -> bool {
+    text.len() == 10 && is_partial_date(text)
+}
+
+/// YYYY-MM-DDThh:mm:ss, without zone and fraction: the wall clock.
+pub fn is_datetime(text: &str) -> bool {
+    let Some((date, time)) = text.split_once('T') else { return false };
+    let Some((minutes, seconds)) = time.rsplit_once(':') else {
+        return false;
+    };
+    is_date(date) && is_time(minutes) && below(seconds, 60)
+}
+
+/// hh:mm
+pub fn is_time(text: &str) -> bool {
+    text.split_once(':')
+        .is_some_and(|(hours, minutes)| below(hours, 24) && below(minutes, 60))
+}
+
+fn below(text: &str, end: u32) -> bool {
+    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse().is_ok_and(|number: u32| number < end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_datetime_is_a_whole_date_and_a_time_of_the_day() {
+        assert!(is_date("2024-02-29") && !is_date("2024-02") && !is_date("2023-02-29"));
+        assert!(is_time("23:59") && !is_time("24:00") && !is_time("7:05") && !is_time("07:05:00"));
+        for good in ["2024-02-29T00:00:00", "2023-12-31T23:59:59"] {
+            assert!(is_datetime(good), "{good}");
+        }
+        for bad in [
+            "2024-02-29",
+            "2024-02-29T00:00",
+            "2024-02T00:00:00",
+            "2024-02-29T24:00:00",
+            "2024-02-29T00:00:00Z",
+            "2024-02-29 00:00:00",
+            "2024-02-29T00:00:+1",
+        ] {
+            assert!(!is_datetime(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn a_partial_date_has_a_day_its_month_has() {

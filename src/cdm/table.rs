@@ -12,7 +12,8 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::Cell;
-use super::date::is_partial_date;
+use super::date::{is_date, is_datetime, is_partial_date, is_time};
+use super::key::key_number;
 
 /// A table's place in its model, in the order of file names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,14 +26,31 @@ pub enum Kind {
     Integer,
     Decimal,
     Text,
-    /// Text of the form YYYY, YYYY-MM or YYYY-MM-DD (`"format": "x-partial-date"` or `"date"`).
+    /// YYYY, YYYY-MM or YYYY-MM-DD (`"format": "x-partial-date"`).
+    PartialDate,
+    /// YYYY-MM-DD (`"format": "date"`).
     Date,
+    /// YYYY-MM-DDThh:mm:ss, the wall clock (`"format": "x-datetime"`).
+    DateTime,
+    /// hh:mm (`"format": "x-time"`).
+    Time,
+    /// An integer that is a row's own key or another's: inside, the cell carries the key's text; `key_number` is written.
+    Key,
+}
+
+impl Kind {
+    /// A day, or a part or a moment of one.
+    pub fn is_dated(self) -> bool {
+        matches!(self, Kind::PartialDate | Kind::Date | Kind::DateTime)
+    }
 }
 
 /// One column and the rules its values must meet.
 #[derive(Debug)]
 pub struct Column {
     pub name: String,
+    /// `"name":`, as it stands in a row's JSON.
+    head: String,
     pub kind: Kind,
     pub required: bool,
     /// The table whose key this column holds (`x-references`).
@@ -175,6 +193,12 @@ impl Table {
         };
         let key = place("x-key")?.ok_or("has no `x-key`")?;
         let patient = place("x-patient")?;
+        for (at, column) in columns.iter_mut().enumerate() {
+            let is_key = at == key || patient == Some(at) || column.references.is_some();
+            if is_key && column.kind == Kind::Integer {
+                column.kind = Kind::Key;
+            }
+        }
         Ok(Self {
             name: name.to_owned(),
             columns,
@@ -210,9 +234,11 @@ impl Table {
                 out.push(b',');
             }
             first = false;
-            super::row::write_json_string(&column.name, out);
-            out.push(b':');
-            cell.write_json(out);
+            out.extend_from_slice(column.head.as_bytes());
+            match (column.kind, cell) {
+                (Kind::Key, Cell::Text(key)) => Cell::Integer(key_number(key)).write_json(out),
+                _ => cell.write_json(out),
+            }
         }
         out.push(b'}');
     }
@@ -225,7 +251,10 @@ impl Column {
             (Some("boolean"), _) => Kind::Boolean,
             (Some("integer"), _) => Kind::Integer,
             (Some("number"), _) => Kind::Decimal,
-            (Some("string"), Some("date" | "x-partial-date")) => Kind::Date,
+            (Some("string"), Some("x-partial-date")) => Kind::PartialDate,
+            (Some("string"), Some("date")) => Kind::Date,
+            (Some("string"), Some("x-datetime")) => Kind::DateTime,
+            (Some("string"), Some("x-time")) => Kind::Time,
             (Some("string"), _) => Kind::Text,
             _ => return Err(format!("column `{name}` needs a `type` of boolean, integer, number or string")),
         };
@@ -233,8 +262,11 @@ impl Column {
             Some(pattern) => Some(Regex::new(pattern).map_err(|_| format!("column `{name}`: `pattern` is no regular expression"))?),
             None => None,
         };
+        let mut head = Vec::new();
+        super::row::write_json_string(name, &mut head);
         Ok(Self {
             name: name.to_owned(),
+            head: String::from_utf8_lossy(&head).into_owned() + ":",
             kind,
             required,
             references: property.get("x-references").and_then(Value::as_str).map(str::to_owned),
@@ -248,6 +280,14 @@ impl Column {
             minimum: property.get("minimum").and_then(Value::as_f64),
             maximum: property.get("maximum").and_then(Value::as_f64),
         })
+    }
+
+    /// The cell as it stands outside: an integer key as its number.
+    pub fn outward<'a>(&self, cell: &'a Cell<'_>) -> Cell<'a> {
+        match (self.kind, cell) {
+            (Kind::Key, Cell::Text(key)) => Cell::Integer(key_number(key)),
+            (_, cell) => cell.borrowed(),
+        }
     }
 
     /// Whether one cell fits the column.
@@ -268,11 +308,13 @@ impl Column {
                 }
             }
             (Kind::Text, Cell::Text(text)) => self.check_text(text)?,
-            (Kind::Date, Cell::Text(text)) => {
-                if !is_partial_date(text) {
-                    return Err("format");
-                }
-            }
+            (Kind::PartialDate, Cell::Text(text)) if is_partial_date(text) => {}
+            (Kind::Date, Cell::Text(text)) if is_date(text) => {}
+            (Kind::DateTime, Cell::Text(text)) if is_datetime(text) => {}
+            (Kind::Time, Cell::Text(text)) if is_time(text) => {}
+            (Kind::PartialDate | Kind::Date | Kind::DateTime | Kind::Time, Cell::Text(_)) => return Err("format"),
+            (Kind::Key, Cell::Text(key)) if !key.is_empty() => {}
+            (Kind::Key, Cell::Integer(1..)) => {}
             _ => return Err("type"),
         }
         Ok(())
@@ -349,6 +391,29 @@ mod tests {
             String::from_utf8(out).expect("JSON is UTF-8"),
             r#"{"k":"k1","p":"p1","n":1.50,"c":"a"}"#
         );
+    }
+
+    #[test]
+    fn an_integer_key_is_text_inside_and_a_number_outside() {
+        let schema = r#"{"type":"object","additionalProperties":false,"x-order":["id","n","at"],"x-key":"id","required":["id"],
+            "properties":{"id":{"type":"integer"},"n":{"type":"integer"},"at":{"type":"string","format":"x-datetime"}}}"#;
+        let model = Model::from_schemas("m", &[("t.schema.json".into(), schema.into())]).expect("a schema of ours");
+        let table = model.table(TableId(0));
+        let row = [text("Patient/p1"), Cell::Integer(3), text("2024-02-29T10:00:00")];
+        assert_eq!(table.check(&row), Ok(()));
+        let mut out = Vec::new();
+        table.write_json(&row, &mut out);
+        let number = key_number("Patient/p1");
+        assert_eq!(
+            String::from_utf8(out).expect("JSON is UTF-8"),
+            format!(r#"{{"id":{number},"n":3,"at":"2024-02-29T10:00:00"}}"#)
+        );
+        assert_eq!(table.columns[0].outward(&row[0]), Cell::Integer(number));
+        assert_eq!(table.check(&[Cell::Integer(number), Cell::Null, Cell::Null]), Ok(()));
+        assert_eq!(table.check(&[text(""), Cell::Null, Cell::Null]), Err((0, "type")));
+        assert_eq!(table.check(&[Cell::Integer(0), Cell::Null, Cell::Null]), Err((0, "type")));
+        assert_eq!(table.check(&[text("k"), text("3"), Cell::Null]), Err((1, "type")));
+        assert_eq!(table.check(&[text("k"), Cell::Null, text("2024-02-29")]), Err((2, "format")));
     }
 
     #[test]

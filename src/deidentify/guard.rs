@@ -7,8 +7,8 @@
 
 use super::date::Partial;
 use super::shape;
-use super::siphash::siphash;
 use super::words::Words;
+use crate::cdm::siphash::siphash;
 
 /// Words in one window: as many as a UUID has.
 pub(super) const WINDOW_WORDS: usize = 5;

@@ -6,8 +6,8 @@
 //! Latin), whole names of four, cities of four, identifiers of five characters (four with a letter), phones of seven digits.
 
 use super::guard::{GuardKey, SHORTEST, WINDOW_WORDS};
-use super::siphash::siphash;
 use super::words::Words;
+use crate::cdm::siphash::siphash;
 use crate::fhir::tree::{Kind, Node};
 
 /// The sorted keyed hashes of all identifying words of a Patient.

@@ -8,6 +8,8 @@
 //! [table.lab_result]
 //! lab_key       = { rule = "pseudonym", reason = "…" }
 //! specimen_date = { safe-harbor = "year", limited-data-set = "shift", reason = "…" }
+//! [table.note]
+//! withhold = "…"   # the reason why no row of the table leaves
 //! ```
 
 use super::geography::CENSUS;
@@ -24,6 +26,8 @@ pub struct Policy {
     version: String,
     max_shift_days: u16,
     tables: Vec<Vec<Plan>>,
+    /// Per table, why none of its rows leaves.
+    withheld: Vec<Option<String>>,
     names: Vec<(String, Vec<String>)>,
     digest: [u8; 32],
 }
@@ -41,6 +45,7 @@ impl Policy {
             mut faults,
             mut headings,
             tables,
+            withheld,
         } = file;
         let heading = wanted.and_then(|basis| headings.remove(&basis).map(|heading| (basis, heading)));
         if let (Some((basis, heading)), true) = (heading, faults.is_empty()) {
@@ -53,6 +58,7 @@ impl Policy {
                 version: heading.version,
                 max_shift_days: heading.max_shift_days,
                 tables: tables.collect(),
+                withheld,
                 names: model
                     .tables()
                     .map(|(_, table)| (table.name.clone(), table.columns.iter().map(|column| column.name.clone()).collect()))
@@ -152,6 +158,16 @@ impl Policy {
         })
     }
 
+    /// The tables of which no row leaves, and why.
+    pub fn withheld(&self) -> impl Iterator<Item = (&str, &str)> {
+        let reasons = self.names.iter().zip(&self.withheld);
+        reasons.filter_map(|((table, _), reason)| Some((table.as_str(), reason.as_deref()?)))
+    }
+
+    pub(super) fn withholds(&self, table: TableId) -> bool {
+        self.withheld.get(usize::from(table.0)).is_some_and(Option::is_some)
+    }
+
     /// Every column as `(table index, column index, (table, column), rule)`.
     pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize, (&str, &str), Rule)> {
         self.names
@@ -198,6 +214,9 @@ impl Policy {
         );
         for (table, column, rule, _) in self.columns() {
             text.push_str(&format!("{table}.{column} {}\n", rule.as_str()));
+        }
+        for (table, _) in self.withheld() {
+            text.push_str(&format!("{table} withheld\n"));
         }
         text
     }

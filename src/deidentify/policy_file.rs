@@ -31,6 +31,8 @@ pub struct PolicyFault {
 pub(super) struct PolicyFile {
     pub headings: BTreeMap<Basis, Heading>,
     pub tables: Plans,
+    /// Per table, why none of its rows leaves.
+    pub withheld: Vec<Option<String>>,
     pub faults: Vec<PolicyFault>,
 }
 
@@ -60,10 +62,11 @@ pub(super) fn read(text: &str, model: &Model) -> PolicyFile {
     }
     let root = root.into_inner();
     let headings = reader.headings(&root);
-    let tables = reader.tables(&root, &headings);
+    let (tables, withheld) = reader.tables(&root, &headings);
     PolicyFile {
         headings,
         tables,
+        withheld,
         faults: reader.faults,
     }
 }
@@ -158,7 +161,7 @@ impl Reader<'_> {
         heading
     }
 
-    fn tables(&mut self, root: &DeTable<'_>, headings: &BTreeMap<Basis, Heading>) -> Plans {
+    fn tables(&mut self, root: &DeTable<'_>, headings: &BTreeMap<Basis, Heading>) -> (Plans, Vec<Option<String>>) {
         let model = self.model;
         let empty = DeTable::new();
         let written = root.get("table").and_then(|value| value.get_ref().as_table()).unwrap_or(&empty);
@@ -167,7 +170,7 @@ impl Reader<'_> {
                 self.fault(name.span().start, name.get_ref(), "is no table of the model");
             }
         }
-        let mut plans = Plans::new();
+        let (mut plans, mut withheld) = (Plans::new(), Vec::new());
         for (_, table) in model.tables() {
             let entry = written.get_key_value(table.name.as_str());
             let columns = entry.and_then(|(_, value)| value.get_ref().as_table());
@@ -175,9 +178,29 @@ impl Reader<'_> {
             if columns.is_none() {
                 self.fault(at, &table.name, "has no rules: every column needs one");
             }
+            let reason = columns.and_then(|columns| self.withheld(table, at, columns));
+            let is_withheld = reason.is_some();
+            withheld.push(reason);
+            if is_withheld {
+                plans.push(Vec::new());
+                continue;
+            }
             plans.push(self.table(table, at, columns.unwrap_or(&empty), headings, columns.is_some()));
         }
-        plans
+        (plans, withheld)
+    }
+
+    /// `withhold = "reason"`: no row of the table leaves, so its columns need no rules.
+    fn withheld(&mut self, table: &Table, at: usize, written: &DeTable<'_>) -> Option<String> {
+        let (_, reason) = written.get_key_value("withhold")?;
+        let text = reason.get_ref().as_str().unwrap_or_default().trim();
+        if text.is_empty() {
+            self.fault(at, &table.name, "`withhold` needs a reason, as text");
+        }
+        if written.len() > 1 {
+            self.fault(at, &table.name, "is withheld: no row of it leaves, so no column may have a rule");
+        }
+        Some(text.to_owned())
     }
 
     fn table(

@@ -10,7 +10,7 @@ use std::path::Path;
 use aws_lc_rs::hmac;
 
 use super::guard::GuardKey;
-use super::siphash::siphash;
+use crate::cdm::siphash::siphash;
 use crate::platform::file::{self, FileError};
 use crate::platform::secret::{Secret, equal, hex, hkdf, unhex};
 
@@ -208,6 +208,17 @@ fn short(mac: &[u8]) -> String {
 /// Whether a text can be a surrogate of ours.
 pub(super) fn is_pseudonym(text: &str) -> bool {
     text.len() == PSEUDONYM_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// The surrogate where keys are integers: its first 63 bits, positive.
+pub(super) fn number(surrogate: &str) -> Option<i64> {
+    let bits = u64::from_str_radix(surrogate.get(..16)?, 16).ok()?;
+    i64::try_from(bits >> 1).ok().map(|number| number.max(1))
+}
+
+/// Whether a text can be such a number.
+pub(super) fn is_number(text: &str) -> bool {
+    text.parse().is_ok_and(|number: i64| number > 0 && number.to_string() == text)
 }
 
 #[cfg(test)]

@@ -102,10 +102,11 @@ impl<'d, 'm> RowMaker<'d, 'm> {
             self.cells.push(released);
         }
         self.patient = patient;
-        let key = self.cells[table.key]
-            .as_text()
-            .ok_or_else(|| refused(table.key, "a key"))?
-            .to_owned();
+        let key = match &self.cells[table.key] {
+            Cell::Text(key) => key.to_string(),
+            Cell::Integer(key) => key.to_string(),
+            _ => return Err(refused(table.key, "a key")),
+        };
         let mut body = Vec::with_capacity(256);
         table.write_json(&self.cells, &mut body);
         Ok(Released { key, body })
@@ -147,16 +148,20 @@ impl<'d, 'm> RowMaker<'d, 'm> {
             // A decimal is written into JSON as it stands: it must be nothing but a number.
             Rule::Keep => match cell {
                 Cell::Decimal(digits) if !is_number(digits) => Err("type decimal"),
-                _ => Ok(borrowed(cell)),
+                _ => Ok(cell.borrowed()),
             },
             Rule::Code => match cell {
-                Cell::Text(text) if is_code(text) => Ok(borrowed(cell)),
+                Cell::Text(text) if is_code(text) => Ok(cell.borrowed()),
                 _ => Err("code"),
             },
             Rule::Pseudonym => {
                 let key = cell.as_text().ok_or("pseudonym")?;
                 let table = plan.key_of.ok_or("pseudonym")?;
-                self.pseudonym(table, key, patient).map(|surrogate| text(Cow::Owned(surrogate)))
+                let surrogate = self.pseudonym(table, key, patient)?;
+                Ok(match column.kind {
+                    Kind::Key => Cell::Integer(pseudonym::number(&surrogate).ok_or("pseudonym")?),
+                    _ => text(Cow::Owned(surrogate)),
+                })
             }
             Rule::Year => year(cell).map(|year| year_cell(column, year)),
             Rule::Shift => shifted(cell, &*patient.ok_or("shift")?),
@@ -197,7 +202,7 @@ impl<'d, 'm> RowMaker<'d, 'm> {
     /// The patient's own birth: see `Rule`.
     fn birth(&self, rule: Rule, column: &Column, cell: &'m Cell<'_>, patient: &Patient<'_, '_>) -> Result<Cell<'m>, &'static str> {
         let told = match cell {
-            Cell::Text(birth) => Partial::parse(birth).ok_or("birth")?,
+            Cell::Text(birth) => Partial::parse(day_of(birth).0).ok_or("birth")?,
             _ => Partial {
                 year: year(cell)?,
                 ..Partial::default()
@@ -206,7 +211,11 @@ impl<'d, 'm> RowMaker<'d, 'm> {
         // The resource knows the day where the cell knows only its year.
         let birth = patient.known.subject.birth.filter(|birth| birth.year == told.year).unwrap_or(told);
         match self.means.policy.basis() {
-            Basis::SafeHarbor if age::is_over_89(birth, self.means.today) => Ok(Cell::Null),
+            Basis::SafeHarbor if age::is_over_89(birth, self.means.today) => Ok(match column.required {
+                // One category for all of 90 and over, as the paragraph allows: the youngest of them.
+                true => year_cell(column, self.means.today.year() - 90),
+                false => Cell::Null,
+            }),
             Basis::SafeHarbor => Ok(year_cell(column, told.year)),
             Basis::LimitedDataSet if rule == Rule::BirthDate => shifted(cell, patient),
             // The year of the shifted day, so that year and birth date agree; a bare year cannot be shifted and stays.
@@ -231,17 +240,6 @@ impl<'d, 'm> RowMaker<'d, 'm> {
     }
 }
 
-/// The same cell, borrowing its text.
-fn borrowed<'m>(cell: &'m Cell<'_>) -> Cell<'m> {
-    match cell {
-        Cell::Null => Cell::Null,
-        Cell::Boolean(value) => Cell::Boolean(*value),
-        Cell::Integer(value) => Cell::Integer(*value),
-        Cell::Decimal(digits) => Cell::Decimal(Cow::Borrowed(digits)),
-        Cell::Text(text) => Cell::Text(Cow::Borrowed(text)),
-    }
-}
-
 fn text(text: Cow<'_, str>) -> Cell<'_> {
     Cell::Text(text)
 }
@@ -260,28 +258,35 @@ fn is_number(digits: &str) -> bool {
 
 fn year(cell: &Cell<'_>) -> Result<i16, &'static str> {
     match cell {
-        Cell::Text(text) => Partial::parse(text).map(|date| date.year).ok_or("year"),
+        Cell::Text(text) => Partial::parse(day_of(text).0).map(|date| date.year).ok_or("year"),
         Cell::Integer(year) if (1000..=9999).contains(year) => i16::try_from(*year).map_err(|_| "year"),
         _ => Err("year"),
     }
 }
 
-/// A year as the column holds it: a number, or a partial date.
+/// A year as the column holds it: a number, a partial date, or where only a whole date fits, the year's first day, which
+/// says no more than the year.
 fn year_cell<'m>(column: &Column, year: i16) -> Cell<'m> {
-    if column.kind == Kind::Integer {
-        return Cell::Integer(i64::from(year));
-    }
-    Cell::Text(Cow::Owned(format!("{year:04}")))
+    Cell::Text(Cow::Owned(match column.kind {
+        Kind::Integer => return Cell::Integer(i64::from(year)),
+        Kind::Date => format!("{year:04}-01-01"),
+        Kind::DateTime => format!("{year:04}-01-01T00:00:00"),
+        _ => format!("{year:04}"),
+    }))
 }
 
 fn shifted<'m>(cell: &Cell<'_>, patient: &Patient<'_, '_>) -> Result<Cell<'m>, &'static str> {
-    let date = cell
-        .as_text()
-        .and_then(Partial::parse)
-        .and_then(|date| date.shifted(patient.shift_days));
-    let mut shown = String::with_capacity(10);
+    let (day, time) = day_of(cell.as_text().ok_or("shift")?);
+    let date = Partial::parse(day).and_then(|date| date.shifted(patient.shift_days));
+    let mut shown = String::with_capacity(19);
     date.ok_or("shift")?.write(&mut shown);
+    shown.push_str(time);
     Ok(Cell::Text(Cow::Owned(shown)))
+}
+
+/// The date of a date and time, and the rest from its `T` on.
+fn day_of(text: &str) -> (&str, &str) {
+    text.split_at(text.find('T').unwrap_or(text.len()))
 }
 
 fn aged<'m>(cell: &'m Cell<'_>) -> Result<Cell<'m>, &'static str> {
@@ -289,7 +294,7 @@ fn aged<'m>(cell: &'m Cell<'_>) -> Result<Cell<'m>, &'static str> {
         Cell::Integer(years) => Ok(Cell::Integer(age::capped(*years))),
         Cell::Decimal(digits) => match age::is_capped_decimal(digits) {
             Some(true) => Ok(Cell::Decimal(Cow::Borrowed("90"))),
-            Some(false) => Ok(borrowed(cell)),
+            Some(false) => Ok(cell.borrowed()),
             None => Err("age"),
         },
         _ => Err("age"),

@@ -125,7 +125,7 @@ impl Rule {
             match self {
                 Rule::Shift => return Some("a shifted date is still a full date: safe-harbor leaves `year`".into()),
                 Rule::Zip5 => return Some("safe-harbor leaves `zip3`, never five digits".into()),
-                Rule::BirthDate | Rule::BirthYear if column.required => {
+                Rule::BirthDate if column.required => {
                     return Some("is required by the table's schema, but must be empty for a patient over 89".into());
                 }
                 _ => {}
@@ -133,11 +133,12 @@ impl Rule {
         }
         let kinds: &[Kind] = match self {
             Rule::Drop => return None,
-            Rule::Keep => return free_text(column),
+            Rule::Keep => return free_text(basis, column),
             Rule::Code => return code(column),
             Rule::Pseudonym => return pseudonym(column, at == table.key),
-            Rule::Year | Rule::BirthYear => &[Kind::Date, Kind::Integer],
-            Rule::Shift | Rule::BirthDate => &[Kind::Date],
+            Rule::Year => &[Kind::PartialDate, Kind::Date, Kind::DateTime, Kind::Integer],
+            Rule::BirthYear => &[Kind::PartialDate, Kind::Integer],
+            Rule::Shift | Rule::BirthDate => &[Kind::PartialDate, Kind::Date, Kind::DateTime],
             Rule::Age => &[Kind::Integer, Kind::Decimal],
             Rule::Zip3 | Rule::Zip5 | Rule::State => &[Kind::Text],
         };
@@ -190,17 +191,25 @@ const fn kind_word(kind: Kind) -> &'static str {
         Kind::Integer => "integer",
         Kind::Decimal => "decimal",
         Kind::Text => "text",
+        Kind::PartialDate => "partial date",
         Kind::Date => "date",
+        Kind::DateTime => "date and time",
+        Kind::Time => "time of day",
+        Kind::Key => "integer key",
     }
 }
 
 /// A sentence no honest pattern of a code lets through; one that does is no pattern at all.
 const FREE_TEXT: &str = "Seen on 3/4/2010 with mother: John O'Neil, (617) 555-0100.";
 
-fn free_text(column: &Column) -> Option<String> {
+fn free_text(basis: Basis, column: &Column) -> Option<String> {
     match column.kind {
         Kind::Boolean | Kind::Integer | Kind::Decimal => None,
-        Kind::Date => Some("a date is never kept whole: use `year`, `shift` or `birth-date`".into()),
+        Kind::PartialDate | Kind::Date | Kind::DateTime => Some("a date is never kept whole: use `year`, `shift` or `birth-date`".into()),
+        // A time of day is an element of a date under Safe Harbor; alone it tells nothing of the day.
+        Kind::Time if basis == Basis::LimitedDataSet => None,
+        Kind::Time => Some("a time of day is an element of a date: safe-harbor leaves `drop`".into()),
+        Kind::Key => Some("a key is never kept: use `pseudonym`".into()),
         Kind::Text if column.values.is_some() => None,
         Kind::Text => match &column.pattern {
             Some(pattern) if is_anchored(pattern.as_str()) && !pattern.is_match(FREE_TEXT) => None,
@@ -222,6 +231,9 @@ fn code(column: &Column) -> Option<String> {
 }
 
 fn pseudonym(column: &Column, is_key: bool) -> Option<String> {
+    if column.kind == Kind::Key {
+        return None;
+    }
     if column.kind != Kind::Text {
         return Some(format!("`pseudonym` is for text columns, this one is {}", kind_word(column.kind)));
     }

@@ -49,7 +49,7 @@ fn model() -> Arc<Model> {
             "patient",
             r#""x-key":"patient_key","x-patient":"patient_key","required":["patient_key"],
             "x-order":["patient_key","birth_date","birth_year","age","zip","state","sex"],"properties":{
-            "patient_key":{"type":"string"},"birth_date":{"type":"string","format":"date"},"birth_year":{"type":"integer"},
+            "patient_key":{"type":"string"},"birth_date":{"type":"string","format":"x-partial-date"},"birth_year":{"type":"integer"},
             "age":{"type":"integer"},"zip":{"type":"string","maxLength":10},"state":{"type":"string","maxLength":40},
             "sex":{"type":"string","enum":["F","M"]}}"#,
         ),
@@ -57,7 +57,7 @@ fn model() -> Arc<Model> {
             "visit",
             r#""x-key":"visit_key","x-patient":"patient_key","required":["visit_key","patient_key","day"],
             "x-order":["visit_key","patient_key","day"],"properties":{"visit_key":{"type":"string"},
-            "patient_key":{"type":"string","x-references":"patient"},"day":{"type":"string","format":"date"}}"#,
+            "patient_key":{"type":"string","x-references":"patient"},"day":{"type":"string","format":"x-partial-date"}}"#,
         ),
         schema(
             "lab",
@@ -153,6 +153,8 @@ fn one(with: &Deidentifier, table: &str, cells: Vec<Cell<'_>>) -> serde_json::Va
 fn refusal(with: &Deidentifier, table: &str, cells: Vec<Cell<'_>>) -> String {
     run(with, &[(table, cells)]).expect_err("refused").to_string()
 }
+
+mod integer_keys;
 
 #[test]
 fn every_column_of_a_patient_follows_its_rule_under_both_policies() {

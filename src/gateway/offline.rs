@@ -7,7 +7,7 @@ use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::cdm::{Cell, Model, TableId, csv};
+use crate::cdm::{Cell, Model, Table, TableId, csv};
 use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
 use crate::fhir::tree::{Limits, Node};
 use crate::map::{self, Lookups, MapStats, Mapped};
@@ -276,7 +276,7 @@ fn write_rows(model: &Model, format: Format, mapped: &Mapped<'_>, part: &mut Par
         let out = &mut part.tables[table];
         match format {
             Format::Ndjson => model.table(id).write_json(cells, out),
-            Format::Csv => write_csv(cells, out),
+            Format::Csv => write_csv(model.table(id), cells, out),
         }
         out.push(b'\n');
         part.rows[table] += 1;
@@ -284,14 +284,14 @@ fn write_rows(model: &Model, format: Format, mapped: &Mapped<'_>, part: &mut Par
 }
 
 /// One CSV record.
-fn write_csv(cells: &[Cell<'_>], out: &mut Vec<u8>) {
-    for (at, cell) in cells.iter().enumerate() {
+fn write_csv(table: &Table, cells: &[Cell<'_>], out: &mut Vec<u8>) {
+    for (at, (column, cell)) in table.columns.iter().zip(cells).enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        match cell {
+        match column.outward(cell) {
             Cell::Null => {}
-            Cell::Text(text) => csv::write_text(text, out),
+            Cell::Text(text) => csv::write_text(&text, out),
             other => other.write_json(out),
         }
     }

@@ -193,7 +193,7 @@ fn a_policy_name_or_key_or_number_that_is_unknown_is_a_fault() {
 #[test]
 fn a_required_birth_column_cannot_be_emptied_so_it_is_not_loaded() {
     let schema = r#"{"additionalProperties":false,"x-key":"k","x-patient":"k","x-order":["k","y"],"required":["k","y"],
-            "properties":{"k":{"type":"string"},"y":{"type":"integer"}}}"#;
+            "properties":{"k":{"type":"string"},"y":{"type":"string","format":"date"}}}"#;
     let model = Model::from_schemas("m", &[("p.schema.json".into(), schema.into())]).expect("a schema");
     let text = r#"
 [policy.safe-harbor]
@@ -201,7 +201,7 @@ claims = "c"
 version = "1"
 [table.p]
 k = { rule = "pseudonym", reason = "r" }
-y = { rule = "birth-year", reason = "r" }"#;
+y = { rule = "birth-date", reason = "r" }"#;
     let faults = Policy::compile("safe-harbor", text, &model).expect_err("refused");
     assert!(faults[0].fault.contains("must be empty for a patient over 89"));
     let limited = text.replace("safe-harbor", "limited-data-set");
@@ -242,4 +242,32 @@ fn reasons_do_not_change_the_digest_and_rules_do() {
         digest(&GOOD.replace(r#"value = { rule = "keep""#, r#"value = { rule = "drop""#))
     );
     assert_ne!(digest(GOOD), digest(&GOOD.replacen(r#"version = "1""#, r#"version = "2""#, 1)));
+}
+
+#[test]
+fn a_withheld_table_needs_a_reason_and_no_rules() {
+    let schema = |key: &str| {
+        format!(
+            r#"{{"additionalProperties":false,"x-key":"{key}","x-order":["{key}"],"required":["{key}"],"properties":{{"{key}":{{"type":"string"}}}}}}"#
+        )
+    };
+    let files = [
+        ("note.schema.json".to_owned(), schema("n")),
+        ("p.schema.json".to_owned(), schema("k")),
+    ];
+    let model = Model::from_schemas("m", &files).expect("schemas");
+    let file = |note: &str| {
+        format!(
+            "[policy.safe-harbor]\nclaims = \"c\"\nversion = \"1\"\n[table.p]\nk = {{ rule = \"pseudonym\", reason = \"r\" }}\n[table.note]\n{note}\n"
+        )
+    };
+    let compile = |note: &str| Policy::compile("safe-harbor", &file(note), &model);
+    let policy = compile("withhold = \"free text\"").expect("good");
+    assert_eq!(policy.withheld().collect::<Vec<_>>(), [("note", "free text")]);
+    assert_eq!(policy.columns().count(), 1);
+    let rules = compile("n = { rule = \"pseudonym\", reason = \"r\" }").expect("good");
+    assert_ne!(policy.digest(), rules.digest());
+    let fault = |note: &str| compile(note).expect_err("a fault")[0].fault.clone();
+    assert_eq!(fault("withhold = \" \""), "`withhold` needs a reason, as text");
+    assert!(fault("withhold = \"r\"\nn = { rule = \"drop\", reason = \"r\" }").contains("no column may have a rule"));
 }

@@ -1,9 +1,9 @@
-//! SipHash-2-4: a keyed hash of 64 bits, quick on the short words the leak guard compares.
+//! SipHash-2-4: a keyed hash of 64 bits, quick on the short words the leak guard compares and the keys of rows.
 //! Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), section 2 and appendix A (test vector).
 //! Not for pseudonyms: those are HMAC-SHA-256.
 
 /// The hash of `text` under a key of 128 bits.
-pub(super) fn siphash(key: [u64; 2], text: &[u8]) -> u64 {
+pub fn siphash(key: [u64; 2], text: &[u8]) -> u64 {
     let mut state = [
         key[0] ^ 0x736f_6d65_7073_6575,
         key[1] ^ 0x646f_7261_6e64_6f6d,
