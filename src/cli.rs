@@ -21,6 +21,7 @@ mod source;
 mod sync;
 mod validate;
 mod view;
+mod vocabulary;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

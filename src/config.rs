@@ -26,6 +26,8 @@ pub struct SiteConfig {
     /// `None`: the network package inside the binary.
     pub package: Option<PathBuf>,
     pub model: String,
+    /// The folder with Athena's CSV files, for a model that looks codes up.
+    pub vocabulary: Option<PathBuf>,
     pub policy: String,
     pub threads: usize,
     pub ehr: EhrConfig,
@@ -127,6 +129,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         state: base.join(reader.optional_text(&site, "state").unwrap_or_else(|| "state".into())),
         package: reader.optional_text(&site, "package").map(|path| base.join(path)),
         model: reader.optional_text(&site, "model").unwrap_or_else(|| "ibd-registry".into()),
+        vocabulary: reader.optional_text(&site, "vocabulary").map(|path| base.join(path)),
         policy: reader.one_of(&site, "policy", &["safe-harbor", "limited-data-set"]),
         threads: reader.number(&site, "threads", 1..=256, 2),
         ehr: ehr::read(&mut reader, &ehr, base),
@@ -136,7 +139,10 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         http: http(&mut reader, &root, base),
         limits: limits(&mut reader, &root),
     };
-    reader.only(&site, &["name", "network", "state", "package", "model", "policy", "threads"]);
+    reader.only(
+        &site,
+        &["name", "network", "state", "package", "model", "vocabulary", "policy", "threads"],
+    );
     if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
 }
 

@@ -36,6 +36,7 @@ mod site;
 mod steps;
 mod transform;
 mod version;
+pub mod vocabulary;
 mod withdraw;
 
 use std::sync::Arc;

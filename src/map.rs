@@ -1,9 +1,10 @@
 //! Conformant -> Mapped rows | Refusal. Plain functions: no async, disk, network, clock or randomness.
 //!
 //! A mapping is a set of standard ViewDefinitions (`view`) whose columns may carry tags of ours: a key, a translation by
-//! ConceptMap (`translate`), a lookup behind a reference (`resolve`). All views of a resource type run on one parse.
+//! ConceptMap (`translate`), a lookup in OMOP's vocabularies (`vocabulary`) or behind a reference (`resolve`). All views of a resource type run on one parse.
 
 pub mod cases;
+mod date;
 pub mod fault;
 mod file;
 mod load;
@@ -14,6 +15,7 @@ mod run;
 mod stats;
 mod translate;
 pub mod view;
+pub mod vocabulary;
 
 pub use fault::MappingFault;
 pub use mapping::Mapping;
@@ -23,6 +25,7 @@ pub use stats::{MapStats, Unmapped};
 use crate::cdm::Rows;
 use crate::refusal::Refusal;
 use crate::validate::Conformant;
+use vocabulary::CodeCache;
 
 /// What became of a resource that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +40,7 @@ pub enum Fate {
 #[derive(Default)]
 pub struct Mapped<'a> {
     rows: Rows<'a>,
-    stats: MapStats,
-    cells: Vec<crate::cdm::Cell<'a>>,
+    work: row::Work<'a>,
 }
 
 /// Never shows a value.
@@ -53,6 +55,18 @@ impl<'a> Mapped<'a> {
         Self::default()
     }
 
+    /// The same, with what a thread remembers of codes from block to block.
+    pub fn with_cache(cache: CodeCache) -> Self {
+        let mut mapped = Self::default();
+        mapped.work.cache = cache;
+        mapped
+    }
+
+    /// What was remembered of codes.
+    pub fn into_cache(self) -> CodeCache {
+        self.work.cache
+    }
+
     /// The rows, by view and in the order of the resource.
     pub fn rows(&self) -> &Rows<'a> {
         &self.rows
@@ -65,12 +79,12 @@ impl<'a> Mapped<'a> {
 
     /// Unmapped codes of all resources so far.
     pub fn stats(&self) -> &MapStats {
-        &self.stats
+        &self.work.stats
     }
 
     /// The counts, which begin again at none.
     pub fn take_stats(&mut self) -> MapStats {
-        std::mem::take(&mut self.stats)
+        std::mem::take(&mut self.work.stats)
     }
 }
 
@@ -78,7 +92,7 @@ impl<'a> Mapped<'a> {
 /// # Errors: the column that could not be filled and the rule it breaks; `out` is then empty.
 pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a>, out: &mut Mapped<'a>) -> Result<Fate, Refusal> {
     out.rows.clear();
-    let result = run::run(mapping, lookups, resource.root(), &mut out.rows, &mut out.cells, &mut out.stats);
+    let result = run::run(mapping, lookups, resource.root(), &mut out.rows, &mut out.work);
     if result.is_err() {
         out.rows.clear();
     }

@@ -11,6 +11,7 @@ use include_dir::{Dir, include_dir};
 use crate::cdm::Model;
 use crate::deidentify::{Basis, Policy, PolicyFault};
 use crate::gateway::Rules;
+use crate::map::vocabulary::{MemoryVocabulary, Vocabulary};
 use crate::map::{self, Mapping};
 use crate::platform::secret::{Sha256, hex};
 use crate::pull::Vendor;
@@ -48,6 +49,10 @@ pub struct Network {
     pub profiles: Arc<Profiles>,
     pub mapping: Arc<Mapping>,
     pub cases: Vec<File>,
+    /// The small vocabulary that cases look codes up in.
+    pub case_vocabulary: Option<Arc<dyn Vocabulary>>,
+    /// What a run looks codes up in; set by whoever has one.
+    pub vocabulary: Option<Arc<dyn Vocabulary>>,
     policy_text: String,
     digests: (String, String),
 }
@@ -202,7 +207,7 @@ impl Package {
             if draft.broken_views.contains(&file.replace(".cases.json", ".json")) {
                 continue;
             }
-            let report = map::cases::run_cases(&network.mapping, file, text);
+            let report = map::cases::run_cases(&network.mapping, network.case_vocabulary.as_ref(), file, text);
             checked.cases += report.cases;
             checked.failed += report.failures.len();
             let folder = self.shown(&format!("mappings/{model}"));
@@ -228,6 +233,7 @@ impl Package {
             })
         };
         let folder = format!("mappings/{name}");
+        let folder_name = folder.clone();
         let profile_files = take(self.files("profiles/fhir", ".json"));
         let schema_files = take(self.schemas(name));
         let all_mappings = take(self.files(&folder, ".json"));
@@ -273,12 +279,18 @@ impl Package {
             (Some(text), Some(model)) => faults.extend(policy_faults(&folder, text, model)),
             (Some(_), None) => {}
         }
+        let case_vocabulary = self.case_vocabulary(&folder_name).unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
         let digests = (digest(&[&schema_files]), digest(&[&profile_files, &views, &concept_maps]));
         let network = model.zip(mapping).map(|(model, mapping)| Network {
             model,
             profiles: Arc::new(profiles),
             mapping: Arc::new(mapping),
             cases,
+            case_vocabulary,
+            vocabulary: None,
             policy_text: policy_text.unwrap_or_default(),
             digests,
         });
@@ -287,6 +299,25 @@ impl Package {
             network,
             broken_views,
         })
+    }
+
+    /// The files of the small vocabulary that travels with a model, for its cases and the demo; none if it needs none.
+    pub fn vocabulary_files(&self, model: &str) -> Vec<File> {
+        self.files(&format!("mappings/{model}/vocabulary"), ".csv").unwrap_or_default()
+    }
+
+    /// The vocabulary in `vocabulary/` of a model's mappings, if there is one.
+    /// # Errors: a file that is not Athena's form.
+    fn case_vocabulary(&self, folder: &str) -> Result<Option<Arc<dyn Vocabulary>>, String> {
+        let files = self.files(&format!("{folder}/vocabulary"), ".csv").unwrap_or_default();
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let text = |wanted: &str| files.iter().find(|(name, _)| name == wanted).map_or("", |(_, text)| text.as_str());
+        let (concepts, relationships) = (text("CONCEPT.csv"), text("CONCEPT_RELATIONSHIP.csv"));
+        let vocabulary = MemoryVocabulary::parse(concepts, relationships, "cases")
+            .map_err(|fault| format!("{}/{fault}", self.shown(&format!("{folder}/vocabulary"))))?;
+        Ok(Some(Arc::new(vocabulary)))
     }
 
     /// A folder of the package as a person would open it.
@@ -329,6 +360,14 @@ fn policy_faults(folder: &str, text: &str, model: &Model) -> Vec<String> {
 }
 
 impl Network {
+    /// Tells two mappings apart, the vocabulary they look up in included: after a new release everything is mapped again.
+    fn mapping_digest(&self) -> String {
+        match &self.vocabulary {
+            Some(vocabulary) => digest(&[&vec![(self.digests.1.clone(), vocabulary.digest().to_owned())]]),
+            None => self.digests.1.clone(),
+        }
+    }
+
     /// The rules of a run: this package under the policy `name`.
     /// # Errors: a column without a rule, a rule that cannot be; all at once.
     pub fn under(&self, name: &str) -> Result<Rules, NetworkError> {
@@ -339,9 +378,10 @@ impl Network {
             model: self.model.clone(),
             profiles: self.profiles.clone(),
             mapping: self.mapping.clone(),
+            vocabulary: self.vocabulary.clone(),
             policy,
             model_digest: self.digests.0.clone(),
-            mapping_digest: self.digests.1.clone(),
+            mapping_digest: self.mapping_digest(),
         })
     }
 }

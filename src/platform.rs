@@ -6,6 +6,7 @@ pub mod clock;
 pub mod database;
 pub mod file;
 pub mod http;
+pub mod index_file;
 pub mod random;
 pub mod secret;
 pub mod signing;

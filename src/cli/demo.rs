@@ -114,6 +114,7 @@ async fn play(args: &Args, dir: &Path) -> Result<House, Failure> {
         network: "demo-network".to_owned(),
         policy: args.policy.clone(),
         model: args.model.clone(),
+        vocabulary: case_vocabulary(args, dir)?,
         http: http::HttpSettings::default(),
     };
     init::make(&client, &site_dir, &plan, Some((registry.base_url(), &code))).await?;
@@ -181,6 +182,20 @@ impl House {
         registry.stop().await.map_err(|error| Failure::new(Exit::Ours, chain(&error)))?;
         self.nights.iter().try_for_each(sync::verdict)
     }
+}
+
+/// The small vocabulary that travels with the model, as the folder of a site that has downloaded one.
+fn case_vocabulary(args: &Args, dir: &Path) -> Result<Option<PathBuf>, Failure> {
+    let files = Package::BuiltIn.vocabulary_files(&args.model);
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let folder = dir.join("vocabulary");
+    file::create_dir_private(&folder).map_err(|error| Failure::ours(&error))?;
+    for (name, text) in files {
+        file::write_durable(&folder.join(name), text.as_bytes()).map_err(|error| Failure::ours(&error))?;
+    }
+    Ok(Some(folder))
 }
 
 fn verdict(first: &Report, second: &Report) -> String {

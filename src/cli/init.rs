@@ -71,6 +71,9 @@ pub(super) struct Args {
     /// The network the site belongs to; pseudonyms of two networks never meet
     #[arg(long, value_name = "NAME", default_value = "pedibd")]
     network: String,
+    /// The folder with Athena's CSV files, for a model that looks codes up in OMOP's vocabularies
+    #[arg(long, value_name = "DIR")]
+    vocabulary: Option<PathBuf>,
     /// The registry's data model, for a site without a registry yet
     #[arg(long, value_name = "NAME", default_value = "ibd-registry")]
     model: String,
@@ -170,6 +173,7 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
         network: args.network.clone(),
         policy: args.policy.clone(),
         model: args.model.clone(),
+        vocabulary: args.vocabulary.as_deref().map(|path| absolute("--vocabulary", path)).transpose()?,
         http: HttpSettings {
             ca_file: args.ca_file.as_deref().map(|path| absolute("--ca-file", path)).transpose()?,
             proxy: args.proxy.clone(),

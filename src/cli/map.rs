@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::show::{self, Stage, thousands};
-use super::{Exit, Failure, chain};
+use super::{Exit, Failure, chain, vocabulary};
 use crate::fhir::tree::Limits;
 use crate::gateway::offline::{self, Format, Job, Outcome};
 use crate::network::Package;
@@ -23,6 +23,10 @@ pub(super) struct Args {
     /// Folder for the tables, one `<table>.ndjson` each
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Folder with Athena's CSV files (CONCEPT.csv, CONCEPT_RELATIONSHIP.csv), for a model that looks codes up; compiled once
+    /// into the user's cache folder
+    #[arg(long, value_name = "DIR")]
+    vocabulary: Option<PathBuf>,
     /// Worker threads; the bytes that come out are the same for any number
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=256))]
     threads: usize,
@@ -56,9 +60,14 @@ enum Ending {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let network = Package::at(args.package.clone())
+    let mut network = Package::at(args.package.clone())
         .load(&args.model)
         .map_err(|error| Failure::usage(error.to_string()))?;
+    let cache = match args.vocabulary {
+        Some(_) => vocabulary::user_cache()?,
+        None => PathBuf::new(),
+    };
+    vocabulary::attach(&mut network, args.vocabulary.as_deref(), &cache, "--vocabulary DIR")?;
     let rules = network
         .under(args.deidentify.as_deref().unwrap_or("safe-harbor"))
         .map_err(|error| Failure::usage(error.to_string()))?;

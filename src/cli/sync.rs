@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::show::{self, Stage};
-use super::{Exit, Failure, chain, keys, report, runtime, source};
+use super::{Exit, Failure, chain, keys, report, runtime, source, vocabulary};
 use crate::config::{self, EhrConfig, SiteConfig};
 use crate::fhir::tree::Limits;
 use crate::gateway::{self, Event, GatewayError, Options, Places, RegistrySettings, Report, Settings, Site, SiteError, Tools, ehr_keys};
@@ -130,7 +130,9 @@ fn patients(file: &Path) -> Result<Vec<String>, Failure> {
 /// Opens the site that `config` describes, under its network's rules.
 pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
     let package = Package::at(config.package.clone());
-    let network = package.load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut network = package.load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
+    let cache = config.state.join("vocabulary");
+    vocabulary::attach(&mut network, config.vocabulary.as_deref(), &cache, "`vocabulary` under [site]")?;
     let rules = network.under(&config.policy).map_err(|error| Failure::usage(error.to_string()))?;
     let Some(registry) = &config.registry else {
         return Err(Failure::usage(

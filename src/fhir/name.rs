@@ -40,6 +40,8 @@ impl Name {
     pub const CODE: Name = Name(22);
     /// `reference`
     pub const REFERENCE: Name = Name(24);
+    /// `display`
+    pub const DISPLAY: Name = Name(26);
 
     /// The interned name of `text`, or `Name::UNKNOWN`. `_birthDate` and `birthDate` are different names.
     pub fn of(text: &str) -> Name {
@@ -73,7 +75,7 @@ impl Name {
 }
 
 /// The names with constants above, in the order of their numbers.
-const FIRST: [&str; 12] = [
+const FIRST: [&str; 13] = [
     "resourceType",
     "id",
     "extension",
@@ -86,6 +88,7 @@ const FIRST: [&str; 12] = [
     "system",
     "code",
     "reference",
+    "display",
 ];
 
 const SLOTS: usize = 1 << SLOT_BITS;

@@ -93,7 +93,7 @@ pub(super) fn work(site: &Site, run: &Run, said: &Receiver<Said>) -> Result<Opti
     let rules = site.rules_digest();
     // Whether lookups changed shows at the end only; if so, this was in vain.
     let new_rules = mark.as_ref().is_some_and(|mark| mark.rules != rules);
-    let plan = Plan::new(site, &run, people, site.rules.mapping.lookups().finish(), mark.as_ref(), new_rules)?;
+    let plan = Plan::new(site, &run, people, site.rules.lookups().finish(), mark.as_ref(), new_rules)?;
     prepare::clear(site, run.id)?;
     let mut writer = prepare::writer(site)?;
     let mut ahead = Ahead {

@@ -54,6 +54,8 @@ pub enum GatewayError {
     Package,
     #[error("de-identification could not be set up")]
     Deidentify(#[from] deidentify::DeidentifyError),
+    #[error("the vocabulary could not be read ({0}): nothing mapped since was kept; the next run goes on")]
+    Vocabulary(String),
     #[error("the worker of this run stopped unexpectedly")]
     Worker,
 }

@@ -19,7 +19,7 @@ use super::version;
 /// # Errors: a segment that cannot be read.
 pub(super) fn gather(site: &Site) -> Result<(Lookups, Vec<u8>), GatewayError> {
     let rules = &site.rules;
-    let mut builder = rules.mapping.lookups();
+    let mut builder = rules.lookups();
     let types = rules.mapping.lookup_types();
     let mut newest: BTreeMap<SourceKey, ([u8; 16], String)> = BTreeMap::new();
     let (mut bench, mut bytes, mut room) = (Bench::default(), Vec::new(), Vec::new());

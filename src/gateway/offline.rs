@@ -55,6 +55,8 @@ pub enum OfflineError {
     },
     #[error("the output folder could not be made")]
     File(#[from] file::FileError),
+    #[error("the vocabulary could not be read ({0}); nothing mapped since counts, so the run stopped")]
+    Vocabulary(String),
     #[error("{0}")]
     Setup(String),
 }
@@ -160,7 +162,11 @@ pub fn map_folder(
         let mut bench = Bench::default();
         let (lookups, deidentifier) = (&lookups, deidentifier.as_ref());
         Ok::<_, OfflineError>(move |(input, block): (&Input, Block)| {
-            Ok::<_, OfflineError>(map_block(rules, job, lookups, deidentifier, &mut bench, input, &block))
+            let part = map_block(rules, job, lookups, deidentifier, &mut bench, input, &block);
+            match lookups.fault() {
+                Some(fault) => Err(OfflineError::Vocabulary(fault)),
+                None => Ok::<_, OfflineError>(part),
+            }
         })
     };
     let mut stats = MapStats::default();
@@ -205,7 +211,7 @@ fn map_block(
         bytes: block.bytes.len() as u64,
         ..Part::default()
     };
-    let mut mapped = Mapped::default();
+    let mut mapped = Mapped::with_cache(std::mem::take(&mut bench.codes));
     let mut released = Vec::new();
     for (line_number, line) in lines(block.first_line, &block.bytes) {
         let mut resource_type = input.resource_type.as_str();
@@ -258,6 +264,7 @@ fn map_block(
         );
     }
     part.stats = mapped.take_stats();
+    bench.codes = mapped.into_cache();
     part
 }
 
@@ -344,7 +351,7 @@ impl Outcome {
 
 /// What mappings look up in other resources, gathered before the first row is mapped.
 fn lookups(rules: &Rules, job: &Job<'_>, inputs: &[Input]) -> Result<Lookups, OfflineError> {
-    let mut builder = rules.mapping.lookups();
+    let mut builder = rules.lookups();
     let types = rules.mapping.lookup_types();
     each_of(job, inputs, &types, &mut |root| {
         if let Ok(conformant) = validate::validate(&rules.profiles, root) {

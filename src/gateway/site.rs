@@ -9,7 +9,8 @@ use crate::cdm::Model;
 use crate::deidentify::{Keys, MASTER_KEY_BYTES, Policy};
 use crate::fhir::tree::Limits;
 use crate::landing::{self, Landing};
-use crate::map::Mapping;
+use crate::map::vocabulary::Vocabulary;
+use crate::map::{LookupsBuilder, Mapping};
 use crate::platform::backend_services::{Algorithm, ClientKey, KeyError};
 use crate::platform::clock::Clock;
 use crate::platform::file::{self, Lock};
@@ -31,12 +32,19 @@ pub struct Rules {
     pub model: Arc<Model>,
     pub profiles: Arc<Profiles>,
     pub mapping: Arc<Mapping>,
+    /// What the mapping looks codes up in.
+    pub vocabulary: Option<Arc<dyn Vocabulary>>,
     pub policy: Policy,
     pub model_digest: String,
     pub mapping_digest: String,
 }
 
 impl Rules {
+    /// Begins the pass that gathers what the mapping looks up.
+    pub fn lookups(&self) -> LookupsBuilder<'_> {
+        self.mapping.lookups().with_vocabulary(self.vocabulary.clone())
+    }
+
     /// The resource types the mappings read, those they look up, and patients, without whom nothing may leave.
     pub fn resource_types(&self) -> Vec<String> {
         let mut types: Vec<String> = self

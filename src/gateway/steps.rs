@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use crate::deidentify::{self, Deidentified, Deidentifier};
 use crate::fhir::tree::{Kind, Limits, Node, Tree};
 use crate::fhir::types::TypeId;
+use crate::map::vocabulary::CodeCache;
 use crate::map::{self, Lookups, Mapped};
 use crate::refusal::{Refusal, Step};
 use crate::validate;
@@ -37,6 +38,8 @@ pub(super) fn lines(first: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8
 #[derive(Default)]
 pub(super) struct Bench {
     tree: Tree,
+    /// What is remembered of codes, from block to block.
+    pub codes: CodeCache,
 }
 
 /// What a line says of itself before anything is checked. Borrowed from the line.

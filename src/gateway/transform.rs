@@ -144,7 +144,7 @@ pub(super) fn transform(
 fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats), GatewayError> {
     let site = plan.site;
     let mut entries = Vec::new();
-    let (mut mapped, mut released, mut room) = (Mapped::default(), Vec::new(), Vec::new());
+    let (mut mapped, mut released, mut room) = (Mapped::with_cache(std::mem::take(&mut bench.codes)), Vec::new(), Vec::new());
     for (line_number, line) in steps::lines(frame.first_line, &frame.bytes) {
         let mut entry = Entry {
             resource_type: frame.resource_type.clone(),
@@ -200,7 +200,12 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         };
         entries.push(entry);
     }
-    Ok((entries, mapped.take_stats()))
+    let stats = mapped.take_stats();
+    bench.codes = mapped.into_cache();
+    if let Some(fault) = plan.lookups.fault() {
+        return Err(GatewayError::Vocabulary(fault));
+    }
+    Ok((entries, stats))
 }
 
 /// What tells whether a resource changed: a digest of its canonical text, so that another order of members, other white space

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::cdm::{Cell, Rows, Table};
 use crate::fhir::path::place;
@@ -10,8 +11,9 @@ use crate::fhir::tree::{Kind, Node, Tree};
 
 use super::file::{items, member, read, text};
 use super::mapping::Mapping;
+use super::row::Work;
 use super::run::run;
-use super::stats::MapStats;
+use super::vocabulary::Vocabulary;
 
 /// A case that did not come out as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +48,8 @@ pub struct CaseReport {
 }
 
 /// Runs every case of one file, `<Resource>.<table>.cases.json`. Only rows of that table are compared.
-pub fn run_cases(mapping: &Mapping, file: &str, source: &str) -> CaseReport {
+/// `vocabulary` is what codes are looked up in: the model's own small one.
+pub fn run_cases(mapping: &Mapping, vocabulary: Option<&Arc<dyn Vocabulary>>, file: &str, source: &str) -> CaseReport {
     let mut report = CaseReport::default();
     let mut fail = |case: &str, failure: Failure| {
         report.failures.push(CaseFailure {
@@ -77,7 +80,7 @@ pub fn run_cases(mapping: &Mapping, file: &str, source: &str) -> CaseReport {
     for case in items(root, "cases") {
         count += 1;
         let name = text(case, "name").unwrap_or_else(|| format!("case {count}"));
-        for failure in check(mapping, id, table, case) {
+        for failure in check(mapping, vocabulary, id, table, case) {
             fail(&name, failure);
         }
     }
@@ -109,12 +112,18 @@ impl Failure {
     }
 }
 
-fn check(mapping: &Mapping, id: crate::cdm::TableId, table: &Table, case: Node<'_, '_>) -> Vec<Failure> {
+fn check(
+    mapping: &Mapping,
+    vocabulary: Option<&Arc<dyn Vocabulary>>,
+    id: crate::cdm::TableId,
+    table: &Table,
+    case: Node<'_, '_>,
+) -> Vec<Failure> {
     let whole = |message: String| vec![Failure::whole(case.offset(), message)];
     let Some(resource) = member(case, "resource") else {
         return whole("has no `resource`".into());
     };
-    let mut builder = mapping.lookups();
+    let mut builder = mapping.lookups().with_vocabulary(vocabulary.cloned());
     for landed in items(case, "landed") {
         let mut tree = Tree::new();
         match read(&mut tree, landed.raw()) {
@@ -129,7 +138,7 @@ fn check(mapping: &Mapping, id: crate::cdm::TableId, table: &Table, case: Node<'
         Err(error) => return whole(format!("the resource is no tree: {}", error.rule)),
     };
     let mut rows = Rows::new();
-    let made = run(mapping, &lookups, root, &mut rows, &mut Vec::new(), &mut MapStats::default());
+    let made = run(mapping, &lookups, root, &mut rows, &mut Work::default());
     match (made, member(case, "refusal")) {
         (Err(refusal), Some(expected)) => {
             let (path, rule) = (

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use crate::cdm::{Model, TableId};
 
+use super::date::DateForm;
 use super::fault::MappingFault;
 use super::load;
 use super::resolve::{LookupsBuilder, Resolve};
 use super::translate::ConceptMap;
 use super::view::View;
+use super::vocabulary::Lookup;
 
 /// All views of one model, compiled and checked against its tables.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Mapping {
     /// Places in `views`, by resource type.
     pub(super) by_type: HashMap<String, Vec<usize>>,
     pub(super) resolves: Vec<Resolve>,
+    /// Code systems' URLs to `vocabulary_id`s; there when a view looks codes up.
+    pub(super) systems: Option<Arc<ConceptMap>>,
 }
 
 /// One view that fills one table.
@@ -31,16 +35,20 @@ pub(super) struct TableView {
     pub filled_by: Vec<Option<usize>>,
     /// Per `View::sources`.
     pub rules: Vec<Rule>,
+    /// The view's column whose concepts make the rows.
+    pub driver: Option<usize>,
 }
 
 /// What is done with the value of one `column`.
 #[derive(Debug, Default)]
 pub(super) struct Rule {
     pub translation: Option<Translation>,
+    pub lookup: Option<Lookup>,
     /// Place in `Mapping::resolves`.
     pub resolve: Option<usize>,
-    /// Cut to the calendar date.
-    pub date: bool,
+    pub date: Option<DateForm>,
+    /// Characters kept of a text.
+    pub truncate: Option<usize>,
     /// The table's columns whose texts follow the resource's key.
     pub key: Option<Vec<usize>>,
 }
@@ -56,13 +64,14 @@ pub(super) struct Translation {
 }
 
 /// What becomes of a code that the map does not know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum WhenUnmapped {
     #[default]
     Null,
     Refuse,
     /// Keep what the column's own path gave.
     Source,
+    Literal(String),
 }
 
 impl Mapping {
@@ -70,6 +79,11 @@ impl Mapping {
     /// # Errors: every fault of every file, with line and column.
     pub fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: &[(String, String)]) -> Result<Mapping, Vec<MappingFault>> {
         load::load(model, views, concept_maps)
+    }
+
+    /// Some column looks codes up in a vocabulary: mapping without one would give 0 everywhere.
+    pub fn needs_vocabulary(&self) -> bool {
+        self.views.iter().any(|view| view.rules.iter().any(|rule| rule.lookup.is_some()))
     }
 
     pub fn model(&self) -> &Arc<Model> {

@@ -2,6 +2,7 @@
 //! Holds those values only, never a resource. Read by all threads, changed by none.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use crate::cdm::Cell;
 use crate::fhir::name::Name;
@@ -11,6 +12,7 @@ use crate::fhir::types::TypeId;
 use crate::validate::Conformant;
 
 use super::view::Field;
+use super::vocabulary::{MemoryVocabulary, Vocabulary};
 
 /// One kind of lookup that some column declares: a type of resource and what is wanted of it.
 #[derive(Debug)]
@@ -33,11 +35,26 @@ pub enum Found {
 pub struct Lookups {
     /// Per `Resolve`, by `Type/id`.
     found: Vec<HashMap<String, Found>>,
+    vocabulary: Option<Arc<dyn Vocabulary>>,
 }
 
 impl Lookups {
     pub fn get(&self, resolve: usize, key: &str) -> Option<&Found> {
         self.found.get(resolve)?.get(key)
+    }
+
+    /// The vocabulary; without one, an empty one.
+    pub(super) fn vocabulary(&self) -> &dyn Vocabulary {
+        static EMPTY: OnceLock<MemoryVocabulary> = OnceLock::new();
+        match &self.vocabulary {
+            Some(vocabulary) => vocabulary.as_ref(),
+            None => EMPTY.get_or_init(MemoryVocabulary::default),
+        }
+    }
+
+    /// Why the vocabulary could not be read, once it could not: what was mapped since does not count.
+    pub fn fault(&self) -> Option<String> {
+        self.vocabulary.as_ref()?.fault()
     }
 
     /// How many targets are known, over all lookups.
@@ -61,8 +78,14 @@ impl<'m> LookupsBuilder<'m> {
         let found = resolves.iter().map(|_| HashMap::new()).collect();
         Self {
             resolves,
-            lookups: Lookups { found },
+            lookups: Lookups { found, vocabulary: None },
         }
+    }
+
+    /// The same, with the vocabulary that codes are looked up in.
+    pub fn with_vocabulary(mut self, vocabulary: Option<Arc<dyn Vocabulary>>) -> Self {
+        self.lookups.vocabulary = vocabulary;
+        self
     }
 
     /// Takes what the mapping wants of this resource; nothing, if it wants nothing of its type.
@@ -125,21 +148,22 @@ fn owned(cell: Cell<'_>) -> Cell<'static> {
 
 /// System and code of a Coding, or of each Coding of a CodeableConcept, until `visit` says `false`.
 pub(super) fn codings(node: Node<'_, '_>, visit: &mut dyn FnMut(&str, &str) -> bool) {
-    if let Some(all) = node.get(Name::CODING).filter(|all| all.kind() == Kind::Array) {
-        for coding in all.children() {
-            if !coding_of(coding, visit) {
-                return;
-            }
+    let mut more = true;
+    each_coding(node, &mut |coding| {
+        if !more {
+            return;
         }
-        return;
-    }
-    coding_of(node, visit);
+        let text = |name| coding.get(name).filter(|node| node.kind() == Kind::String).map(Node::text);
+        if let Some(code) = text(Name::CODE) {
+            more = visit(&text(Name::SYSTEM).unwrap_or_default(), &code);
+        }
+    });
 }
 
-fn coding_of(coding: Node<'_, '_>, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool {
-    let Some(code) = coding.get(Name::CODE).filter(|code| code.kind() == Kind::String) else {
-        return true;
-    };
-    let system = coding.get(Name::SYSTEM).map(Node::text).unwrap_or_default();
-    visit(&system, &code.text())
+/// A Coding itself, or each Coding of a CodeableConcept.
+pub(super) fn each_coding<'t, 'a>(node: Node<'t, 'a>, visit: &mut dyn FnMut(Node<'t, 'a>)) {
+    match node.get(Name::CODING).filter(|all| all.kind() == Kind::Array) {
+        Some(all) => all.children().for_each(visit),
+        None => visit(node),
+    }
 }

@@ -1,86 +1,215 @@
-//! One view row to one table row: translate, look up, cut dates, make the key, check against the table.
+//! One view row to table rows: look codes up, translate, follow references, cut dates, make the key, check against the table.
+//! One view row makes one table row, or one for each standard concept where a column says `headwater/rows`.
 
 use std::borrow::Cow;
 
-use crate::cdm::{Cell, Kind as ColumnKind, Table};
+use crate::cdm::{Cell, Kind as ColumnKind, Rows, Table};
+use crate::fhir::name::Name;
 use crate::fhir::path::reference_key;
 use crate::fhir::tree::{Kind, Node};
 
-use super::mapping::{Rule, TableView, Translation, WhenUnmapped};
-use super::resolve::{Found, Lookups, codings};
+use super::date;
+use super::mapping::{Mapping, Rule, TableView, Translation, WhenUnmapped};
+use super::resolve::{Found, Lookups, codings, each_coding};
 use super::stats::MapStats;
+use super::translate::Codes;
 use super::view::{Field, Row};
+use super::vocabulary::{CodeCache, Coded, Facet, Lookup, Picked};
 
 /// The column that broke a rule, and the rule.
 pub(super) type Broken = (usize, &'static str);
 
+/// What one thread keeps from row to row.
+#[derive(Default)]
+pub(super) struct Work<'a> {
+    pub cells: Vec<Cell<'a>>,
+    pub picked: Vec<Picked<'a>>,
+    pub cache: CodeCache,
+    pub stats: MapStats,
+}
+
 pub(super) struct RowMaker<'m> {
+    pub mapping: &'m Mapping,
     pub view: &'m TableView,
     pub table: &'m Table,
-    pub resolves: &'m [super::resolve::Resolve],
     pub lookups: &'m Lookups,
 }
 
-impl RowMaker<'_> {
-    /// Appends the row's cells to `cells`, one per column of the table.
+/// The pick that a row is about, and the lookup that made it.
+type About<'p, 'a> = Option<(&'p Lookup, &'p Picked<'a>)>;
+
+impl<'m> RowMaker<'m> {
+    /// Appends the table rows that `row` makes.
     /// # Errors: the first column that cannot be filled or does not fit.
-    pub(super) fn cells<'a>(&self, row: &Row<'_, 'a>, cells: &mut Vec<Cell<'a>>, stats: &mut MapStats) -> Result<(), Broken> {
+    pub(super) fn rows<'a>(&self, row: &Row<'_, 'a>, rows: &mut Rows<'a>, work: &mut Work<'a>) -> Result<(), Broken> {
+        let Some((at, rule, lookup)) = self.driver(row) else {
+            return self.one(row, None, rows, work);
+        };
+        let place = self.place(at);
+        let own = row.fields[at].cell().ok_or((place, "not a single primitive value"))?;
+        let mut picked = std::mem::take(&mut work.picked);
+        self.pick(lookup, rule, &own, row, at, &mut picked, work);
+        let done = picked
+            .iter()
+            .try_for_each(|picked| self.one(row, Some((lookup, picked)), rows, work));
+        picked.clear();
+        work.picked = picked;
+        done
+    }
+
+    /// The column whose concepts make the rows.
+    fn driver(&self, row: &Row<'_, '_>) -> Option<(usize, &'m Rule, &'m Lookup)> {
+        let at = self.view.driver?;
+        let rule = self.view.rules.get(usize::from(row.by[at]))?;
+        let lookup = rule.lookup.as_ref().filter(|lookup| lookup.rows.is_some())?;
+        Some((at, rule, lookup))
+    }
+
+    /// The table's column that the view's column `at` fills.
+    fn place(&self, at: usize) -> usize {
+        self.view.filled_by.iter().position(|filled| *filled == Some(at)).unwrap_or(0)
+    }
+
+    fn one<'a>(&self, row: &Row<'_, 'a>, about: About<'_, 'a>, rows: &mut Rows<'a>, work: &mut Work<'a>) -> Result<(), Broken> {
+        let mut cells = std::mem::take(&mut work.cells);
         cells.clear();
+        let done = self.cells(row, about, &mut cells, work);
+        if done.is_ok() {
+            rows.begin(self.view.table);
+            cells.drain(..).for_each(|cell| rows.push(cell));
+        }
+        work.cells = cells;
+        done
+    }
+
+    fn cells<'a>(&self, row: &Row<'_, 'a>, about: About<'_, 'a>, cells: &mut Vec<Cell<'a>>, work: &mut Work<'a>) -> Result<(), Broken> {
         let mut key = None;
         for (place, filled) in self.view.filled_by.iter().enumerate() {
-            let Some(at) = *filled else {
+            let rule = filled.and_then(|at| Some((at, self.view.rules.get(usize::from(row.by[at]))?)));
+            let Some((at, rule)) = rule else {
                 cells.push(Cell::Null);
                 continue;
             };
-            let rule = self.view.rules.get(usize::from(row.by[at]));
-            if let Some(columns) = rule.and_then(|rule| rule.key.as_deref()) {
+            if let Some(columns) = rule.key.as_deref() {
                 key = Some((place, columns));
             }
-            let cell = match rule {
-                Some(rule) => self.cell(rule, row, at, place, stats).map_err(|word| (place, word))?,
-                None => Cell::Null,
-            };
-            cells.push(fitting(cell, self.table.columns[place].kind));
+            let cell = self.cell(rule, row, at, place, about, work).map_err(|word| (place, word))?;
+            cells.push(self.fitting(cell, place));
         }
         if let Some((place, columns)) = key
             && !columns.is_empty()
             && let Cell::Text(own) = &cells[place]
         {
-            let mut text = format!("{own}#");
-            for (at, &column) in columns.iter().enumerate() {
-                if at > 0 {
-                    text.push('#');
-                }
-                match &cells[column] {
-                    Cell::Null => {}
-                    Cell::Boolean(value) => text.push_str(if *value { "true" } else { "false" }),
-                    Cell::Integer(number) => text.push_str(&number.to_string()),
-                    Cell::Decimal(digits) => text.push_str(digits),
-                    Cell::Text(part) => text.push_str(part),
-                }
-            }
-            cells[place] = Cell::Text(Cow::Owned(text));
+            cells[place] = Cell::Text(Cow::Owned(joined(own, columns, cells)));
         }
         self.table.check(cells)
     }
 
-    fn cell<'a>(&self, rule: &Rule, row: &Row<'_, 'a>, at: usize, place: usize, stats: &mut MapStats) -> Result<Cell<'a>, &'static str> {
+    fn cell<'a>(
+        &self,
+        rule: &'m Rule,
+        row: &Row<'_, 'a>,
+        at: usize,
+        place: usize,
+        about: About<'_, 'a>,
+        work: &mut Work<'a>,
+    ) -> Result<Cell<'a>, &'static str> {
         let own = row.fields[at].cell().ok_or("not a single primitive value")?;
-        let cell = match &rule.translation {
-            Some(translation) => self.translated(translation, rule, own, row, at, place, stats)?,
-            None if own.is_null() => match self.found(rule, row, at) {
+        let cell = match (&rule.lookup, &rule.translation) {
+            (Some(lookup), _) => match about.filter(|(driver, _)| driver.from == lookup.from) {
+                Some((_, picked)) => facet(lookup, picked, own),
+                None => {
+                    let mut picked = Vec::new();
+                    self.pick(lookup, rule, &own, row, at, &mut picked, work);
+                    let first = picked.into_iter().next().unwrap_or_default();
+                    facet(lookup, &first, own)
+                }
+            },
+            (None, Some(translation)) => self.translated(translation, rule, own, row, at, place, &mut work.stats)?,
+            (None, None) if own.is_null() => match self.found(rule, row, at) {
                 Some(Found::Value(cell)) => cell.clone(),
                 _ => Cell::Null,
             },
-            None => own,
+            (None, None) => own,
         };
-        Ok(if rule.date { calendar_date(cell) } else { cell })
+        let cell = match rule.date {
+            Some(form) => date::cut(cell, form),
+            None => cell,
+        };
+        Ok(match rule.truncate {
+            Some(length) => truncated(cell, length),
+            None => cell,
+        })
+    }
+
+    /// The concepts that `lookup` takes of the column's codes, in `picked`.
+    #[expect(clippy::too_many_arguments, reason = "one step of `cell` and of `rows`, which have all of these")]
+    fn pick<'a>(
+        &self,
+        lookup: &Lookup,
+        rule: &Rule,
+        own: &Cell<'a>,
+        row: &Row<'_, 'a>,
+        at: usize,
+        picked: &mut Vec<Picked<'a>>,
+        work: &mut Work<'a>,
+    ) {
+        let Some(systems) = self.mapping.systems.as_deref() else { return };
+        let vocabulary = self.lookups.vocabulary();
+        let mut codes = Vec::new();
+        let mut meet = |system: Cow<'a, str>, code: Cow<'a, str>, display: Option<Cow<'a, str>>| {
+            let resolved = work.cache.resolve(vocabulary, systems, &system, &code);
+            codes.push(Coded {
+                system,
+                code,
+                display,
+                resolved,
+            });
+        };
+        if let Some(Field::List(all)) = row.codings.get(at) {
+            for node in all.iter().filter_map(object) {
+                each_coding(node, &mut |coding| {
+                    let text = |name| coding.get(name).filter(|node| node.kind() == Kind::String).map(Node::text);
+                    if let Some(code) = text(Name::CODE) {
+                        meet(text(Name::SYSTEM).unwrap_or_default(), code, text(Name::DISPLAY));
+                    }
+                });
+            }
+        } else if let (Some(system), Cell::Text(code)) = (&lookup.system, own) {
+            meet(Cow::Owned(system.clone()), code.clone(), None);
+        }
+        if codes.is_empty()
+            && let Some(Found::Codings(all)) = self.found(rule, row, at)
+        {
+            for (system, code) in all {
+                let resolved = work.cache.resolve(vocabulary, systems, system, code);
+                codes.push(Coded {
+                    system: Cow::Owned(system.clone()),
+                    code: Cow::Owned(code.clone()),
+                    display: None,
+                    resolved,
+                });
+            }
+        }
+        let none_is_standard = codes.iter().all(|coded| coded.resolved.standard.is_empty());
+        let unmapped = codes
+            .first()
+            .filter(|_| lookup.counts)
+            .filter(|_| none_is_standard || lookup.rows.is_none());
+        let unmapped = unmapped.map(|coded| (coded.system.clone(), coded.code.clone(), coded.resolved.clone()));
+        lookup.pick(codes, picked);
+        if let Some((system, code, resolved)) = unmapped
+            && picked.iter().all(|picked| picked.concept.is_none())
+        {
+            let reason = if none_is_standard { resolved.reason() } else { "other-domain" };
+            work.stats.count(self.view.table, self.place(at), &system, &code, reason);
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of `cell`, cut out to be readable")]
     fn translated<'a>(
         &self,
-        translation: &Translation,
+        translation: &'m Translation,
         rule: &Rule,
         own: Cell<'a>,
         row: &Row<'_, 'a>,
@@ -88,7 +217,7 @@ impl RowMaker<'_> {
         place: usize,
         stats: &mut MapStats,
     ) -> Result<Cell<'a>, &'static str> {
-        let mut codes = Codes::new(translation);
+        let mut codes = Codes::new(&translation.map);
         if translation.coding {
             if let Some(Field::List(all)) = row.codings.get(at) {
                 for node in all.iter().filter_map(object) {
@@ -98,7 +227,7 @@ impl RowMaker<'_> {
         } else if let (Some(system), Cell::Text(code)) = (&translation.system, &own) {
             codes.meet(system, code);
         }
-        if !codes.met {
+        if !codes.met() {
             match self.found(rule, row, at) {
                 Some(Found::Codings(all)) => {
                     for (system, code) in all {
@@ -111,26 +240,27 @@ impl RowMaker<'_> {
                 _ => {}
             }
         }
-        if let Some(target) = codes.target.or(codes.otherwise) {
-            return Ok(Cell::Text(Cow::Owned(target)));
+        let kind = self.table.columns[place].kind;
+        if let Some(target) = codes.target() {
+            return target_cell(&target, kind);
         }
-        if let Some((system, code)) = &codes.first {
-            stats.count(self.view.table, place, system, code);
+        if let Some((system, code, reason)) = codes.unmapped() {
+            stats.count(self.view.table, place, system, code, reason);
             if translation.unmapped == WhenUnmapped::Refuse {
                 return Err("unmapped");
             }
         }
-        Ok(if translation.unmapped == WhenUnmapped::Source {
-            own
-        } else {
-            Cell::Null
-        })
+        match &translation.unmapped {
+            WhenUnmapped::Source => Ok(own),
+            WhenUnmapped::Literal(literal) => target_cell(literal, kind),
+            WhenUnmapped::Null | WhenUnmapped::Refuse => Ok(Cell::Null),
+        }
     }
 
     /// What the column's reference leads to.
-    fn found(&self, rule: &Rule, row: &Row<'_, '_>, at: usize) -> Option<&Found> {
+    fn found(&self, rule: &Rule, row: &Row<'_, '_>, at: usize) -> Option<&'m Found> {
         let resolve = rule.resolve?;
-        let wanted = self.resolves.get(resolve)?.resource.as_str();
+        let wanted = self.mapping.resolves.get(resolve)?.resource.as_str();
         let Some(Field::List(references)) = row.references.get(at) else {
             return None;
         };
@@ -139,81 +269,87 @@ impl RowMaker<'_> {
             self.lookups.get(resolve, &key)
         })
     }
-}
 
-/// Codes met on the way to a target, in order: the first that the map itself knows wins, then the first that it has a
-/// word for otherwise.
-struct Codes<'m> {
-    translation: &'m Translation,
-    target: Option<String>,
-    otherwise: Option<String>,
-    first: Option<(String, String)>,
-    met: bool,
-}
-
-impl<'m> Codes<'m> {
-    fn new(translation: &'m Translation) -> Self {
-        Self {
-            translation,
-            target: None,
-            otherwise: None,
-            first: None,
-            met: false,
+    /// The cell as the column's kind writes it: a whole number is an integer where the column is one, a value of another
+    /// kind is text where the column is text, a partial date is nothing where only a whole one fits and none is needed.
+    /// What does not fit stays and is refused by the check.
+    fn fitting<'a>(&self, cell: Cell<'a>, place: usize) -> Cell<'a> {
+        let column = &self.table.columns[place];
+        match (column.kind, cell) {
+            (ColumnKind::Integer, Cell::Decimal(digits)) => match digits.parse() {
+                Ok(number) => Cell::Integer(number),
+                Err(_) => Cell::Decimal(digits),
+            },
+            (ColumnKind::Text, Cell::Decimal(digits)) => Cell::Text(digits),
+            (ColumnKind::Text, Cell::Integer(number)) => Cell::Text(number.to_string().into()),
+            (ColumnKind::Text, Cell::Boolean(value)) => Cell::Text(if value { "true".into() } else { "false".into() }),
+            (ColumnKind::Date, Cell::Text(date)) if !column.required && matches!(date.len(), 4 | 7) => Cell::Null,
+            (_, cell) => cell,
         }
     }
+}
 
-    /// `true` while more codes are wanted.
-    fn meet(&mut self, system: &str, code: &str) -> bool {
-        self.met = true;
-        if self.target.is_some() {
-            return false;
+/// The key with what follows it: `Type/id#part#part`.
+fn joined(own: &str, columns: &[usize], cells: &[Cell<'_>]) -> String {
+    let mut text = own.to_owned();
+    for &column in columns {
+        text.push('#');
+        match &cells[column] {
+            Cell::Null => {}
+            Cell::Boolean(value) => text.push_str(if *value { "true" } else { "false" }),
+            Cell::Integer(number) => text.push_str(&number.to_string()),
+            Cell::Decimal(digits) => text.push_str(digits),
+            Cell::Text(part) => text.push_str(part),
         }
-        self.target = self.translation.map.target(system, code).map(str::to_owned);
-        if self.target.is_some() {
-            return false;
-        }
-        if self.otherwise.is_none() {
-            self.otherwise = self.translation.map.otherwise(system, code).map(str::to_owned);
-        }
-        if self.first.is_none() {
-            self.first = Some((system.to_owned(), code.to_owned()));
-        }
-        true
     }
+    text
+}
+
+/// What the lookup's column says of the pick. `own` is what the column's own path gave.
+fn facet<'a>(lookup: &Lookup, picked: &Picked<'a>, own: Cell<'a>) -> Cell<'a> {
+    let id = |id: Option<u32>| match id {
+        Some(id) => Cell::Integer(i64::from(id)),
+        None if lookup.null_when_unmapped || (lookup.null_when_empty && picked.coded.is_none()) => Cell::Null,
+        None => Cell::Integer(0),
+    };
+    let shared = |text: Option<&str>| text.map_or(Cell::Null, |text| Cell::Text(Cow::Owned(text.to_owned())));
+    let (coded, concept) = (picked.coded.as_ref(), picked.concept.as_ref());
+    match lookup.facet {
+        Facet::Standard => id(concept.map(|concept| concept.id)),
+        Facet::Source => id(coded.and_then(|coded| coded.resolved.source.as_ref()).map(|source| source.id)),
+        Facet::Code => coded.map_or(own, |coded| Cell::Text(coded.code.clone())),
+        Facet::Display => coded.map_or(own, |coded| Cell::Text(coded.display.as_ref().unwrap_or(&coded.code).clone())),
+        Facet::Name => shared(concept.map(|concept| &*concept.name)),
+        Facet::Domain => shared(concept.map(|concept| &*concept.domain)),
+        Facet::Vocabulary => shared(coded.and_then(|coded| coded.resolved.vocabulary.as_deref())),
+    }
+}
+
+/// A translation's target as its column wants it.
+fn target_cell<'a>(target: &str, kind: ColumnKind) -> Result<Cell<'a>, &'static str> {
+    match kind {
+        ColumnKind::Integer => target.parse().map(Cell::Integer).map_err(|_| "type"),
+        _ => Ok(Cell::Text(Cow::Owned(target.to_owned()))),
+    }
+}
+
+fn truncated(cell: Cell<'_>, length: usize) -> Cell<'_> {
+    let Cell::Text(text) = cell else { return cell };
+    let Some((end, _)) = text.char_indices().nth(length) else {
+        return Cell::Text(text);
+    };
+    Cell::Text(match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            Cow::Owned(text)
+        }
+    })
 }
 
 fn object<'t, 'a>(field: &Field<'t, 'a>) -> Option<Node<'t, 'a>> {
     match field {
         Field::Node(node) if node.kind() == Kind::Object => Some(*node),
         _ => None,
-    }
-}
-
-/// The cell as the column's kind writes it: a whole number is an integer where the column is one, a value of another kind
-/// is text where the column is text. What does not fit stays and is refused by the check.
-fn fitting(cell: Cell<'_>, kind: ColumnKind) -> Cell<'_> {
-    match (kind, cell) {
-        (ColumnKind::Integer, Cell::Decimal(digits)) => match digits.parse() {
-            Ok(number) => Cell::Integer(number),
-            Err(_) => Cell::Decimal(digits),
-        },
-        (ColumnKind::Text, Cell::Decimal(digits)) => Cell::Text(digits),
-        (ColumnKind::Text, Cell::Integer(number)) => Cell::Text(number.to_string().into()),
-        (ColumnKind::Text, Cell::Boolean(value)) => Cell::Text(if value { "true".into() } else { "false".into() }),
-        (_, cell) => cell,
-    }
-}
-
-/// The date part of a dateTime or instant, in the zone it was written in.
-fn calendar_date(cell: Cell<'_>) -> Cell<'_> {
-    match cell {
-        Cell::Text(Cow::Borrowed(text)) => Cell::Text(Cow::Borrowed(text.find('T').map_or(text, |at| &text[..at]))),
-        Cell::Text(Cow::Owned(mut text)) => {
-            if let Some(at) = text.find('T') {
-                text.truncate(at);
-            }
-            Cell::Text(Cow::Owned(text))
-        }
-        cell => cell,
     }
 }

@@ -1,13 +1,12 @@
 //! All views of one resource, row by row. `map` and `cases` both go through here.
 
-use crate::cdm::{Cell, Rows, TableId};
+use crate::cdm::{Rows, TableId};
 use crate::fhir::tree::Node;
 use crate::refusal::{Refusal, Step};
 
 use super::mapping::{Mapping, TableView};
 use super::resolve::Lookups;
-use super::row::RowMaker;
-use super::stats::MapStats;
+use super::row::{RowMaker, Work};
 use super::view::RowFault;
 
 pub(super) enum Made {
@@ -23,14 +22,13 @@ pub(super) fn run<'a>(
     lookups: &Lookups,
     root: Node<'_, 'a>,
     rows: &mut Rows<'a>,
-    cells: &mut Vec<Cell<'a>>,
-    stats: &mut MapStats,
+    work: &mut Work<'a>,
 ) -> Result<Made, Refusal> {
     let Some(views) = root.resource_type().and_then(|type_name| mapping.by_type.get(type_name)) else {
         return Ok(Made::NoView);
     };
     for &at in views {
-        one_view(mapping, &mapping.views[at], lookups, root, rows, cells, stats)?;
+        one_view(mapping, &mapping.views[at], lookups, root, rows, work)?;
     }
     unique(mapping, views, rows)?;
     Ok(if rows.is_empty() { Made::NoRow } else { Made::Rows })
@@ -42,31 +40,25 @@ fn one_view<'a>(
     lookups: &Lookups,
     root: Node<'_, 'a>,
     rows: &mut Rows<'a>,
-    cells: &mut Vec<Cell<'a>>,
-    stats: &mut MapStats,
+    work: &mut Work<'a>,
 ) -> Result<(), Refusal> {
     let table = mapping.model.table(view.table);
     let maker = RowMaker {
+        mapping,
         view,
         table,
-        resolves: &mapping.resolves,
         lookups,
     };
     let refuse = |place: &str, rule: &'static str| Refusal::new(Step::Map, format!("{}.{place}", table.name), rule).by(view.file.clone());
     let mut broken = None;
     let done = view.view.rows(root, &mut |row| {
-        if let Err((column, rule)) = maker.cells(row, cells, stats) {
+        maker.rows(row, rows, work).map_err(|(column, rule)| {
             broken = Some(refuse(&table.columns[column].name, rule));
-            return Err(RowFault {
+            RowFault {
                 place: String::new(),
                 rule,
-            });
-        }
-        rows.begin(view.table);
-        for cell in cells.drain(..) {
-            rows.push(cell);
-        }
-        Ok(())
+            }
+        })
     });
     match (broken, done) {
         (Some(refusal), _) => Err(refusal),

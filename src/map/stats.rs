@@ -16,6 +16,9 @@ pub struct Unmapped {
     pub column: usize,
     pub system: String,
     pub code: String,
+    /// `no-group`, `no-code`, `no-target` of a ConceptMap; `no-vocabulary`, `no-code`, `no-standard`, `other-domain` of a
+    /// vocabulary.
+    pub reason: &'static str,
 }
 
 /// One thread's counts.
@@ -26,12 +29,13 @@ pub struct MapStats {
 }
 
 impl MapStats {
-    pub fn count(&mut self, table: TableId, column: usize, system: &str, code: &str) {
+    pub fn count(&mut self, table: TableId, column: usize, system: &str, code: &str, reason: &'static str) {
         let key = Unmapped {
             table,
             column,
             system: system.to_owned(),
             code: code.to_owned(),
+            reason,
         };
         self.add(key, 1);
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::mapping::Mapping;
+use super::row::Work;
 use super::run::{Made, run};
-use super::stats::MapStats;
 use super::{Fate, Mapped, map};
 use crate::cdm::{Model, Rows};
 use crate::fhir::tree::{Limits, Tree};
@@ -39,8 +39,8 @@ fn mapped(columns: &str, line: &str, landed: &[&str]) -> (Result<Vec<String>, St
     let lookups = builder.finish();
     let mut tree = Tree::new();
     let root = tree.parse(line.as_bytes(), &Limits::default()).expect("the line is JSON");
-    let (mut rows, mut stats) = (Rows::new(), MapStats::default());
-    let result = run(&mapping, &lookups, root, &mut rows, &mut Vec::new(), &mut stats)
+    let (mut rows, mut work) = (Rows::new(), Work::default());
+    let result = run(&mapping, &lookups, root, &mut rows, &mut work)
         .map(|made| {
             assert_eq!(matches!(made, Made::Rows), !rows.is_empty());
             let json = |(table, cells)| {
@@ -51,7 +51,7 @@ fn mapped(columns: &str, line: &str, landed: &[&str]) -> (Result<Vec<String>, St
             rows.iter().map(json).collect()
         })
         .map_err(|refusal| format!("{}: {}", refusal.path, refusal.rule));
-    (result, stats.unmapped().len())
+    (result, work.stats.unmapped().len())
 }
 
 fn line(codings: &str, more: &str) -> String {
@@ -68,6 +68,8 @@ fn translated(unmapped: &str) -> String {
             {{"name":"headwater/coding","value":"$this"}},{{"name":"headwater/unmapped","value":"{unmapped}"}}]}}"#
     )
 }
+
+mod vocabulary;
 
 #[test]
 fn a_code_is_translated_by_its_system_and_becomes_part_of_the_key() {
@@ -199,7 +201,7 @@ fn a_case_that_does_not_come_out_names_column_and_both_values() {
     let resource = line(&coding("http://loinc.org", "1-8"), "");
     let cases = |row: &str| {
         let text = format!(r#"{{"cases":[{{"name":"one","resource":{resource},"rows":{{"t":[{row}]}}}}]}}"#);
-        let report = super::cases::run_cases(&mapping, "Observation.t.cases.json", &text);
+        let report = super::cases::run_cases(&mapping, None, "Observation.t.cases.json", &text);
         assert_eq!(report.cases, 1);
         report.failures.iter().map(ToString::to_string).collect::<Vec<_>>()
     };

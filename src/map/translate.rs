@@ -1,7 +1,8 @@
 //! ConceptMaps as an index from (system, code) to the target code. Basis: FHIR R4 ConceptMap; the first target whose
 //! equivalence is neither `unmatched` nor `disjoint` counts.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use crate::fhir::tree::{Kind, Node, Tree};
 
@@ -17,6 +18,8 @@ pub(super) struct ConceptMap {
 #[derive(Debug, Default)]
 struct Group {
     codes: HashMap<String, String>,
+    /// Codes that the map says have no target.
+    unmatched: HashSet<String>,
     unmapped: Unmapped,
 }
 
@@ -37,11 +40,20 @@ impl ConceptMap {
     }
 
     /// What the map says of codes of this system that it does not know.
-    pub(super) fn otherwise<'c>(&'c self, system: &str, code: &'c str) -> Option<&'c str> {
+    fn otherwise(&self, system: &str, code: &str) -> Option<Cow<'_, str>> {
         match &self.groups.get(system)?.unmapped {
             Unmapped::None => None,
-            Unmapped::Provided => Some(code),
-            Unmapped::Fixed(fixed) => Some(fixed),
+            Unmapped::Provided => Some(Cow::Owned(code.to_owned())),
+            Unmapped::Fixed(fixed) => Some(Cow::Borrowed(fixed)),
+        }
+    }
+
+    /// Why the map has no target for a code.
+    fn reason(&self, system: &str, code: &str) -> &'static str {
+        match self.groups.get(system) {
+            None => "no-group",
+            Some(group) if group.unmatched.contains(code) => "no-target",
+            Some(_) => "no-code",
         }
     }
 
@@ -85,6 +97,7 @@ impl ConceptMap {
             };
             let counts = |target: &Node<'_, '_>| !matches!(text(*target, "equivalence").as_deref(), Some("unmatched" | "disjoint"));
             let Some(target) = items(element, "target").filter(counts).find_map(|target| text(target, "code")) else {
+                group.unmatched.insert(code);
                 continue;
             };
             if group.codes.insert(code.clone(), target).is_some() {
@@ -112,6 +125,63 @@ impl ConceptMap {
     }
 }
 
+/// Codes met on the way to a target, in order: the first that the map itself knows wins, then the first that it has a
+/// word for otherwise.
+pub(super) struct Codes<'m> {
+    map: &'m ConceptMap,
+    target: Option<&'m str>,
+    otherwise: Option<Cow<'m, str>>,
+    /// The first code without a target, and why it has none.
+    first: Option<(String, String, &'static str)>,
+    met: bool,
+}
+
+impl<'m> Codes<'m> {
+    pub(super) fn new(map: &'m ConceptMap) -> Self {
+        Self {
+            map,
+            target: None,
+            otherwise: None,
+            first: None,
+            met: false,
+        }
+    }
+
+    /// `true` while more codes are wanted.
+    pub(super) fn meet(&mut self, system: &str, code: &str) -> bool {
+        self.met = true;
+        if self.target.is_some() {
+            return false;
+        }
+        self.target = self.map.target(system, code);
+        if self.target.is_some() {
+            return false;
+        }
+        if self.otherwise.is_none() {
+            self.otherwise = self.map.otherwise(system, code);
+        }
+        if self.first.is_none() {
+            self.first = Some((system.to_owned(), code.to_owned(), self.map.reason(system, code)));
+        }
+        true
+    }
+
+    pub(super) fn met(&self) -> bool {
+        self.met
+    }
+
+    pub(super) fn target(&self) -> Option<Cow<'m, str>> {
+        self.target.map(Cow::Borrowed).or_else(|| self.otherwise.clone())
+    }
+
+    /// System, code and why, of the first code met that has no target.
+    pub(super) fn unmapped(&self) -> Option<(&str, &str, &'static str)> {
+        self.first
+            .as_ref()
+            .map(|(system, code, reason)| (system.as_str(), code.as_str(), *reason))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,9 +198,11 @@ mod tests {
         assert_eq!(map.target("a", "1"), Some("one"));
         assert_eq!(map.target("a", "2"), None);
         assert_eq!(map.target("b", "1"), None);
-        assert_eq!(map.otherwise("a", "2"), Some("other"));
-        assert_eq!(map.otherwise("b", "7"), Some("7"));
+        assert_eq!(map.otherwise("a", "2").as_deref(), Some("other"));
+        assert_eq!(map.otherwise("b", "7").as_deref(), Some("7"));
         assert_eq!(map.otherwise("c", "7"), None);
+        let reasons = [("a", "2"), ("a", "3"), ("c", "7")].map(|(system, code)| map.reason(system, code));
+        assert_eq!(reasons, ["no-target", "no-code", "no-group"]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let advice = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": the disk is full; make room and run again",
             io::ErrorKind::PermissionDenied => ": this user may not; check owner and mode",
@@ -122,7 +122,7 @@ impl Drop for Durable {
 }
 
 /// Makes a new or removed name in `path`'s directory durable.
-fn sync_dir(path: &Path) -> Result<(), FileError> {
+pub(super) fn sync_dir(path: &Path) -> Result<(), FileError> {
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),

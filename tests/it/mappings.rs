@@ -43,7 +43,7 @@ fn every_case_of_the_registry_mapping_comes_out_as_it_says() {
     let mapping = mapping();
     let mut failures = Vec::new();
     for (file, text) in files("mappings/ibd-registry", ".cases.json") {
-        let report = run_cases(&mapping, &file, &text);
+        let report = run_cases(&mapping, None, &file, &text);
         failures.extend(report.failures.iter().map(ToString::to_string));
         assert!(report.cases >= 4, "{file} has too few cases to say what the view does");
     }

@@ -14,6 +14,8 @@ pub(in crate::cli) struct Plan {
     pub(in crate::cli) policy: String,
     /// The model of a site that is not enrolled; the registry names it at enrolment.
     pub(in crate::cli) model: String,
+    /// The folder with Athena's CSV files.
+    pub(in crate::cli) vocabulary: Option<PathBuf>,
     pub(in crate::cli) http: HttpSettings,
 }
 
@@ -64,6 +66,10 @@ pub(super) fn text(plan: &Plan, link: Option<(&Enrolled, &str)>, named: &str) ->
         quoted(model),
         quoted(&plan.policy),
     );
+    if let Some(folder) = &plan.vocabulary {
+        let line = format!("vocabulary = {}\n", quoted(&folder.display().to_string()));
+        text = text.replacen("policy = ", &format!("{line}policy = "), 1);
+    }
     match &plan.source {
         Source::Files(folder) => text.push_str(&format!("kind = \"files\"\nfolder = {}\n", quoted(&folder.display().to_string()))),
         Source::Fhir(fhir) => {

@@ -102,6 +102,7 @@ impl Night {
             model,
             profiles: Arc::new(Profiles::load(&[] as &[(&str, &str)]).unwrap()),
             mapping: Arc::new(mapping),
+            vocabulary: None,
             policy,
             model_digest: String::new(),
             mapping_digest: String::new(),
@@ -147,7 +148,7 @@ impl Night {
                 entry.key = Some(key(head.resource_type, &head.id));
                 steps::shown_type(head.resource_type).clone_into(&mut entry.resource_type);
                 version::of(&head.last_updated).clone_into(&mut entry.version);
-                let lookups = self.rules.mapping.lookups().finish();
+                let lookups = self.rules.lookups().finish();
                 let (mut mapped, mut rows) = (Mapped::default(), Vec::new());
                 entry.outcome = match steps::release(&self.rules, &lookups, &self.by, root, &mut mapped, &mut rows) {
                     Ok(map::Fate::Mapped) => Outcome::Mapped(rows.into_iter().map(|row| Sealed::new(row, &self.by)).collect()),

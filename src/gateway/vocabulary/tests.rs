@@ -1,0 +1,80 @@
+#![allow(clippy::disallowed_methods, reason = "tests write the files that Athena would")]
+
+use super::*;
+use crate::map::vocabulary::MemoryVocabulary;
+
+const CONCEPTS: &str = "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tconcept_class_id\tstandard_concept\tconcept_code\tvalid_start_date\tvalid_end_date\tinvalid_reason
+2000000001\tOne\tCondition\tA\tx\tS\t1\t19700101\t20991231\t
+2000000002\tOne, old\tCondition\tA\tx\tS\t1\t19700101\t20001231\tU
+2000000003\tTwo\tMeasurement\tB\tx\t\t2\t19700101\t20991231\t
+2000000004\tGone\tCondition\tB\tx\tS\t3\t19700101\t20001231\tD
+";
+const RELATIONSHIPS: &str = "concept_id_1\tconcept_id_2\trelationship_id\tvalid_start_date\tvalid_end_date\tinvalid_reason
+2000000003\t2000000001\tMaps to\t19700101\t20991231\t
+2000000003\t2000000004\tMaps to\t19700101\t20991231\t
+2000000003\t2000000002\tMaps to\t19700101\t20001231\tD
+2000000001\t2000000003\tMapped from\t19700101\t20991231\t
+";
+const VOCABULARIES: &str = "vocabulary_id\tvocabulary_name\tvocabulary_reference\tvocabulary_version\tvocabulary_concept_id
+A\tA\t\tA of 2020\t0
+None\tOMOP Standardized Vocabularies\t\tv5.0 30-AUG-24\t0
+";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in FILES.iter().zip([CONCEPTS, RELATIONSHIPS, VOCABULARIES]) {
+        fs::write(folder.path().join(name), text).expect("a temporary file");
+    }
+    folder
+}
+
+fn open(folder: &Path, cache: &Path) -> Result<Athena, VocabularyError> {
+    Athena::open(folder, cache, &mut |_, _| ())
+}
+
+#[test]
+fn the_index_answers_as_the_vocabulary_in_memory_does() {
+    let (folder, cache) = (folder(), tempfile::tempdir().expect("a temporary folder"));
+    let athena = open(folder.path(), cache.path()).expect("the index");
+    let memory = MemoryVocabulary::parse(CONCEPTS, RELATIONSHIPS, "m").expect("the same files");
+    for (vocabulary, code) in [("A", "1"), ("B", "2"), ("B", "3"), ("A", "2"), ("C", "1")] {
+        let (theirs, ours) = (memory.source(vocabulary, code), athena.source(vocabulary, code));
+        assert_eq!(ours, theirs, "{vocabulary} {code}");
+        if let Some(concept) = ours {
+            assert_eq!(athena.standard(&concept), memory.standard(&concept), "{vocabulary} {code}");
+        }
+    }
+    assert_eq!(athena.source("A", "1").map(|concept| concept.id), Some(2_000_000_001));
+    assert_eq!((athena.release(), athena.concepts(), athena.fault()), ("v5.0 30-AUG-24", 4, None));
+}
+
+#[test]
+fn an_index_is_found_again_and_a_changed_file_gives_another() {
+    let (folder, cache) = (folder(), tempfile::tempdir().expect("a temporary folder"));
+    let first = open(folder.path(), cache.path()).expect("the index").digest().to_owned();
+    let count = || fs::read_dir(cache.path()).expect("the folder").count();
+    assert_eq!(open(folder.path(), cache.path()).expect("the index").digest(), first);
+    assert_eq!(count(), 1);
+    fs::write(folder.path().join(FILES[1]), RELATIONSHIPS.replace("Mapped from", "Is a")).expect("a temporary file");
+    assert_ne!(open(folder.path(), cache.path()).expect("the index").digest(), first);
+    assert_eq!(count(), 2);
+}
+
+#[test]
+fn what_is_not_athena_s_is_named_with_its_line() {
+    let (folder, cache) = (folder(), tempfile::tempdir().expect("a temporary folder"));
+    let fault = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        let before = fs::read_to_string(&path).expect("a file");
+        fs::write(&path, text).expect("a temporary file");
+        let error = open(folder.path(), cache.path()).expect_err("a fault").to_string();
+        fs::write(&path, before).expect("a temporary file");
+        error
+    };
+    assert!(fault(FILES[0], "concept_id,concept_name\n").contains("has no column `concept_id`"));
+    assert!(fault(FILES[0], &CONCEPTS.replace("2000000003\t", "x\t")).contains("line 4: `concept_id` is no number"));
+    assert!(fault(FILES[1], &RELATIONSHIPS.replace("\tMaps to", "")).contains("line 2"));
+    fs::remove_file(folder.path().join(FILES[1])).expect("a temporary file");
+    let missing = open(folder.path(), cache.path()).expect_err("a fault").to_string();
+    assert!(missing.contains("CONCEPT_RELATIONSHIP.csv: is not there; download"), "{missing}");
+}

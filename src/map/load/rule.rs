@@ -1,0 +1,213 @@
+//! One `column` of a view to the rule of its cells: key, translation, lookup behind a reference, date, length.
+
+use std::sync::Arc;
+
+use crate::cdm::Table;
+use crate::fhir::path::{Names, Path, Start};
+use crate::fhir::types::TypeId;
+
+use super::super::date::DateForm;
+use super::super::mapping::{Rule, Translation, WhenUnmapped};
+use super::super::resolve::Resolve;
+use super::super::view::{Source, Tag, View};
+use super::Loader;
+
+/// Tags of ours; any other that begins with `headwater/` is a mistake.
+const TAGS: [&str; 15] = [
+    "headwater/key",
+    "headwater/translate",
+    "headwater/coding",
+    "headwater/system",
+    "headwater/unmapped",
+    "headwater/resolve",
+    "headwater/reference",
+    "headwater/target",
+    "headwater/date",
+    "headwater/truncate",
+    "headwater/vocabulary",
+    "headwater/prefer",
+    "headwater/domain",
+    "headwater/rows",
+    "headwater/empty",
+];
+
+impl Loader<'_, '_> {
+    pub(super) fn rule(&mut self, source: &Source, view: &View, table: &Table) -> Rule {
+        for tag in &source.tags {
+            if tag.name.starts_with("headwater/") && !TAGS.contains(&tag.name.as_str()) {
+                self.faults.at(tag.offset, format!("`{}` is no tag known here", tag.name));
+            }
+        }
+        let name = &view.columns()[source.column].name;
+        let is_key = table.column(name) == Some(table.key);
+        let key = match source.tag("headwater/key") {
+            // Two resources must never claim one row: the ledger relies on it.
+            Some(tag) if is_key && !source.own_key => {
+                self.faults.at(
+                    tag.offset,
+                    format!("the key column `{name}` needs the path `getResourceKey()`, so that no two resources make one row"),
+                );
+                None
+            }
+            Some(tag) if is_key => Some(self.key(tag, table)),
+            Some(tag) => {
+                self.faults
+                    .at(tag.offset, format!("`{name}` is not the key column of table `{}`", table.name));
+                None
+            }
+            None if is_key => {
+                self.faults.at(
+                    source.offset,
+                    format!("`{name}` is the key of table `{}` and needs the tag `headwater/key`", table.name),
+                );
+                None
+            }
+            None => None,
+        };
+        let lookup = self.lookup(source);
+        Rule {
+            translation: if lookup.is_some() { None } else { self.translation(source) },
+            lookup,
+            resolve: self.resolve(source),
+            date: self.word(source, "headwater/date", &DateForm::WORDS),
+            truncate: self.truncate(source),
+            key,
+        }
+    }
+
+    /// The value of a tag that is one of a few words.
+    pub(super) fn word<T: Copy>(&mut self, source: &Source, tag: &str, words: &[(&str, T)]) -> Option<T> {
+        let tag = source.tag(tag)?;
+        let found = words.iter().find(|(word, _)| *word == tag.value);
+        if found.is_none() {
+            let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            self.faults
+                .at(tag.offset, format!("`{}` must be one of {}", tag.name, known.join(", ")));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    fn truncate(&mut self, source: &Source) -> Option<usize> {
+        let tag = source.tag("headwater/truncate")?;
+        let length = tag.value.parse().ok().filter(|length| *length > 0);
+        if length.is_none() {
+            self.faults
+                .at(tag.offset, "`headwater/truncate` must be a number of characters, from 1");
+        }
+        length
+    }
+
+    fn key(&mut self, tag: &Tag, table: &Table) -> Vec<usize> {
+        let mut columns = Vec::new();
+        for name in tag.value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match table.column(name) {
+                Some(column) if column != table.key => columns.push(column),
+                _ => self.faults.at(
+                    tag.offset,
+                    format!("`headwater/key` names `{name}`, which is no other column of table `{}`", table.name),
+                ),
+            }
+        }
+        columns
+    }
+
+    fn translation(&mut self, source: &Source) -> Option<Translation> {
+        let Some(tag) = source.tag("headwater/translate") else {
+            for name in ["headwater/coding", "headwater/system", "headwater/unmapped"] {
+                if let Some(tag) = source.tag(name) {
+                    self.faults
+                        .at(tag.offset, format!("`{name}` is of no use without `headwater/translate`"));
+                }
+            }
+            return None;
+        };
+        let map = self.maps.get(&tag.value);
+        if map.is_none() {
+            self.faults.at(tag.offset, format!("the ConceptMap `{}` is missing", tag.value));
+        }
+        let system = source.tag("headwater/system").map(|tag| tag.value.clone());
+        if !source.has_coding() && system.is_none() && source.tag("headwater/coding").is_none() {
+            self.faults.at(
+                tag.offset,
+                "`headwater/translate` needs `headwater/coding`, or `headwater/system` for the path's own code",
+            );
+        }
+        let unmapped = match source.tag("headwater/unmapped") {
+            None => WhenUnmapped::Null,
+            Some(tag) => match tag.value.as_str() {
+                "null" => WhenUnmapped::Null,
+                "refuse" => WhenUnmapped::Refuse,
+                "source" => WhenUnmapped::Source,
+                other => match other.strip_prefix('=') {
+                    Some(literal) => WhenUnmapped::Literal(literal.to_owned()),
+                    None => {
+                        self.faults.at(
+                            tag.offset,
+                            "`headwater/unmapped` must be `null`, `refuse`, `source` or `=` and a value",
+                        );
+                        WhenUnmapped::Null
+                    }
+                },
+            },
+        };
+        Some(Translation {
+            map: Arc::clone(map?),
+            system,
+            coding: source.has_coding(),
+            unmapped,
+        })
+    }
+
+    fn resolve(&mut self, source: &Source) -> Option<usize> {
+        let (resolve, reference, target) = (
+            source.tag("headwater/resolve"),
+            source.tag("headwater/reference"),
+            source.tag("headwater/target"),
+        );
+        let (Some(resolve), Some(_), Some(target)) = (resolve, reference, target) else {
+            if let Some(tag) = resolve.or(reference).or(target) {
+                self.faults.at(
+                    tag.offset,
+                    "`headwater/resolve`, `headwater/reference` and `headwater/target` belong together; one is missing",
+                );
+            }
+            return None;
+        };
+        let Some(type_id) = TypeId::of(&resolve.value).filter(|type_id| type_id.is_resource()) else {
+            self.faults
+                .at(resolve.offset, format!("`{}` is no resource type of FHIR R4", resolve.value));
+            return None;
+        };
+        let same = |known: &Resolve| known.resource == resolve.value && known.target == target.value;
+        if let Some(at) = self.resolves.iter().position(same) {
+            return Some(at);
+        }
+        let names = Names {
+            constants: &[],
+            pure: true,
+        };
+        let start = Start {
+            focus: Some(vec![type_id]),
+            resource: Some(vec![type_id]),
+            strict: true,
+        };
+        match Path::compile(&target.value, &names, &start) {
+            Ok(path) => self.resolves.push(Resolve {
+                resource: resolve.value.clone(),
+                target: target.value.clone(),
+                path,
+            }),
+            Err(error) => {
+                self.faults.at(
+                    target.offset,
+                    format!(
+                        "`{}` is not usable FHIRPath at line {} column {}: {}",
+                        target.value, error.line, error.column, error.message
+                    ),
+                );
+                return None;
+            }
+        }
+        Some(self.resolves.len() - 1)
+    }
+}
