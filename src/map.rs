@@ -5,6 +5,7 @@
 
 pub mod cases;
 mod date;
+pub mod derive;
 pub mod fault;
 mod file;
 mod load;
@@ -62,6 +63,11 @@ impl<'a> Mapped<'a> {
         mapped
     }
 
+    /// Rows that were derived from mapped ones.
+    fn derived(rows: Rows<'a>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
     /// What was remembered of codes.
     pub fn into_cache(self) -> CodeCache {
         self.work.cache
@@ -99,6 +105,7 @@ pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a
     match result? {
         run::Made::Rows => Ok(Fate::Mapped),
         run::Made::NoView => Ok(Fate::Excluded("of a type that no mapping reads")),
+        run::Made::NoConcept => Ok(Fate::Excluded("its codes have no standard concept in the vocabulary")),
         run::Made::NoRow => Ok(Fate::Excluded("outside what the mappings ask for")),
     }
 }

@@ -11,6 +11,7 @@ use include_dir::{Dir, include_dir};
 use crate::cdm::Model;
 use crate::deidentify::{Basis, Policy, PolicyFault};
 use crate::gateway::Rules;
+use crate::map::derive::Derivations;
 use crate::map::vocabulary::{MemoryVocabulary, Vocabulary};
 use crate::map::{self, Mapping};
 use crate::platform::secret::{Sha256, hex};
@@ -48,6 +49,7 @@ pub struct Network {
     pub model: Arc<Model>,
     pub profiles: Arc<Profiles>,
     pub mapping: Arc<Mapping>,
+    pub derivations: Arc<Derivations>,
     pub cases: Vec<File>,
     /// The small vocabulary that cases look codes up in.
     pub case_vocabulary: Option<Arc<dyn Vocabulary>>,
@@ -239,6 +241,7 @@ impl Package {
         let all_mappings = take(self.files(&folder, ".json"));
         let concept_maps = take(self.files(&format!("{folder}/concepts"), ".json"));
         let policies = take(self.files(&folder, "deidentification.toml"));
+        let derived = take(self.files(&folder, "derived.toml"));
         let (cases, views): (Vec<_>, Vec<_>) = all_mappings.into_iter().partition(|(name, _)| name.ends_with(".cases.json"));
         let profiles = Profiles::load(&profile_files)
             .map_err(|found| faults.extend(found.iter().map(ToString::to_string)))
@@ -270,6 +273,13 @@ impl Package {
                     Mapping::load(model.clone(), &good, &concept_maps).ok()
                 })
         });
+        let derivations = model.as_ref().map(|model| {
+            let text = derived.first().map_or("", |(_, text)| text.as_str());
+            Derivations::load("derived.toml", text, model).unwrap_or_else(|found| {
+                faults.extend(found.iter().map(|fault| format!("{folder}/{fault}")));
+                Derivations::default()
+            })
+        });
         // Checked whatever else is wrong, so that nobody mends one file only to be sent to the next.
         let policy_text = policies.into_iter().next().map(|(_, text)| text);
         match (&policy_text, &model) {
@@ -283,11 +293,12 @@ impl Package {
             faults.push(fault);
             None
         });
-        let digests = (digest(&[&schema_files]), digest(&[&profile_files, &views, &concept_maps]));
+        let digests = (digest(&[&schema_files]), digest(&[&profile_files, &views, &concept_maps, &derived]));
         let network = model.zip(mapping).map(|(model, mapping)| Network {
             model,
             profiles: Arc::new(profiles),
             mapping: Arc::new(mapping),
+            derivations: Arc::new(derivations.unwrap_or_default()),
             cases,
             case_vocabulary,
             vocabulary: None,
@@ -378,6 +389,7 @@ impl Network {
             model: self.model.clone(),
             profiles: self.profiles.clone(),
             mapping: self.mapping.clone(),
+            derivations: self.derivations.clone(),
             vocabulary: self.vocabulary.clone(),
             policy,
             model_digest: self.digests.0.clone(),

@@ -8,8 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::cdm::{Cell, Model, Table, TableId, csv};
-use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
+use crate::deidentify::{self, Deidentified, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
 use crate::fhir::tree::{Limits, Node};
+use crate::map::derive::{Gathered, RunFacts};
 use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::platform::{file, secret};
 use crate::refusal::{Refusal, Step};
@@ -96,6 +97,7 @@ struct Part {
     refused: BTreeMap<String, u64>,
     lines: Vec<RefusedLine>,
     stats: MapStats,
+    gathered: Gathered,
     bytes: u64,
 }
 
@@ -170,6 +172,7 @@ pub fn map_folder(
         })
     };
     let mut stats = MapStats::default();
+    let mut gathered = Gathered::default();
     let put = |mut part: Part| {
         for ((path, writer), bytes) in writers.iter_mut().zip(&part.tables) {
             writer.write_all(bytes).map_err(|source| OfflineError::Io {
@@ -179,11 +182,21 @@ pub fn map_folder(
             })?;
         }
         stats.merge(std::mem::take(&mut part.stats));
+        rules.derivations.merge(&mut gathered, std::mem::take(&mut part.gathered));
         outcome.add(part, &rules.model);
         progress(outcome.counts.total(|t| t.pulled), outcome.bytes);
         Ok(())
     };
     pipeline::run(job.threads, next, worker, put)?;
+    let part = derived(rules, job, deidentifier.as_ref(), &gathered);
+    for ((path, writer), bytes) in writers.iter_mut().zip(&part.tables) {
+        writer.write_all(bytes).map_err(|source| OfflineError::Io {
+            path: path.clone(),
+            what: "cannot be written",
+            source,
+        })?;
+    }
+    outcome.add(part, &rules.model);
     for (path, mut writer) in writers {
         writer.flush().map_err(|source| OfflineError::Io {
             path,
@@ -204,12 +217,9 @@ fn map_block(
     input: &Input,
     block: &Block,
 ) -> Part {
-    let tables = rules.model.tables().count();
     let mut part = Part {
-        tables: vec![Vec::new(); tables],
-        rows: vec![0; tables],
         bytes: block.bytes.len() as u64,
-        ..Part::default()
+        ..Part::of(rules)
     };
     let mut mapped = Mapped::with_cache(std::mem::take(&mut bench.codes));
     let mut released = Vec::new();
@@ -235,17 +245,11 @@ fn map_block(
             Ok(map::Fate::Mapped) => {
                 types.mapped += 1;
                 if deidentifier.is_some() {
-                    for row in &released {
-                        if let Some(TableId(table)) = rules.model.find(row.table()) {
-                            let out = &mut part.tables[usize::from(table)];
-                            out.extend_from_slice(row.body().unwrap_or_default());
-                            out.push(b'\n');
-                            part.rows[usize::from(table)] += 1;
-                        }
-                    }
+                    part.release(rules, &released);
                 } else {
                     write_rows(&rules.model, job.format, &mapped, &mut part);
                 }
+                gather(rules, &mapped, &mut part.gathered);
             }
             Ok(map::Fate::Excluded(why)) => {
                 types.excluded += 1;
@@ -277,6 +281,53 @@ fn shown_type(text: &str) -> String {
     }
 }
 
+/// What the derived tables need of a resource's rows.
+fn gather(rules: &Rules, mapped: &Mapped<'_>, gathered: &mut Gathered) {
+    if rules.derivations.is_empty() {
+        return;
+    }
+    for (table, cells) in mapped.rows().iter() {
+        if rules.derivations.gathers(table) {
+            rules.derivations.gather(table, cells, gathered);
+        }
+    }
+}
+
+/// The rows of the tables that no single resource fills.
+fn derived(rules: &Rules, job: &Job<'_>, deidentifier: Option<&Deidentifier>, gathered: &Gathered) -> Part {
+    let mut part = Part::of(rules);
+    let release = rules.vocabulary.as_ref().map_or("", |vocabulary| vocabulary.release());
+    let facts = RunFacts {
+        date: job.today.strftime("%Y-%m-%d").to_string(),
+        vocabulary: release.to_owned(),
+        mapping: rules.mapping_digest.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let mut released = Vec::new();
+    let done = rules.derivations.rows(&rules.model, gathered, &facts, |row| {
+        let row = row.map_err(|(place, rule)| Refusal::new(Step::Map, place, rule));
+        let done = row.and_then(|row| match deidentifier {
+            None => {
+                write_rows(&rules.model, job.format, row, &mut part);
+                Ok(())
+            }
+            Some(deidentifier) => {
+                released.clear();
+                deidentify::deidentify(deidentifier, row, &mut released)?;
+                part.release(rules, &released);
+                Ok(())
+            }
+        });
+        if let Err(refusal) = done {
+            part.refuse_row(&refusal);
+        }
+        Ok::<_, std::convert::Infallible>(())
+    });
+    match done {
+        Ok(()) => part,
+    }
+}
+
 fn write_rows(model: &Model, format: Format, mapped: &Mapped<'_>, part: &mut Part) {
     for (id, cells) in mapped.rows().iter() {
         let table = usize::from(id.0);
@@ -305,6 +356,33 @@ fn write_csv(table: &Table, cells: &[Cell<'_>], out: &mut Vec<u8>) {
 }
 
 impl Part {
+    fn of(rules: &Rules) -> Self {
+        let tables = rules.model.tables().count();
+        Self {
+            tables: vec![Vec::new(); tables],
+            rows: vec![0; tables],
+            ..Self::default()
+        }
+    }
+
+    /// Rows as they may leave.
+    fn release(&mut self, rules: &Rules, released: &[Deidentified]) {
+        for row in released {
+            if let Some(TableId(table)) = rules.model.find(row.table()) {
+                let out = &mut self.tables[usize::from(table)];
+                out.extend_from_slice(row.body().unwrap_or_default());
+                out.push(b'\n');
+                self.rows[usize::from(table)] += 1;
+            }
+        }
+    }
+
+    /// A derived row, which no resource's fate counts.
+    fn refuse_row(&mut self, refusal: &Refusal) {
+        let rule = format!("derived row: {} {}", refusal.path, refusal.rule);
+        *self.refused.entry(rule).or_default() += 1;
+    }
+
     fn refuse(&mut self, input: &Input, line: u64, resource_type: &str, refusal: &Refusal) {
         self.types.entry(resource_type.to_owned()).or_default().refused += 1;
         *self

@@ -9,6 +9,7 @@ use crate::cdm::Model;
 use crate::deidentify::{Keys, MASTER_KEY_BYTES, Policy};
 use crate::fhir::tree::Limits;
 use crate::landing::{self, Landing};
+use crate::map::derive::Derivations;
 use crate::map::vocabulary::Vocabulary;
 use crate::map::{LookupsBuilder, Mapping};
 use crate::platform::backend_services::{Algorithm, ClientKey, KeyError};
@@ -32,6 +33,8 @@ pub struct Rules {
     pub model: Arc<Model>,
     pub profiles: Arc<Profiles>,
     pub mapping: Arc<Mapping>,
+    /// The tables that no single resource fills.
+    pub derivations: Arc<Derivations>,
     /// What the mapping looks codes up in.
     pub vocabulary: Option<Arc<dyn Vocabulary>>,
     pub policy: Policy,

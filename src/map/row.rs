@@ -26,6 +26,8 @@ pub(super) struct Work<'a> {
     pub picked: Vec<Picked<'a>>,
     pub cache: CodeCache,
     pub stats: MapStats,
+    /// A view made no row of this resource because its codes have no standard concept.
+    pub without_concept: bool,
 }
 
 pub(super) struct RowMaker<'m> {
@@ -197,6 +199,7 @@ impl<'m> RowMaker<'m> {
             .filter(|_| lookup.counts)
             .filter(|_| none_is_standard || lookup.rows.is_none());
         let unmapped = unmapped.map(|coded| (coded.system.clone(), coded.code.clone(), coded.resolved.clone()));
+        work.without_concept |= lookup.rows.is_some() && !lookup.none && none_is_standard && !codes.is_empty();
         lookup.pick(codes, picked);
         if let Some((system, code, resolved)) = unmapped
             && picked.iter().all(|picked| picked.concept.is_none())

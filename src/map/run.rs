@@ -15,6 +15,8 @@ pub(super) enum Made {
     NoView,
     /// Views read the type, and none gave a row.
     NoRow,
+    /// None gave a row, and some view found no standard concept for the resource's codes.
+    NoConcept,
 }
 
 pub(super) fn run<'a>(
@@ -27,11 +29,16 @@ pub(super) fn run<'a>(
     let Some(views) = root.resource_type().and_then(|type_name| mapping.by_type.get(type_name)) else {
         return Ok(Made::NoView);
     };
+    work.without_concept = false;
     for &at in views {
         one_view(mapping, &mapping.views[at], lookups, root, rows, work)?;
     }
     unique(mapping, views, rows)?;
-    Ok(if rows.is_empty() { Made::NoRow } else { Made::Rows })
+    Ok(match rows.is_empty() {
+        false => Made::Rows,
+        true if work.without_concept => Made::NoConcept,
+        true => Made::NoRow,
+    })
 }
 
 fn one_view<'a>(

@@ -17,7 +17,10 @@ const BUILD_CACHE_KIB: i64 = 128 << 10;
 
 /// Builds the database at `path` with `fill`, whole or not at all.
 /// # Errors: `fill`'s own; the database or its folder cannot be written.
-#[expect(clippy::disallowed_methods, reason = "the file is synced before it is renamed, and its folder after")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the file is synced before it is renamed, and its folder after"
+)]
 pub fn build<E: From<DatabaseError>>(path: &Path, fill: impl FnOnce(&mut Connection) -> Result<(), E>) -> Result<(), E> {
     let building = path.with_extension("building");
     let fault = |error| E::from(explain(&building, error));

@@ -21,6 +21,7 @@ mod landing;
 mod ledger;
 mod mappings;
 mod nights;
+mod omop;
 mod pull;
 mod receive;
 mod schemas;
@@ -32,3 +33,14 @@ mod trouble;
 mod verbs;
 mod webdriver;
 mod world;
+
+/// The reference data beside the project; without them the test says that it is skipped.
+fn shared() -> Option<std::path::PathBuf> {
+    let named = std::env::var_os("HEADWATER_SHARED").map(std::path::PathBuf::from);
+    let folder = named.unwrap_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: no reference data (set HEADWATER_SHARED)");
+    None
+}

@@ -102,6 +102,7 @@ impl Night {
             model,
             profiles: Arc::new(Profiles::load(&[] as &[(&str, &str)]).unwrap()),
             mapping: Arc::new(mapping),
+            derivations: Arc::default(),
             vocabulary: None,
             policy,
             model_digest: String::new(),
