@@ -10,18 +10,22 @@ pub mod fault;
 mod file;
 mod load;
 mod mapping;
+mod new_case;
 mod resolve;
 mod row;
 mod run;
 mod stats;
+mod synthetic;
 mod translate;
 pub mod view;
 pub mod vocabulary;
 
 pub use fault::MappingFault;
 pub use mapping::Mapping;
+pub use new_case::new_case;
 pub use resolve::{Lookups, LookupsBuilder};
 pub use stats::{MapStats, Unmapped};
+pub use synthetic::synthetic;
 
 use crate::cdm::Rows;
 use crate::refusal::Refusal;

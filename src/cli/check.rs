@@ -1,8 +1,9 @@
 //! `headwater check`: loads a network package whole and runs every case, so that a mapping author needs no site.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, show};
+use crate::map;
 use crate::network::{Checked, Package};
 
 #[derive(clap::Args)]
@@ -12,6 +13,19 @@ use crate::network::{Checked, Package};
 pub(super) struct Args {
     /// Folder with profiles/ and mappings/; without it, the package inside the binary
     dir: Option<PathBuf>,
+    /// Make a case out of this resource (JSON; - for stdin): everything of a patient in it is replaced by invented values, and the
+    /// rows that come out now are put beside it. Nothing is written: read it, then put it into the view's cases
+    #[arg(long, value_name = "FILE", requires = "view")]
+    new_case: Option<PathBuf>,
+    /// The view the new case is for: its file, Observation.lab_result.json
+    #[arg(long, value_name = "VIEW", requires = "new_case")]
+    view: Option<PathBuf>,
+    /// The resource is invented already: leave its values as they are
+    #[arg(long, requires = "new_case")]
+    as_is: bool,
+    /// What the new case is called
+    #[arg(long, value_name = "TEXT", default_value = "a case without a name yet")]
+    name: String,
     /// Only this model
     #[arg(long)]
     model: Option<String>,
@@ -21,12 +35,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let package = Package::at(args.dir);
-    let models = args.model.map_or_else(|| package.models(), |model| vec![model]);
+    let package = Package::at(args.dir.clone());
+    let models = args.model.clone().map_or_else(|| package.models(), |model| vec![model]);
     if models.is_empty() {
         return Err(Failure::usage(
             "no model was found there: the folder needs mappings/<model>/ and profiles/<model>/, as headwater's own repository has them",
         ));
+    }
+    if let (Some(file), Some(view)) = (&args.new_case, &args.view) {
+        let [model] = models.as_slice() else {
+            return Err(Failure::usage(format!("--model is needed: {}", models.join(", "))));
+        };
+        return new_case(&package, model, file, view, &args);
     }
     let mut faults = Vec::new();
     let mut results = Vec::new();
@@ -60,4 +80,23 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Exit::Usage,
         format!("{}:\n{}", show::count(faults.len() as u64, "fault"), faults.join("\n")),
     ))
+}
+
+fn new_case(package: &Package, model: &str, file: &Path, view: &Path, args: &Args) -> Result<(), Failure> {
+    let network = package.load(model).map_err(|error| Failure::usage(error.to_string()))?;
+    let unreadable = |error: std::io::Error| Failure::usage(format!("--new-case {}: cannot be read ({})", file.display(), error.kind()));
+    let resource = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin()).map_err(unreadable)?
+    } else {
+        std::fs::read_to_string(file).map_err(unreadable)?
+    };
+    let base = view.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let table = base.split('.').nth(1).unwrap_or_default();
+    let resource: serde_json::Value = serde_json::from_str(&resource)
+        .map_err(|error| Failure::usage(format!("--new-case {}: line {}: is not JSON", file.display(), error.line())))?;
+    let resource = if args.as_is { resource } else { map::synthetic(&resource) };
+    let case = map::new_case(&network.mapping, network.case_vocabulary.as_ref(), table, &args.name, resource)
+        .map_err(|fault| Failure::usage(format!("--new-case {}: {fault}", file.display())))?;
+    show::answer(&serde_json::to_string_pretty(&case).unwrap_or_default());
+    Ok(())
 }
