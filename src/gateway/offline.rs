@@ -302,6 +302,7 @@ fn derived(rules: &Rules, job: &Job<'_>, deidentifier: Option<&Deidentifier>, ga
         vocabulary: release.to_owned(),
         mapping: rules.mapping_digest.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        date_management: if deidentifier.is_some() { "03" } else { "01" }.to_owned(),
     };
     let mut released = Vec::new();
     let done = rules.derivations.rows(&rules.model, gathered, &facts, |row| {
