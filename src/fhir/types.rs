@@ -3,10 +3,12 @@
 //!
 //! A type is a resource, a data type, a primitive, a backbone element named by its path (`Observation.component`) or
 //! `Resource`, which stands for any resource. Where the tables know a primitive only as text, temporal elements have
-//! their exact type (`temporal`), choices the type their name says, and all others are `string`.
+//! their exact type (`temporal`), texts of a narrower kind theirs (`text`), choices the type their name says, and all others
+//! are `string`.
 
 mod build;
 mod temporal;
+mod text;
 
 use super::name::Name;
 use build::Types;
@@ -132,8 +134,8 @@ mod tests {
             ("Observation", "valueTime", Some(("time", false))),
             ("Observation", "valueInteger", Some(("integer", false))),
             ("Observation", "category", Some(("CodeableConcept", true))),
-            ("Observation", "status", Some(("string", false))),
-            ("Observation", "_status", Some(("string", false))),
+            ("Observation", "status", Some(("code", false))),
+            ("Observation", "_status", Some(("code", false))),
             ("Observation", "_code", None),
             ("Observation", "birthDate", None),
             ("Observation", "resourceType", None),

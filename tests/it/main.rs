@@ -15,6 +15,7 @@ mod counterpart;
 mod crawl_nights;
 mod doctor;
 mod fhir;
+mod fhirpath;
 mod floors;
 mod house;
 mod landing;

@@ -2,9 +2,9 @@
 //! the straight way to a value (`fast`). Where a type is not known, nothing is refused.
 
 use super::PathError;
-use super::ast::{Call, Expr, Member, Step, TypeName, Variable};
+use super::ast::{Call, Expr, Literal, Member, Step, TypeName, Variable};
 use super::function::Function as F;
-use super::types::{is_known, is_subtype};
+use super::types::{is_kept_as, is_known};
 use crate::fhir::name::Name;
 use crate::fhir::types::TypeId;
 
@@ -61,7 +61,9 @@ impl Checker<'_> {
             }
             Expr::TypeTest { operand, keep, type_name } => {
                 let operand = self.expr(operand, this)?;
-                self.type_name(type_name)?;
+                if self.strict || *keep {
+                    self.type_name(type_name)?;
+                }
                 Ok(if *keep { narrowed(operand, &type_name.name) } else { None })
             }
         }
@@ -85,6 +87,14 @@ impl Checker<'_> {
         for &type_id in types {
             // Any resource may stand here, so any element may.
             open |= type_id == TypeId::RESOURCE;
+            if self.strict
+                && let Some(child) = type_id.child(member.name).filter(|_| !member.name.is_companion())
+                && let Some(stem) = type_id.stem(child)
+            {
+                let kind = child.type_id.as_str();
+                let message = format!("`{}` is one type of a choice: write `{stem}.ofType({kind})`", member.text);
+                return Err(PathError::at(self.source, member.at as usize, message));
+            }
             for child in element(type_id, member) {
                 if !found.contains(&child) {
                     found.push(child);
@@ -108,7 +118,7 @@ impl Checker<'_> {
     }
 
     fn type_name(&self, type_name: &TypeName) -> Result<(), PathError> {
-        if self.strict && !is_known(type_name) {
+        if !is_known(type_name) {
             return Err(PathError::at(
                 self.source,
                 type_name.at as usize,
@@ -119,8 +129,19 @@ impl Checker<'_> {
     }
 
     fn call(&self, call: &Call, current: Typing, this: &Typing) -> Result<Typing, PathError> {
-        if let Some(type_name) = &call.type_name {
+        if let Some(type_name) = call
+            .type_name
+            .as_ref()
+            .filter(|_| self.strict || matches!(call.function, F::As | F::OfType))
+        {
             self.type_name(type_name)?;
+        }
+        if call.function == F::Iif
+            && let Some(Expr::Literal(literal)) = call.arguments.first()
+            && !matches!(literal, Literal::Boolean(_))
+        {
+            let message = "`iif()` begins with a condition, which is true or false";
+            return Err(PathError::at(self.source, call.at as usize, message));
         }
         // Arguments of a filter or projection are asked of each item.
         let inner = match call.function.arguments() {
@@ -197,7 +218,7 @@ fn both(a: Typing, b: Typing) -> Typing {
 fn narrowed(current: Typing, name: &str) -> Typing {
     match current {
         Some(types) => {
-            let fitting: Vec<_> = types.into_iter().filter(|&type_id| is_subtype(type_id, name)).collect();
+            let fitting: Vec<_> = types.into_iter().filter(|&type_id| is_kept_as(type_id, name)).collect();
             if fitting.is_empty() {
                 TypeId::of(name).map(|type_id| vec![type_id])
             } else {

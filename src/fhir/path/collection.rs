@@ -6,7 +6,7 @@ use super::convert::{date_part, time_part};
 use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, truth, whole};
 use super::function::Function as F;
 use super::items::Collection;
-use super::types::is_of_type;
+use super::types::{conforms_to, is_kept, is_of_type};
 use super::value::{Element, Item, Text};
 use super::{boundary, convert, keys, number, text};
 use crate::fhir::name::Name;
@@ -106,18 +106,28 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             }
             F::Not => boolean(truth(&input, at)?.map(|value| !value)),
             F::OfType => match &call.type_name {
-                Some(asked) => input.into_iter().filter(|item| is_of_type(item, asked)).collect(),
+                Some(asked) => input.into_iter().filter(|item| is_kept(item, asked)).collect(),
                 None => Collection::None,
             },
             F::Is | F::As => {
                 let (Some(asked), Some(item)) = (&call.type_name, single(&input, at)?) else {
                     return Ok(Collection::None);
                 };
-                match (call.function, is_of_type(item, asked)) {
-                    (F::Is, is) => boolean(Some(is)),
-                    (_, true) => input,
-                    (_, false) => Collection::None,
+                match call.function {
+                    F::Is => boolean(Some(is_of_type(item, asked))),
+                    _ if is_kept(item, asked) => input,
+                    _ => Collection::None,
                 }
+            }
+            F::ConformsTo => {
+                let profile = argument(0)?;
+                let (Some(profile), Some(item)) = (single(&profile, at)?, single(&input, at)?) else {
+                    return Ok(Collection::None);
+                };
+                boolean(Some(conforms_to(item, profile).ok_or(Fault {
+                    rule: "no profile of this url is known here",
+                    at,
+                })?))
             }
             F::Type => input.as_slice().iter().map(type_info).collect(),
             F::Children => self.children(&input, at)?,
@@ -206,12 +216,12 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 index: scope.index,
                 total: scope.total.clone(),
             },
-            None => {
-                return call
-                    .arguments
-                    .get(2)
-                    .map_or(Ok(Collection::None), |otherwise| self.eval(otherwise, scope));
-            }
+            // Nothing to ask of: the condition may still be told from around the call.
+            None => Scope {
+                this: scope.this.clone(),
+                index: scope.index,
+                total: scope.total.clone(),
+            },
         };
         if truth(&self.eval(&call.arguments[0], &inner)?, call.at)? == Some(true) {
             return self.eval(&call.arguments[1], &inner);

@@ -9,7 +9,7 @@ use super::compare::{collections_equal, collections_equivalent, compare, contain
 use super::items::Collection;
 use super::operator::arithmetic;
 use super::temporal::Temporal;
-use super::types::is_of_type;
+use super::types::{is_kept, is_of_type};
 use super::value::{Element, Item, Text};
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
@@ -122,11 +122,10 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 let Some(item) = single(&operand, type_name.at)? else {
                     return Ok(Collection::None);
                 };
-                let is = is_of_type(item, type_name);
-                Ok(match (keep, is) {
-                    (false, _) => Collection::One(Item::Boolean(is)),
-                    (true, true) => operand,
-                    (true, false) => Collection::None,
+                Ok(match keep {
+                    false => Collection::One(Item::Boolean(is_of_type(item, type_name))),
+                    true if is_kept(item, type_name) => operand,
+                    true => Collection::None,
                 })
             }
         }

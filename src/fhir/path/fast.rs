@@ -4,7 +4,7 @@
 use super::ast::{Expr, Literal, Step};
 use super::check::{Typing, names_type};
 use super::function::Function as F;
-use super::types::is_subtype;
+use super::types::is_kept_as;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::{Child, TypeId};
@@ -94,7 +94,7 @@ impl Fast {
                             .filter(|asked| asked.namespace.as_deref().is_none_or(|space| space == "FHIR"))?;
                         narrowed = children
                             .iter()
-                            .filter(|child| is_subtype(child.type_id, &asked.name))
+                            .filter(|child| is_kept_as(child.type_id, &asked.name))
                             .copied()
                             .collect();
                         children = &narrowed;

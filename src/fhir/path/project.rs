@@ -72,12 +72,16 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         keyed.sort_by(|(a, _), (b, _)| {
             let mut order = Ordering::Equal;
             for (at, (a, b)) in a.iter().zip(b).enumerate() {
+                // What has no key comes first, whichever way the others are sorted.
+                if a.is_some() != b.is_some() {
+                    return a.is_some().cmp(&b.is_some());
+                }
                 order = match (a, b) {
                     (Some(a), Some(b)) => compare(a, b).unwrap_or_else(|rule| {
                         fault = Some(rule);
                         None
                     }),
-                    (a, b) => Some(a.is_some().cmp(&b.is_some())),
+                    _ => None,
                 }
                 .unwrap_or(Ordering::Equal);
                 if keys.get(at).is_some_and(|(_, descending)| *descending) {

@@ -23,7 +23,27 @@ pub(super) fn is_subtype(type_id: TypeId, name: &str) -> bool {
     }
 }
 
-/// `is`, `as`, `ofType`.
+/// Whether `as` and `ofType` keep an element of this type: a primitive only if it is of the very type, as the R4 suite has it
+/// (`gender.is(string)` is true, `gender.ofType(string)` is empty).
+pub(super) fn is_kept_as(type_id: TypeId, name: &str) -> bool {
+    match type_id.primitive() {
+        Some(_) => type_id.as_str() == name || name == "Element",
+        None => is_subtype(type_id, name),
+    }
+}
+
+/// `as`, `ofType`.
+pub(super) fn is_kept(item: &Item<'_, '_>, asked: &TypeName) -> bool {
+    match item {
+        Item::Element(element) if asked.namespace.as_deref() != Some("System") => match element.type_id {
+            Some(type_id) => is_kept_as(type_id, &asked.name),
+            None => is_of_type(item, asked),
+        },
+        _ => is_of_type(item, asked),
+    }
+}
+
+/// `is`.
 pub(super) fn is_of_type(item: &Item<'_, '_>, asked: &TypeName) -> bool {
     let namespace = asked.namespace.as_deref();
     match item {
@@ -39,6 +59,17 @@ pub(super) fn is_of_type(item: &Item<'_, '_>, asked: &TypeName) -> bool {
             }
         }
         value => namespace != Some("FHIR") && value.system_type() == asked.name,
+    }
+}
+
+/// `conformsTo` for the specification's own definitions of types; `None` for any other profile: none is loaded here.
+pub(super) fn conforms_to(item: &Item<'_, '_>, profile: &Item<'_, '_>) -> Option<bool> {
+    let url = profile.to_text()?;
+    let name = url.strip_prefix("http://hl7.org/fhir/StructureDefinition/")?;
+    TypeId::of(name)?;
+    match item {
+        Item::Element(element) => Some(is_subtype(element.type_id?, name)),
+        _ => Some(false),
     }
 }
 

@@ -7,6 +7,7 @@ use fhirbolt_shared::element_map::r4::ELEMENT_MAP;
 use fhirbolt_shared::type_hints::r4::TYPE_HINTS;
 
 use super::temporal::TEMPORAL;
+use super::text;
 use super::{Child, Primitive, TypeId};
 use crate::fhir::name::Name;
 
@@ -153,7 +154,7 @@ impl Types {
             ("text", true) if !hints.all_primitives_paths.contains(path) => "Narrative",
             _ if path == "Extension.url" => "uri",
             _ if path == "Narrative.div" => "xhtml",
-            _ => "string",
+            _ => text_type(path, element),
         }
     }
 
@@ -191,6 +192,15 @@ impl Types {
         }
         self.slots[first + (at & mask)] = Slot { name, child };
     }
+}
+
+/// The exact type of a text.
+fn text_type(path: &str, element: &str) -> &'static str {
+    let named =
+        |table: &[(&'static str, &[&str])], word: &str| table.iter().find(|(_, words)| words.contains(&word)).map(|(name, _)| *name);
+    named(&text::BY_PATH, path)
+        .or_else(|| named(&text::BY_NAME, element))
+        .unwrap_or("string")
 }
 
 #[inline]
@@ -231,7 +241,8 @@ fn choices(
                 continue;
             };
             let found = names[usize::from(child.type_id.0)];
-            let fits = *kind == child.type_id || (found == "string" && primitive(names[usize::from(kind.0)]) == Some(Primitive::Text));
+            let fits = *kind == child.type_id
+                || (primitive(found) == Some(Primitive::Text) && primitive(names[usize::from(kind.0)]) == Some(Primitive::Text));
             if !fits || (parent, stem) == NO_CHOICE {
                 continue;
             }
