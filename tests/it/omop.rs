@@ -14,6 +14,7 @@ use serde_json::Value;
 
 mod definition;
 mod golden;
+mod quality;
 mod synthea;
 
 /// The model's rules with the golden cases' vocabulary; its index is kept in `cache`.
@@ -45,4 +46,25 @@ fn mapped(rules: &Rules, data: &Path, threads: usize) -> (Outcome, BTreeMap<Stri
     };
     let tables = rules.model.tables().map(|(_, table)| (table.name.clone(), rows(&table.name)));
     (outcome, tables.collect())
+}
+
+/// The records of a CSV (RFC 4180) without its head; of each the fields of `columns`, in their order.
+fn records(text: &str, columns: &[&str]) -> Vec<Vec<String>> {
+    let mut all = vec![vec![String::new()]];
+    let mut quoted = false;
+    for character in text.trim_start_matches('\u{feff}').chars() {
+        let record = all.last_mut().expect("there is always one");
+        match character {
+            '"' => quoted = !quoted,
+            ',' if !quoted => record.push(String::new()),
+            '\n' if !quoted => all.push(vec![String::new()]),
+            '\r' if !quoted => {}
+            other => record.last_mut().expect("there is always one").push(other),
+        }
+    }
+    let head = all.remove(0);
+    let place = |name: &&str| head.iter().position(|column| column == name).expect("a column of the file");
+    let places: Vec<_> = columns.iter().map(place).collect();
+    let whole = all.into_iter().filter(|record| record.len() == head.len());
+    whole.map(|record| places.iter().map(|at| record[*at].clone()).collect()).collect()
 }
