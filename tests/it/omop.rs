@@ -9,6 +9,7 @@ use headwater::network::Package;
 
 mod definition;
 mod golden;
+mod quality;
 mod synthea;
 
 /// The model's rules with the golden cases' vocabulary; its index is kept in `cache`.

@@ -1,5 +1,6 @@
 //! Synthetic patients of two generators: every row valid by its schema, every foreign key whole, the same for any threads.
 
+use super::quality::{ON_PURPOSE, failures};
 use super::rules;
 use crate::models::{hold_rows, mapped};
 
@@ -13,6 +14,11 @@ fn synthea_s_patients_make_valid_rows_with_whole_foreign_keys() {
         assert!(outcome.counts.resources_balance());
         assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
         hold_rows(&rules, &tables);
+        assert_eq!(
+            failures(&shared, &tables),
+            ON_PURPOSE,
+            "{folder}: the Data Quality Dashboard complains otherwise"
+        );
         let with_rows = tables.values().filter(|rows| !rows.is_empty()).count();
         assert!(with_rows >= filled, "{folder}: only {with_rows} tables have rows");
     }
