@@ -1,9 +1,10 @@
 //! Rows from one resource: nested loops, one per `select`, the innermost of which emits the row.
 
-use crate::fhir::path::{Collection, Context, Element, End, Fault, Item, Path, Text, reference_key, resource_key};
+use crate::cdm::Cell;
+use crate::fhir::path::{Collection, Context, Element, End, Fast, Fault, Found, Item, Path, Text};
 use crate::fhir::tree::{Kind, Node};
 
-use super::{Each, Field, Part, Select, Source, View};
+use super::{Columns, Each, Field, Part, Select, Source, View};
 
 /// A row while it is filled, column by column.
 #[derive(Debug, Default)]
@@ -15,6 +16,22 @@ pub struct Row<'t, 'a> {
     pub codings: Vec<Field<'t, 'a>>,
     pub references: Vec<Field<'t, 'a>>,
 }
+
+impl Row<'_, '_> {
+    /// Forgets the fields and keeps their room.
+    fn emptied<'t, 'a>(self) -> Row<'t, 'a> {
+        Row {
+            fields: emptied(self.fields),
+            by: self.by,
+            codings: emptied(self.codings),
+            references: emptied(self.references),
+        }
+    }
+}
+
+/// Room for a row, kept from resource to resource.
+#[derive(Debug, Default)]
+pub struct Room(Row<'static, 'static>);
 
 /// No `column` filled this field: an empty `forEachOrNull`.
 pub(super) const NO_SOURCE: u16 = u16::MAX;
@@ -48,7 +65,17 @@ impl View {
     }
 
     /// The same, with room for a row that the caller keeps from resource to resource.
-    pub fn rows_into<'t, 'a>(&'t self, root: Node<'t, 'a>, row: &mut Row<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
+    pub fn rows_in<'t, 'a>(&'t self, room: &mut Room, root: Node<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
+        if root.resource_type() != Some(self.resource.as_str()) {
+            return Ok(());
+        }
+        let mut row = std::mem::take(&mut room.0).emptied();
+        let done = self.rows_into(root, &mut row, emit);
+        room.0 = row.emptied();
+        done
+    }
+
+    fn rows_into<'t, 'a>(&'t self, root: Node<'t, 'a>, row: &mut Row<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
         if root.resource_type() != Some(self.resource.as_str()) {
             return Ok(());
         }
@@ -103,6 +130,11 @@ fn fault_at(place: String, fault: Fault) -> RowFault {
 
 impl<'t, 'a> Run<'_, 't, 'a> {
     fn holds(&self, condition: &'t Path, item: Item<'t, 'a>) -> Result<bool, Fault> {
+        if let (Some(fast), Some(node)) = (condition.fast(), node_of(&item))
+            && let Some(Ok(holds)) = fast.holds(node, self.context.constants)
+        {
+            return Ok(holds == Some(true));
+        }
         let answer = condition.evaluate(self.context, item)?;
         match answer.as_slice() {
             [] => Ok(false),
@@ -155,17 +187,18 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         row: &mut Row<'t, 'a>,
         then: Then<'_, 't, 'a>,
     ) -> Option<Result<i64, RowFault>> {
-        let fast = path.fast().filter(|fast| fast.end == End::Value)?;
+        let way = path.fast()?.way().filter(|way| way.end == End::Value)?;
         let [type_id] = *path.typing().as_deref()? else { return None };
-        let Item::Element(Element { node: Some(node), .. }) = &focus.item else {
-            return None;
-        };
+        let node = node_of(&focus.item)?;
         if type_id.primitive().is_some() {
             return None;
         }
+        let constants = self.context.constants;
+        // No row may leave before it is known that the way can be gone to its end.
+        way.walk(node, constants, &mut |_| Ok(true)).ok()?;
         let mut index = 0;
         let mut done = Ok(());
-        fast.walk(*node, &mut |node| {
+        let walked = way.walk(node, constants, &mut |node| {
             let item = Item::Element(Element {
                 node: Some(node),
                 under: None,
@@ -173,8 +206,9 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             });
             done = self.parts(&select.parts, &Focus { item, index }, row, then);
             index += 1;
-            done.is_ok()
+            Ok(done.is_ok())
         });
+        debug_assert!(walked.is_ok(), "the way was gone before");
         Some(done.map(|()| index))
     }
 
@@ -196,7 +230,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     fn row_indexes(&self, select: &'t Select, row: &mut Row<'t, 'a>) -> Done {
         self.context.row_index.set(0);
         for part in &select.parts {
-            let Part::Columns(sources) = part else { continue };
+            let Part::Columns(Columns { sources, .. }) = part else { continue };
             for (place, source) in self.view.sources.iter().enumerate().take(sources.end).skip(sources.start) {
                 if source.path.is_row_index() {
                     self.column(
@@ -253,11 +287,8 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             return then(row);
         };
         match part {
-            Part::Columns(sources) => {
-                self.context.row_index.set(focus.index);
-                for (place, source) in self.view.sources.iter().enumerate().take(sources.end).skip(sources.start) {
-                    self.column(place, source, focus, row)?;
-                }
+            Part::Columns(columns) => {
+                self.columns(columns, focus, row)?;
                 self.parts(rest, focus, row, then)
             }
             Part::Select(select) if rest.is_empty() => self.select(select, focus, row, then),
@@ -269,6 +300,23 @@ impl<'t, 'a> Run<'_, 't, 'a> {
                 Ok(())
             }
         }
+    }
+
+    fn columns(&self, columns: &'t Columns, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
+        self.context.row_index.set(focus.index);
+        let sources = &self.view.sources;
+        if let (Some(merged), Some(node)) = (&columns.merged, node_of(&focus.item))
+            && merged.fill(sources, node, row).is_ok()
+        {
+            for &place in &merged.singly {
+                self.column(place, &sources[place], focus, row)?;
+            }
+            return Ok(());
+        }
+        for place in columns.sources.clone() {
+            self.column(place, &sources[place], focus, row)?;
+        }
+        Ok(())
     }
 
     fn column(&self, place: usize, source: &'t Source, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
@@ -296,28 +344,18 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             rule: "more than one value for a column that is no collection",
             at: 0,
         };
-        if let (Some(fast), Item::Element(Element { node: Some(node), .. })) = (path.fast(), focus) {
-            if fast.end == End::ResourceKey {
-                return Ok(resource_key(*node).map_or(Field::Null, text_field));
-            }
-            let mut found = Field::Null;
-            let (mut count, mut asked) = (0, None);
-            if let End::ReferenceKey(type_name) = &fast.end {
-                asked = Some(type_name.as_deref());
-            }
-            fast.walk(*node, &mut |node| {
-                found = match asked {
-                    None if node.kind() == Kind::Null => Field::Null,
-                    None => Field::Node(node),
-                    Some(type_name) => match reference_key(node, type_name) {
-                        Some(key) => text_field(key),
-                        None => return true,
-                    },
-                };
-                count += 1;
-                count < 2
-            });
-            return if count < 2 { Ok(found) } else { Err(MANY) };
+        if let (Some(fast), Some(node)) = (path.fast(), node_of(focus))
+            && let Ok(found) = fast.one(node, self.context.constants)
+        {
+            return match found {
+                Found::Nothing => Ok(Field::Null),
+                Found::Node(node) if node.kind() == Kind::Null => Ok(Field::Null),
+                Found::Node(node) => Ok(Field::Node(node)),
+                Found::Key(key) => Ok(text_field(key)),
+                Found::Boolean(value) => Ok(Field::Cell(Cell::Boolean(value))),
+                Found::Literal(literal) => Ok(Field::of(literal.into())),
+                Found::Many => Err(MANY),
+            };
         }
         let found = path.evaluate(self.context, focus.clone())?;
         if found.len() > 1 {
@@ -327,17 +365,19 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     }
 
     fn list(&self, path: &'t Path, focus: &Item<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
-        if let (Some(fast), Item::Element(Element { node: Some(node), .. })) = (path.fast(), focus)
-            && fast.end == End::Value
+        if let (Some(way), Some(node)) = (path.fast().and_then(Fast::way), node_of(focus))
+            && way.end == End::Value
         {
             let mut all = Vec::new();
-            fast.walk(*node, &mut |node| {
+            let walked = way.walk(node, self.context.constants, &mut |node| {
                 if node.kind() != Kind::Null {
                     all.push(Field::Node(node));
                 }
-                true
+                Ok(true)
             });
-            return Ok(Field::List(all));
+            if walked.is_ok() {
+                return Ok(Field::List(all));
+            }
         }
         let found = path.evaluate(self.context, focus.clone())?;
         Ok(Field::List(
@@ -346,6 +386,21 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     }
 }
 
-fn text_field<'t, 'a>(text: Text<'t, 'a>) -> Field<'t, 'a> {
-    Field::Cell(crate::cdm::Cell::Text(text.into_line()))
+pub(super) fn text_field<'t, 'a>(text: Text<'t, 'a>) -> Field<'t, 'a> {
+    Field::Cell(Cell::Text(text.into_line()))
+}
+
+/// The node that straight ways begin at; `None` for computed items and for elements without a value.
+#[inline]
+fn node_of<'t, 'a>(item: &Item<'t, 'a>) -> Option<Node<'t, 'a>> {
+    match item {
+        Item::Element(Element { node, under: None, .. }) => *node,
+        _ => None,
+    }
+}
+
+fn emptied<'t, 'a>(mut fields: Vec<Field<'_, '_>>) -> Vec<Field<'t, 'a>> {
+    fields.clear();
+    // Nothing is left to change: only the room goes from one lifetime to the other.
+    fields.into_iter().map(|_| Field::Null).collect()
 }
