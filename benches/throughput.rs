@@ -2,7 +2,7 @@
 //! Ratios are the result; the figures are this machine's.
 //!
 //! Input: the files named by `HEADWATER_BENCH` (`:` between them, `.gz` or plain), or the Synthea files below
-//! `HEADWATER_SHARED`, or lines made here.
+//! `HEADWATER_SHARED`, or lines made here. `cargo bench --bench throughput -- parse|view|map` runs one part.
 
 #![allow(
     clippy::print_stdout,
@@ -25,12 +25,25 @@ use headwater::validate::{self, Profiles};
 fn main() {
     let corpus = Corpus::load();
     println!("{}: {:.1} MB, {} lines", corpus.name, corpus.megabytes(), corpus.lines.len());
-    // The first is what the others are compared with.
-    corpus.race(&mut [
-        Runner::new("simd-json tape", tape_parse()),
-        Runner::new("span tree", tree_parse()),
-        Runner::new("span tree and structure check", validate()),
-    ]);
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
+    if wanted("parse") {
+        // The first is what the others are compared with.
+        corpus.race(&mut [
+            Runner::new("simd-json tape", tape_parse()),
+            Runner::new("span tree", tree_parse()),
+            Runner::new("span tree and structure check", validate()),
+        ]);
+    }
+    if wanted("view") {
+        observations(&corpus);
+    }
+    if wanted("map") {
+        map_files(&corpus);
+    }
+}
+
+fn observations(corpus: &Corpus) {
     let observations = corpus.only("Observation");
     println!(
         "Observations: {:.1} MB, {} lines",
@@ -41,7 +54,6 @@ fn main() {
         Runner::new("simd-json tape", tape_parse()),
         Runner::new("six-column view to NDJSON", view::six_columns()),
     ]);
-    map_files(&corpus);
 }
 
 /// `headwater map`, files to files, with one thread and with two.

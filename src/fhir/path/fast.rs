@@ -58,7 +58,7 @@ pub enum Found<'t, 'a> {
 
 impl Fast {
     /// The straight way of `expr` from a focus of type `focus`, if it has one.
-    pub(super) fn of(expr: &Expr, focus: &Typing) -> Option<Self> {
+    pub fn of(expr: &Expr, focus: &Typing) -> Option<Self> {
         let [focus] = *focus.as_deref()? else { return None };
         compile::value(expr, focus)
     }

@@ -44,6 +44,7 @@ impl<'t, 'a> Field<'t, 'a> {
         }
     }
 
+    #[inline]
     pub fn is_null(&self) -> bool {
         matches!(self, Field::Null)
     }
@@ -65,6 +66,7 @@ impl<'t, 'a> Field<'t, 'a> {
     }
 
     /// Appends the field as JSON.
+    #[inline]
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match self {
             Field::Null => out.extend_from_slice(b"null"),

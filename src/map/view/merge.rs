@@ -2,7 +2,7 @@
 //! once, and the children of an object are looked through once for all columns.
 
 use crate::fhir::name::Name;
-use crate::fhir::path::{End, Unsure, reference_key};
+use crate::fhir::path::{End, Fast, Unsure, reference_key};
 use crate::fhir::tree::{Kind, Node};
 
 use super::Source;
@@ -16,8 +16,9 @@ const LEAST: usize = 2;
 pub(super) struct Merged {
     /// The first is the focus.
     forks: Vec<Fork>,
-    /// Places in `View::sources`, in order: those merged, and those that are not.
-    merged: Vec<usize>,
+    /// Those merged: column, and place in `View::sources`.
+    merged: Vec<(usize, u16)>,
+    /// Places of those that are not.
     pub singly: Vec<usize>,
 }
 
@@ -26,8 +27,16 @@ struct Fork {
     /// One bit for each name that goes on from here, by its number: most children are passed over by it.
     bits: u64,
     edges: Vec<Edge>,
-    /// Places in `View::sources` of the paths that end here.
-    ends: Vec<usize>,
+    /// The paths that end here.
+    ends: Vec<Ending>,
+}
+
+/// The column that is filled, and with what.
+#[derive(Debug)]
+struct Ending {
+    column: usize,
+    /// The key of a reference to this type, or to any; else the value itself.
+    key: Option<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -58,8 +67,16 @@ impl Merged {
     }
 
     fn add(&mut self, source: &Source, place: usize) -> bool {
-        let Some(names) = source.path.fast().and_then(|fast| fast.way()).and_then(|way| way.names()) else {
+        let Some(way) = source.path.fast().and_then(Fast::way) else {
             return false;
+        };
+        let (Some(names), Ok(number)) = (way.names(), u16::try_from(place)) else {
+            return false;
+        };
+        let key = match &way.end {
+            End::Value => None,
+            End::ReferenceKey(asked) => Some(asked.clone()),
+            End::ResourceKey => return false,
         };
         let names: Vec<_> = names.collect();
         if names.is_empty() || names.iter().any(|(_, others, _)| !others.is_empty()) {
@@ -76,35 +93,41 @@ impl Merged {
                 fork
             });
         }
-        self.forks[at].ends.push(place);
-        self.merged.push(place);
+        let column = source.column;
+        self.forks[at].ends.push(Ending { column, key });
+        self.merged.push((column, number));
         true
     }
 
     /// Fills the merged columns of `row`.
     /// # Errors: something is odd, or there are several values; then every column must be asked for itself.
-    pub(super) fn fill<'t, 'a>(&self, sources: &'t [Source], focus: Node<'t, 'a>, row: &mut Row<'t, 'a>) -> Result<(), Unsure> {
-        for &place in &self.merged {
-            let column = sources[place].column;
+    pub(super) fn fill<'t, 'a>(&self, focus: Node<'t, 'a>, row: &mut Row<'t, 'a>) -> Result<(), Unsure> {
+        for &(column, place) in &self.merged {
             row.fields[column] = Field::Null;
-            row.by[column] = u16::try_from(place).map_err(|_| Unsure)?;
-            for extra in [&mut row.codings, &mut row.references] {
-                if let Some(extra) = extra.get_mut(column) {
-                    *extra = Field::Null;
-                }
+            row.by[column] = place;
+        }
+        if !row.codings.is_empty() {
+            for &(column, _) in &self.merged {
+                row.codings[column] = Field::Null;
+                row.references[column] = Field::Null;
             }
         }
-        self.walk(0, sources, focus, row)
+        self.branches(&self.forks[0], focus, &mut row.fields)
     }
 
-    fn walk<'t, 'a>(&self, fork: usize, sources: &'t [Source], node: Node<'t, 'a>, row: &mut Row<'t, 'a>) -> Result<(), Unsure> {
+    #[inline]
+    fn walk<'t, 'a>(&self, fork: usize, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>]) -> Result<(), Unsure> {
         let fork = &self.forks[fork];
-        for &place in &fork.ends {
-            end(&sources[place], node, row)?;
+        for ending in &fork.ends {
+            ending.fill(node, fields)?;
         }
         if fork.edges.is_empty() {
             return Ok(());
         }
+        self.branches(fork, node, fields)
+    }
+
+    fn branches<'t, 'a>(&self, fork: &Fork, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>]) -> Result<(), Unsure> {
         for child in node.children() {
             let name = child.name();
             if fork.bits & bit(name) == 0 {
@@ -120,33 +143,32 @@ impl Merged {
                         return Err(Unsure);
                     }
                     for item in child.children() {
-                        self.walk(edge.fork, sources, item, row)?;
+                        self.walk(edge.fork, item, fields)?;
                     }
                 }
-                _ => self.walk(edge.fork, sources, child, row)?,
+                _ => self.walk(edge.fork, child, fields)?,
             }
         }
         Ok(())
     }
 }
 
-fn end<'t, 'a>(source: &'t Source, node: Node<'t, 'a>, row: &mut Row<'t, 'a>) -> Result<(), Unsure> {
-    let Some(way) = source.path.fast().and_then(|fast| fast.way()) else {
-        return Err(Unsure);
-    };
-    let found = match &way.end {
-        End::Value if node.kind() == Kind::Null => return Err(Unsure),
-        End::Value => Field::Node(node),
-        End::ReferenceKey(asked) => match reference_key(node, asked.as_deref()) {
-            Some(key) => text_field(key),
-            None => return Ok(()),
-        },
-        End::ResourceKey => return Err(Unsure),
-    };
-    let field = &mut row.fields[source.column];
-    if !field.is_null() {
-        return Err(Unsure);
+impl Ending {
+    #[inline]
+    fn fill<'t, 'a>(&self, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>]) -> Result<(), Unsure> {
+        let found = match &self.key {
+            None if node.kind() == Kind::Null => return Err(Unsure),
+            None => Field::Node(node),
+            Some(asked) => match reference_key(node, asked.as_deref()) {
+                Some(key) => text_field(key),
+                None => return Ok(()),
+            },
+        };
+        let field = &mut fields[self.column];
+        if !field.is_null() {
+            return Err(Unsure);
+        }
+        *field = found;
+        Ok(())
     }
-    *field = found;
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Rows from one resource: nested loops, one per `select`, the innermost of which emits the row.
 
+use std::cell::RefCell;
+
 use crate::cdm::Cell;
 use crate::fhir::path::{Collection, Context, Element, End, Fast, Fault, Found, Item, Path, Text};
 use crate::fhir::tree::{Kind, Node};
@@ -18,8 +20,9 @@ pub struct Row<'t, 'a> {
 }
 
 impl Row<'_, '_> {
-    /// Forgets the fields and keeps their room.
-    fn emptied<'t, 'a>(self) -> Row<'t, 'a> {
+    /// All fields null, in the same room.
+    #[inline]
+    fn emptied(self) -> Row<'static, 'static> {
         Row {
             fields: emptied(self.fields),
             by: self.by,
@@ -31,7 +34,10 @@ impl Row<'_, '_> {
 
 /// Room for a row, kept from resource to resource.
 #[derive(Debug, Default)]
-pub struct Room(Row<'static, 'static>);
+pub struct Room {
+    row: Row<'static, 'static>,
+    found: Vec<u32>,
+}
 
 /// No `column` filled this field: an empty `forEachOrNull`.
 pub(super) const NO_SOURCE: u16 = u16::MAX;
@@ -61,7 +67,7 @@ impl View {
     /// Calls `emit` with each row of `root`; not at all when the resource is of another type or a `where` says no.
     /// # Errors: an expression without an answer, more than one value for a column that is no collection.
     pub fn rows<'t, 'a>(&'t self, root: Node<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
-        self.rows_into(root, &mut Row::default(), emit)
+        self.rows_in(&mut Room::default(), root, emit)
     }
 
     /// The same, with room for a row that the caller keeps from resource to resource.
@@ -69,16 +75,20 @@ impl View {
         if root.resource_type() != Some(self.resource.as_str()) {
             return Ok(());
         }
-        let mut row = std::mem::take(&mut room.0).emptied();
-        let done = self.rows_into(root, &mut row, emit);
-        room.0 = row.emptied();
+        let mut row: Row<'t, 'a> = std::mem::take(&mut room.row);
+        let done = self.rows_into(root, &mut room.found, &mut row, emit);
+        room.row = row.emptied();
         done
     }
 
-    fn rows_into<'t, 'a>(&'t self, root: Node<'t, 'a>, row: &mut Row<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
-        if root.resource_type() != Some(self.resource.as_str()) {
-            return Ok(());
-        }
+    fn rows_into<'t, 'a>(
+        &'t self,
+        root: Node<'t, 'a>,
+        found: &mut Vec<u32>,
+        row: &mut Row<'t, 'a>,
+        emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done,
+    ) -> Done {
+        found.clear();
         let resource = Element {
             node: Some(root),
             under: None,
@@ -89,6 +99,7 @@ impl View {
         let run = Run {
             view: self,
             context: &context,
+            found: RefCell::new(found),
         };
         for (at, condition) in self.wheres.iter().enumerate() {
             if !run
@@ -122,6 +133,8 @@ impl View {
 struct Run<'c, 't, 'a> {
     view: &'t View,
     context: &'c Context<'t, 'a>,
+    /// Numbers of the nodes that the `forEach`s under way go through, the innermost last.
+    found: RefCell<&'c mut Vec<u32>>,
 }
 
 fn fault_at(place: String, fault: Fault) -> RowFault {
@@ -193,22 +206,30 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         if type_id.primitive().is_some() {
             return None;
         }
-        let constants = self.context.constants;
         // No row may leave before it is known that the way can be gone to its end.
-        way.walk(node, constants, &mut |_| Ok(true)).ok()?;
-        let mut index = 0;
+        let start = self.found.borrow().len();
+        let walked = way.walk(node, self.context.constants, &mut |node| {
+            self.found.borrow_mut().push(node.index());
+            Ok(true)
+        });
+        let end = self.found.borrow().len();
         let mut done = Ok(());
-        let walked = way.walk(node, constants, &mut |node| {
+        let mut index = 0;
+        for place in start..end {
+            if walked.is_err() || done.is_err() {
+                break;
+            }
+            let found = self.found.borrow()[place];
             let item = Item::Element(Element {
-                node: Some(node),
+                node: Some(node.numbered(found)),
                 under: None,
                 type_id: Some(type_id),
             });
             done = self.parts(&select.parts, &Focus { item, index }, row, then);
             index += 1;
-            Ok(done.is_ok())
-        });
-        debug_assert!(walked.is_ok(), "the way was gone before");
+        }
+        self.found.borrow_mut().truncate(start);
+        walked.ok()?;
         Some(done.map(|()| index))
     }
 
@@ -306,7 +327,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         self.context.row_index.set(focus.index);
         let sources = &self.view.sources;
         if let (Some(merged), Some(node)) = (&columns.merged, node_of(&focus.item))
-            && merged.fill(sources, node, row).is_ok()
+            && merged.fill(node, row).is_ok()
         {
             for &place in &merged.singly {
                 self.column(place, &sources[place], focus, row)?;
@@ -399,8 +420,8 @@ fn node_of<'t, 'a>(item: &Item<'t, 'a>) -> Option<Node<'t, 'a>> {
     }
 }
 
-fn emptied<'t, 'a>(mut fields: Vec<Field<'_, '_>>) -> Vec<Field<'t, 'a>> {
-    fields.clear();
-    // Nothing is left to change: only the room goes from one lifetime to the other.
+/// Collected in place: nothing is allocated.
+#[inline]
+fn emptied(fields: Vec<Field<'_, '_>>) -> Vec<Field<'static, 'static>> {
     fields.into_iter().map(|_| Field::Null).collect()
 }
