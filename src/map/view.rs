@@ -3,11 +3,14 @@
 
 mod compile;
 mod field;
+mod focus;
 mod merge;
+mod row;
 mod run;
 
 pub use field::{Field, write_csv_field};
-pub use run::{Room, Row, RowFault};
+pub use row::{Room, Row};
+pub use run::RowFault;
 
 use crate::fhir::path::{Literal, Path};
 use crate::fhir::types::TypeId;

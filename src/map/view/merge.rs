@@ -6,8 +6,8 @@ use crate::fhir::path::{End, Fast, Unsure, reference_key};
 use crate::fhir::tree::{Kind, Node};
 
 use super::Source;
-use super::field::Field;
-use super::run::{Row, text_field};
+use super::field::{Field, text_field};
+use super::row::Row;
 
 /// Fewer columns are quicker one by one.
 const LEAST: usize = 2;
@@ -153,22 +153,21 @@ impl Merged {
     }
 }
 
+fn key<'t, 'a>(node: Node<'t, 'a>, asked: Option<&str>) -> Field<'t, 'a> {
+    reference_key(node, asked).map_or(Field::Null, text_field)
+}
+
 impl Ending {
     #[inline]
     fn fill<'t, 'a>(&self, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>]) -> Result<(), Unsure> {
-        let found = match &self.key {
-            None if node.kind() == Kind::Null => return Err(Unsure),
-            None => Field::Node(node),
-            Some(asked) => match reference_key(node, asked.as_deref()) {
-                Some(key) => text_field(key),
-                None => return Ok(()),
-            },
-        };
         let field = &mut fields[self.column];
-        if !field.is_null() {
+        if !field.is_null() || node.kind() == Kind::Null {
             return Err(Unsure);
         }
-        *field = found;
+        *field = match &self.key {
+            None => Field::Node(node),
+            Some(asked) => key(node, asked.as_deref()),
+        };
         Ok(())
     }
 }

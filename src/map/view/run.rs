@@ -3,44 +3,13 @@
 use std::cell::RefCell;
 
 use crate::cdm::Cell;
-use crate::fhir::path::{Collection, Context, Element, End, Fast, Fault, Found, Item, Path, Text};
+use crate::fhir::path::{Collection, Context, Element, End, Fast, Fault, Found, Item, Path};
 use crate::fhir::tree::{Kind, Node};
 
+use super::field::text_field;
+use super::focus::{At, Focus};
+use super::row::{NO_SOURCE, Room, Row};
 use super::{Columns, Each, Field, Part, Select, Source, View};
-
-/// A row while it is filled, column by column.
-#[derive(Debug, Default)]
-pub struct Row<'t, 'a> {
-    pub fields: Vec<Field<'t, 'a>>,
-    /// Per column, the place in `View::sources` that filled it; `NO_SOURCE` when nothing did.
-    pub by: Vec<u16>,
-    /// Per column, what `headwater/coding` and `headwater/reference` gave; empty when no source has them.
-    pub codings: Vec<Field<'t, 'a>>,
-    pub references: Vec<Field<'t, 'a>>,
-}
-
-impl Row<'_, '_> {
-    /// All fields null, in the same room.
-    #[inline]
-    fn emptied(self) -> Row<'static, 'static> {
-        Row {
-            fields: emptied(self.fields),
-            by: self.by,
-            codings: emptied(self.codings),
-            references: emptied(self.references),
-        }
-    }
-}
-
-/// Room for a row, kept from resource to resource.
-#[derive(Debug, Default)]
-pub struct Room {
-    row: Row<'static, 'static>,
-    found: Vec<u32>,
-}
-
-/// No `column` filled this field: an empty `forEachOrNull`.
-pub(super) const NO_SOURCE: u16 = u16::MAX;
 
 /// Rows of one resource: a few lists side by side multiply.
 const MAX_ROWS: usize = 100_000;
@@ -51,13 +20,6 @@ const MAX_ROWS: usize = 100_000;
 pub struct RowFault {
     pub place: String,
     pub rule: &'static str,
-}
-
-/// What a `select` looks at, and its place among its siblings.
-#[derive(Clone)]
-struct Focus<'t, 'a> {
-    item: Item<'t, 'a>,
-    index: i64,
 }
 
 type Done = Result<(), RowFault>;
@@ -95,16 +57,16 @@ impl View {
             type_id: self.type_id,
         };
         let context = Context::of(resource, &self.constants);
-        let item = Item::Element(resource);
+        let at = At::Node(root, self.type_id);
         let run = Run {
             view: self,
             context: &context,
             found: RefCell::new(found),
         };
-        for (at, condition) in self.wheres.iter().enumerate() {
+        for (number, condition) in self.wheres.iter().enumerate() {
             if !run
-                .holds(condition, item.clone())
-                .map_err(|fault| fault_at(format!("where[{at}]"), fault))?
+                .holds(condition, &at)
+                .map_err(|fault| fault_at(format!("where[{number}]"), fault))?
             {
                 return Ok(());
             }
@@ -117,7 +79,7 @@ impl View {
             row.references.resize(width, Field::Null);
         }
         let mut left = MAX_ROWS;
-        run.select(&self.select, &Focus { item, index: 0 }, row, &mut |row| {
+        run.select(&self.select, &Focus { at, index: 0 }, row, &mut |row| {
             if left == 0 {
                 return Err(RowFault {
                     place: "select".to_owned(),
@@ -142,13 +104,13 @@ fn fault_at(place: String, fault: Fault) -> RowFault {
 }
 
 impl<'t, 'a> Run<'_, 't, 'a> {
-    fn holds(&self, condition: &'t Path, item: Item<'t, 'a>) -> Result<bool, Fault> {
-        if let (Some(fast), Some(node)) = (condition.fast(), node_of(&item))
+    fn holds(&self, condition: &'t Path, focus: &At<'t, 'a>) -> Result<bool, Fault> {
+        if let (Some(fast), Some(node)) = (condition.fast(), focus.node())
             && let Some(Ok(holds)) = fast.holds(node, self.context.constants)
         {
             return Ok(holds == Some(true));
         }
-        let answer = condition.evaluate(self.context, item)?;
+        let answer = condition.evaluate(self.context, focus.item())?;
         match answer.as_slice() {
             [] => Ok(false),
             [one] => match one.clone().plain() {
@@ -180,13 +142,14 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             };
         }
         let found = path
-            .evaluate(self.context, focus.item.clone())
+            .evaluate(self.context, focus.at.item())
             .map_err(|fault| fault_at(self.word(select, word), fault))?;
         if found.is_empty() && word == "forEachOrNull" {
             return self.nothing(select, row, then);
         }
         for (item, index) in found.into_iter().zip(0..) {
-            self.parts(&select.parts, &Focus { item, index }, row, then)?;
+            let at = At::Item(item);
+            self.parts(&select.parts, &Focus { at, index }, row, then)?;
         }
         Ok(())
     }
@@ -202,7 +165,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     ) -> Option<Result<i64, RowFault>> {
         let way = path.fast()?.way().filter(|way| way.end == End::Value)?;
         let [type_id] = *path.typing().as_deref()? else { return None };
-        let node = node_of(&focus.item)?;
+        let node = focus.at.node()?;
         if type_id.primitive().is_some() {
             return None;
         }
@@ -220,12 +183,8 @@ impl<'t, 'a> Run<'_, 't, 'a> {
                 break;
             }
             let found = self.found.borrow()[place];
-            let item = Item::Element(Element {
-                node: Some(node.numbered(found)),
-                under: None,
-                type_id: Some(type_id),
-            });
-            done = self.parts(&select.parts, &Focus { item, index }, row, then);
+            let at = At::Node(node.numbered(found), Some(type_id));
+            done = self.parts(&select.parts, &Focus { at, index }, row, then);
             index += 1;
         }
         self.found.borrow_mut().truncate(start);
@@ -258,7 +217,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
                         place,
                         source,
                         &Focus {
-                            item: Item::Boolean(false),
+                            at: At::Item(Item::Boolean(false)),
                             index: 0,
                         },
                         row,
@@ -271,11 +230,12 @@ impl<'t, 'a> Run<'_, 't, 'a> {
 
     fn repeat(&self, select: &'t Select, paths: &'t [Path], focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
         // Pre-order, the focus itself left out. A stack of our own: how deep a resource nests is its author's choice.
-        let mut stack = self.below(select, paths, &focus.item)?;
+        let mut stack = self.below(select, paths, &focus.at.item())?;
         let mut index = 0;
         while let Some(item) = stack.pop() {
             let below = self.below(select, paths, &item)?;
-            self.parts(&select.parts, &Focus { item, index }, row, then)?;
+            let at = At::Item(item);
+            self.parts(&select.parts, &Focus { at, index }, row, then)?;
             stack.extend(below);
             index += 1;
         }
@@ -326,7 +286,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     fn columns(&self, columns: &'t Columns, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
         self.context.row_index.set(focus.index);
         let sources = &self.view.sources;
-        if let (Some(merged), Some(node)) = (&columns.merged, node_of(&focus.item))
+        if let (Some(merged), Some(node)) = (&columns.merged, focus.at.node())
             && merged.fill(node, row).is_ok()
         {
             for &place in &merged.singly {
@@ -343,15 +303,15 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     fn column(&self, place: usize, source: &'t Source, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
         let column = &self.view.columns[source.column];
         let field = if column.collection {
-            self.list(&source.path, &focus.item)
+            self.list(&source.path, &focus.at)
         } else {
-            self.one(&source.path, &focus.item)
+            self.one(&source.path, &focus.at)
         };
         row.fields[source.column] = field.map_err(|fault| fault_at(column.name.clone(), fault))?;
         row.by[source.column] = u16::try_from(place).unwrap_or(NO_SOURCE);
         if self.view.extended {
             let extra = |path: &'t Option<Path>| match path {
-                Some(path) => self.list(path, &focus.item).map_err(|fault| fault_at(column.name.clone(), fault)),
+                Some(path) => self.list(path, &focus.at).map_err(|fault| fault_at(column.name.clone(), fault)),
                 None => Ok(Field::Null),
             };
             row.codings[source.column] = extra(&source.coding)?;
@@ -360,12 +320,12 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         Ok(())
     }
 
-    fn one(&self, path: &'t Path, focus: &Item<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
+    fn one(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
         const MANY: Fault = Fault {
             rule: "more than one value for a column that is no collection",
             at: 0,
         };
-        if let (Some(fast), Some(node)) = (path.fast(), node_of(focus))
+        if let (Some(fast), Some(node)) = (path.fast(), focus.node())
             && let Ok(found) = fast.one(node, self.context.constants)
         {
             return match found {
@@ -378,15 +338,15 @@ impl<'t, 'a> Run<'_, 't, 'a> {
                 Found::Many => Err(MANY),
             };
         }
-        let found = path.evaluate(self.context, focus.clone())?;
+        let found = path.evaluate(self.context, focus.item())?;
         if found.len() > 1 {
             return Err(MANY);
         }
         Ok(found.into_iter().next().map_or(Field::Null, Field::of))
     }
 
-    fn list(&self, path: &'t Path, focus: &Item<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
-        if let (Some(way), Some(node)) = (path.fast().and_then(Fast::way), node_of(focus))
+    fn list(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
+        if let (Some(way), Some(node)) = (path.fast().and_then(Fast::way), focus.node())
             && way.end == End::Value
         {
             let mut all = Vec::new();
@@ -400,28 +360,9 @@ impl<'t, 'a> Run<'_, 't, 'a> {
                 return Ok(Field::List(all));
             }
         }
-        let found = path.evaluate(self.context, focus.clone())?;
+        let found = path.evaluate(self.context, focus.item())?;
         Ok(Field::List(
             found.into_iter().map(Field::of).filter(|field| !field.is_null()).collect(),
         ))
     }
-}
-
-pub(super) fn text_field<'t, 'a>(text: Text<'t, 'a>) -> Field<'t, 'a> {
-    Field::Cell(Cell::Text(text.into_line()))
-}
-
-/// The node that straight ways begin at; `None` for computed items and for elements without a value.
-#[inline]
-fn node_of<'t, 'a>(item: &Item<'t, 'a>) -> Option<Node<'t, 'a>> {
-    match item {
-        Item::Element(Element { node, under: None, .. }) => *node,
-        _ => None,
-    }
-}
-
-/// Collected in place: nothing is allocated.
-#[inline]
-fn emptied(fields: Vec<Field<'_, '_>>) -> Vec<Field<'static, 'static>> {
-    fields.into_iter().map(|_| Field::Null).collect()
 }
