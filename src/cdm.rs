@@ -2,8 +2,10 @@
 
 pub mod csv;
 pub mod date;
+mod pattern;
 pub mod row;
 pub mod table;
 
+pub use pattern::Pattern;
 pub use row::{Cell, Rows};
 pub use table::{Column, Kind, Model, ModelError, Table, TableId};

@@ -39,6 +39,7 @@ pub struct Mapped<'a> {
     rows: Rows<'a>,
     stats: MapStats,
     cells: Vec<crate::cdm::Cell<'a>>,
+    room: view::Room,
 }
 
 /// Never shows a value.
@@ -78,7 +79,15 @@ impl<'a> Mapped<'a> {
 /// # Errors: the column that could not be filled and the rule it breaks; `out` is then empty.
 pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a>, out: &mut Mapped<'a>) -> Result<Fate, Refusal> {
     out.rows.clear();
-    let result = run::run(mapping, lookups, resource.root(), &mut out.rows, &mut out.cells, &mut out.stats);
+    let result = run::run(
+        mapping,
+        lookups,
+        resource.root(),
+        &mut out.rows,
+        &mut out.cells,
+        &mut out.room,
+        &mut out.stats,
+    );
     if result.is_err() {
         out.rows.clear();
     }

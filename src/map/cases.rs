@@ -12,6 +12,7 @@ use super::file::{items, member, read, text};
 use super::mapping::Mapping;
 use super::run::run;
 use super::stats::MapStats;
+use super::view::Room;
 
 /// A case that did not come out as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +130,15 @@ fn check(mapping: &Mapping, id: crate::cdm::TableId, table: &Table, case: Node<'
         Err(error) => return whole(format!("the resource is no tree: {}", error.rule)),
     };
     let mut rows = Rows::new();
-    let made = run(mapping, &lookups, root, &mut rows, &mut Vec::new(), &mut MapStats::default());
+    let made = run(
+        mapping,
+        &lookups,
+        root,
+        &mut rows,
+        &mut Vec::new(),
+        &mut Room::default(),
+        &mut MapStats::default(),
+    );
     match (made, member(case, "refusal")) {
         (Err(refusal), Some(expected)) => {
             let (path, rule) = (

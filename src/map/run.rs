@@ -8,7 +8,7 @@ use super::mapping::{Mapping, TableView};
 use super::resolve::Lookups;
 use super::row::RowMaker;
 use super::stats::MapStats;
-use super::view::RowFault;
+use super::view::{Room, RowFault};
 
 pub(super) enum Made {
     Rows,
@@ -24,18 +24,20 @@ pub(super) fn run<'a>(
     root: Node<'_, 'a>,
     rows: &mut Rows<'a>,
     cells: &mut Vec<Cell<'a>>,
+    room: &mut Room,
     stats: &mut MapStats,
 ) -> Result<Made, Refusal> {
     let Some(views) = root.resource_type().and_then(|type_name| mapping.by_type.get(type_name)) else {
         return Ok(Made::NoView);
     };
     for &at in views {
-        one_view(mapping, &mapping.views[at], lookups, root, rows, cells, stats)?;
+        one_view(mapping, &mapping.views[at], lookups, root, rows, cells, room, stats)?;
     }
     unique(mapping, views, rows)?;
     Ok(if rows.is_empty() { Made::NoRow } else { Made::Rows })
 }
 
+#[expect(clippy::too_many_arguments, reason = "one step of `run`, cut out to be readable")]
 fn one_view<'a>(
     mapping: &Mapping,
     view: &TableView,
@@ -43,6 +45,7 @@ fn one_view<'a>(
     root: Node<'_, 'a>,
     rows: &mut Rows<'a>,
     cells: &mut Vec<Cell<'a>>,
+    room: &mut Room,
     stats: &mut MapStats,
 ) -> Result<(), Refusal> {
     let table = mapping.model.table(view.table);
@@ -54,7 +57,7 @@ fn one_view<'a>(
     };
     let refuse = |place: &str, rule: &'static str| Refusal::new(Step::Map, format!("{}.{place}", table.name), rule).by(view.file.clone());
     let mut broken = None;
-    let done = view.view.rows(root, &mut |row| {
+    let done = view.view.rows_in(room, root, &mut |row| {
         if let Err((column, rule)) = maker.cells(row, cells, stats) {
             broken = Some(refuse(&table.columns[column].name, rule));
             return Err(RowFault {

@@ -40,17 +40,25 @@ fn mapped(columns: &str, line: &str, landed: &[&str]) -> (Result<Vec<String>, St
     let mut tree = Tree::new();
     let root = tree.parse(line.as_bytes(), &Limits::default()).expect("the line is JSON");
     let (mut rows, mut stats) = (Rows::new(), MapStats::default());
-    let result = run(&mapping, &lookups, root, &mut rows, &mut Vec::new(), &mut stats)
-        .map(|made| {
-            assert_eq!(matches!(made, Made::Rows), !rows.is_empty());
-            let json = |(table, cells)| {
-                let mut out = Vec::new();
-                mapping.model().table(table).write_json(cells, &mut out);
-                String::from_utf8(out).expect("JSON is UTF-8")
-            };
-            rows.iter().map(json).collect()
-        })
-        .map_err(|refusal| format!("{}: {}", refusal.path, refusal.rule));
+    let result = run(
+        &mapping,
+        &lookups,
+        root,
+        &mut rows,
+        &mut Vec::new(),
+        &mut super::view::Room::default(),
+        &mut stats,
+    )
+    .map(|made| {
+        assert_eq!(matches!(made, Made::Rows), !rows.is_empty());
+        let json = |(table, cells)| {
+            let mut out = Vec::new();
+            mapping.model().table(table).write_json(cells, &mut out);
+            String::from_utf8(out).expect("JSON is UTF-8")
+        };
+        rows.iter().map(json).collect()
+    })
+    .map_err(|refusal| format!("{}: {}", refusal.path, refusal.rule));
     (result, stats.unmapped().len())
 }
 

@@ -39,5 +39,8 @@ pub(super) const NO_SOURCE: u16 = u16::MAX;
 /// Collected in place: nothing is allocated.
 #[inline]
 fn emptied(fields: Vec<Field<'_, '_>>) -> Vec<Field<'static, 'static>> {
+    if fields.is_empty() {
+        return Vec::new();
+    }
     fields.into_iter().map(|_| Field::Null).collect()
 }
