@@ -234,12 +234,15 @@ fn map_block(
             }
             Ok(fate)
         });
+        if !part.types.contains_key(resource_type) {
+            part.types.entry(shown_type(resource_type)).or_default();
+        }
         let known = if part.types.contains_key(resource_type) {
-            resource_type.to_owned()
+            resource_type
         } else {
-            shown_type(resource_type)
+            UNKNOWN
         };
-        let types = part.types.entry(known.clone()).or_default();
+        let Some(types) = part.types.get_mut(known) else { continue };
         types.pulled += 1;
         match done {
             Ok(map::Fate::Mapped) => {
@@ -255,7 +258,7 @@ fn map_block(
                 types.excluded += 1;
                 *part.excluded.entry(why.to_owned()).or_default() += 1;
             }
-            Err(refusal) => part.refuse(input, line_number, &known, &refusal),
+            Err(refusal) => part.refuse(input, line_number, known, &refusal),
         }
     }
     if let Some(line) = block.overlong {
@@ -272,12 +275,14 @@ fn map_block(
     part
 }
 
+const UNKNOWN: &str = "(unknown)";
+
 /// A resource type is a word of FHIR; anything else in its place might be a value and is not shown.
 fn shown_type(text: &str) -> String {
     if crate::fhir::types::TypeId::of(text).is_some_and(crate::fhir::types::TypeId::is_resource) {
         text.to_owned()
     } else {
-        "(unknown)".to_owned()
+        UNKNOWN.to_owned()
     }
 }
 

@@ -28,8 +28,15 @@ pub(super) fn shown_type(name: &str) -> &str {
 
 /// The lines that are not blank, without their line ends, each with its number.
 pub(super) fn lines(first: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    let mut rest = Some(bytes);
+    let split = std::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = memchr::memchr(b'\n', bytes);
+        rest = end.map(|end| &bytes[end + 1..]);
+        Some(&bytes[..end.unwrap_or(bytes.len())])
+    });
     (first..)
-        .zip(bytes.split(|&byte| byte == b'\n'))
+        .zip(split)
         .map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)))
         .filter(|(_, line)| !line.trim_ascii().is_empty())
 }

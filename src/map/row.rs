@@ -13,7 +13,7 @@ use super::mapping::{Mapping, Rule, TableView, Translation, WhenUnmapped};
 use super::resolve::{Found, Lookups, codings, each_coding};
 use super::stats::MapStats;
 use super::translate::Codes;
-use super::view::{Field, Row};
+use super::view::{Field, Room, Row};
 use super::vocabulary::{CodeCache, Coded, Facet, Lookup, Picked};
 
 /// The column that broke a rule, and the rule.
@@ -25,6 +25,7 @@ pub(super) struct Work<'a> {
     pub cells: Vec<Cell<'a>>,
     pub picked: Vec<Picked<'a>>,
     pub cache: CodeCache,
+    pub room: Room,
     pub stats: MapStats,
     /// A view made no row of this resource because its codes have no standard concept.
     pub without_concept: bool,

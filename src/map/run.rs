@@ -58,7 +58,8 @@ fn one_view<'a>(
     };
     let refuse = |place: &str, rule: &'static str| Refusal::new(Step::Map, format!("{}.{place}", table.name), rule).by(view.file.clone());
     let mut broken = None;
-    let done = view.view.rows(root, &mut |row| {
+    let mut room = std::mem::take(&mut work.room);
+    let done = view.view.rows_in(&mut room, root, &mut |row| {
         maker.rows(row, rows, work).map_err(|(column, rule)| {
             broken = Some(refuse(&table.columns[column].name, rule));
             RowFault {
@@ -67,6 +68,7 @@ fn one_view<'a>(
             }
         })
     });
+    work.room = room;
     match (broken, done) {
         (Some(refusal), _) => Err(refusal),
         (None, Err(fault)) => Err(refuse(&fault.place, fault.rule)),

@@ -3,10 +3,14 @@
 
 mod compile;
 mod field;
+mod focus;
+mod merge;
+mod row;
 mod run;
 
 pub use field::{Field, write_csv_field};
-pub use run::{Row, RowFault};
+pub use row::{Room, Row};
+pub use run::RowFault;
 
 use crate::fhir::path::{Literal, Path};
 use crate::fhir::types::TypeId;
@@ -105,10 +109,16 @@ enum Each {
 
 #[derive(Debug)]
 enum Part {
-    /// Places in `sources`.
-    Columns(std::ops::Range<usize>),
+    Columns(Columns),
     Select(Box<Select>),
     Union(Vec<Select>),
+}
+
+/// The columns of one `select`: places in `sources`, and those of them that are filled in one walk.
+#[derive(Debug)]
+struct Columns {
+    sources: std::ops::Range<usize>,
+    merged: Option<merge::Merged>,
 }
 
 impl View {

@@ -6,7 +6,8 @@ use crate::fhir::types::TypeId;
 
 use super::super::fault::MappingFault;
 use super::super::file::{Faults, items, member, read, text};
-use super::{Column, Each, Part, Reading, Select, Source, Tag, View};
+use super::merge::Merged;
+use super::{Column, Columns, Each, Part, Reading, Select, Source, Tag, View};
 use crate::fhir::decimal::Decimal;
 
 /// Columns of one view.
@@ -197,7 +198,11 @@ impl Compiler<'_, '_> {
             self.column(column, &inner);
         }
         if self.sources.len() > start {
-            parts.push(Part::Columns(start..self.sources.len()));
+            let collection = |column: usize| self.columns.get(column).is_some_and(|column| column.collection);
+            parts.push(Part::Columns(Columns {
+                sources: start..self.sources.len(),
+                merged: Merged::of(&self.sources[start..], start, collection),
+            }));
         }
         for select in items(node, "select") {
             parts.extend(self.select(select, &inner).map(|select| Part::Select(Box::new(select))));
