@@ -26,7 +26,7 @@ pub use mapped::Mapped;
 pub use mapping::Mapping;
 pub use new_case::new_case;
 pub use resolve::{Lookups, LookupsBuilder};
-pub use stats::{MapStats, Unmapped};
+pub use stats::{MapStats, Tally, Unmapped};
 pub use synthetic::synthetic;
 
 use crate::refusal::Refusal;
@@ -43,7 +43,7 @@ pub enum Fate {
 
 /// The rows that the mapping makes of one resource, in `out`; what `out` held is forgotten.
 /// # Errors: the column that could not be filled and the rule it breaks; `out` is then empty.
-pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a>, out: &mut Mapped<'a>) -> Result<Fate, Refusal> {
+pub fn map<'a>(mapping: &'a Mapping, lookups: &'a Lookups, resource: Conformant<'_, 'a>, out: &mut Mapped<'a>) -> Result<Fate, Refusal> {
     out.rows.clear();
     let result = run::run(mapping, lookups, resource.root(), &mut out.rows, &mut out.work);
     if result.is_err() {
@@ -53,6 +53,7 @@ pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a
         run::Made::Rows => Ok(Fate::Mapped),
         run::Made::NoView => Ok(Fate::Excluded("of a type that no mapping reads")),
         run::Made::NoConcept => Ok(Fate::Excluded("its codes have no standard concept in the vocabulary")),
+        run::Made::NoDomain => Ok(Fate::Excluded("no view takes the domain of its concepts")),
         run::Made::NoRow => Ok(Fate::Excluded("outside what the mappings ask for")),
     }
 }

@@ -20,7 +20,7 @@ use super::blocks::{Block, Blocks};
 use super::counts::{Counts, TypeCounts};
 use super::folder::{FolderError, Input, inputs, reader};
 use super::pipeline;
-use super::report::{Unmapped, unmapped};
+use super::report::{Unmapped, UnmappedCode, unmapped, unmapped_codes};
 use super::site::Rules;
 use super::steps::{Bench, lines, map_resource};
 
@@ -77,6 +77,12 @@ pub struct Outcome {
     pub counts: Counts,
     /// Codes without a concept, by table and column.
     pub unmapped: Vec<Unmapped>,
+    /// Those codes, the most frequent first.
+    pub unmapped_codes: Vec<UnmappedCode>,
+    /// Further codes that were met after there was no room to keep different ones.
+    pub unmapped_beyond: u64,
+    /// The vocabulary's release; empty without one.
+    pub vocabulary: String,
     pub rows: BTreeMap<String, u64>,
     /// Bytes of NDJSON read, unpacked.
     pub bytes: u64,
@@ -205,6 +211,12 @@ pub fn map_folder(
         })?;
     }
     outcome.unmapped = unmapped(&rules.model, &stats);
+    outcome.unmapped_codes = unmapped_codes(&rules.model, &stats);
+    outcome.unmapped_beyond = stats.beyond();
+    outcome.vocabulary = rules
+        .vocabulary
+        .as_ref()
+        .map_or_else(String::new, |known| known.release().to_owned());
     Ok(outcome)
 }
 

@@ -96,8 +96,8 @@ fn member<'t, 'a>(node: Node<'t, 'a>, name: &str) -> Option<Node<'t, 'a>> {
 /// Validates and maps one resource into `mapped`.
 /// # Errors: a refusal by either step.
 pub(super) fn map_resource<'a>(
-    rules: &Rules,
-    lookups: &Lookups,
+    rules: &'a Rules,
+    lookups: &'a Lookups,
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,
 ) -> Result<map::Fate, Refusal> {
@@ -108,8 +108,8 @@ pub(super) fn map_resource<'a>(
 /// The whole way of one resource: its fate; its rows, de-identified, go to `released`.
 /// # Errors: a refusal by any step; then nothing was released.
 pub(super) fn release<'a>(
-    rules: &Rules,
-    lookups: &Lookups,
+    rules: &'a Rules,
+    lookups: &'a Lookups,
     deidentifier: &Deidentifier,
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,

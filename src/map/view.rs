@@ -44,6 +44,8 @@ pub struct Source {
     pub tags: Vec<Tag>,
     /// Where in the file it stands.
     pub offset: usize,
+    /// The `forEach`s it stands in, each followed by a point: what its expressions begin at.
+    pub within: String,
     /// Its path is `getResourceKey()`: no two resources give it one value.
     pub own_key: bool,
     path: Path,
