@@ -31,7 +31,9 @@ pub(super) fn run<'a>(
     };
     work.without_concept = false;
     for &at in views {
+        let before = rows.len();
         one_view(mapping, &mapping.views[at], lookups, root, rows, work)?;
+        work.stats.made(at, rows.len() - before);
     }
     unique(mapping, views, rows)?;
     Ok(match rows.is_empty() {

@@ -26,9 +26,27 @@ pub struct Unmapped {
 pub struct MapStats {
     unmapped: HashMap<Unmapped, u64>,
     beyond: u64,
+    /// Rows by view, by the view's place in the mapping.
+    rows: Vec<u64>,
 }
 
 impl MapStats {
+    /// Counts what one view made of one resource.
+    pub(super) fn made(&mut self, view: usize, rows: usize) {
+        if rows == 0 {
+            return;
+        }
+        if self.rows.len() <= view {
+            self.rows.resize(view + 1, 0);
+        }
+        self.rows[view] += rows as u64;
+    }
+
+    /// Rows of the view at this place of `Mapping::views`.
+    pub fn rows_of(&self, view: usize) -> u64 {
+        self.rows.get(view).copied().unwrap_or(0)
+    }
+
     pub fn count(&mut self, table: TableId, column: usize, system: &str, code: &str, reason: &'static str) {
         let key = Unmapped {
             table,
@@ -54,6 +72,9 @@ impl MapStats {
             self.add(key, times);
         }
         self.beyond += other.beyond;
+        for (view, rows) in other.rows.into_iter().enumerate() {
+            self.made(view, usize::try_from(rows).unwrap_or(usize::MAX));
+        }
     }
 
     /// The codes and how often, the most frequent first; equal counts in the order of table, column and code.

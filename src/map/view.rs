@@ -3,6 +3,7 @@
 
 mod compile;
 mod field;
+mod reads;
 mod run;
 
 pub use field::{Field, write_csv_field};
