@@ -245,7 +245,7 @@ fn unmapped(old_model: &Model, old: &MapStats, new_model: &Model, new: &MapStats
         .into_iter()
         .map(|(code, _)| (place(old_model, code.table, code.column), code.system.clone(), code.code.clone()))
         .collect();
-    let found = new.unmapped().into_iter().filter_map(|(code, times)| {
+    let found = new.unmapped().into_iter().filter_map(|(code, tally)| {
         let place = place(new_model, code.table, code.column);
         let key = (place, code.system.clone(), code.code.clone());
         (!known.contains(&key)).then(|| NewUnmapped {
@@ -253,7 +253,7 @@ fn unmapped(old_model: &Model, old: &MapStats, new_model: &Model, new: &MapStats
             system: shown_code(&code.system, 200),
             code: shown_code(&code.code, 64),
             reason: code.reason.to_owned(),
-            times,
+            times: tally.times,
         })
     });
     found.collect()

@@ -153,7 +153,11 @@ pub fn coverage(rules: &Rules, data: &Path, limits: &Limits, progress: &dyn Fn(u
             match map_resource(rules, &lookups, root, &mut mapped) {
                 Ok(Fate::Mapped) => types.mapped += 1,
                 Ok(Fate::Excluded(_)) => types.excluded += 1,
-                Err(_) => types.refused += 1,
+                Err(_) => {
+                    types.refused += 1;
+                    // It may never have come to the mapping: what stands there is of the one before.
+                    mapped.clear();
+                }
             }
             all.rows(&mut mapped, patient);
         }
@@ -182,7 +186,8 @@ impl Gathering {
         for (view, rows) in self.views.iter_mut().enumerate() {
             *rows += stats.rows_of(view);
         }
-        for (code, times) in stats.unmapped() {
+        for (code, tally) in stats.unmapped() {
+            let times = tally.times;
             if self.codes.len() >= MAX_CODES && !self.codes.contains_key(code) {
                 self.codes_beyond += times;
                 continue;

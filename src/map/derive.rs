@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::cdm::{Cell, Model, Rows, TableId};
 
-use super::Mapped;
 use super::fault::MappingFault;
+use super::mapped::Mapped;
 
 /// The derived tables of one model.
 #[derive(Debug, Default)]
@@ -52,6 +52,7 @@ enum Fact {
     Vocabulary,
     Mapping,
     Version,
+    DateManagement,
 }
 
 /// What a run says of itself.
@@ -65,6 +66,8 @@ pub struct RunFacts {
     pub mapping: String,
     /// This program's.
     pub version: String,
+    /// PCORnet's code for how dates are treated: `01` as they are, `03` obfuscated.
+    pub date_management: String,
 }
 
 /// What was gathered of the rows so far.
@@ -188,6 +191,7 @@ impl Derivation {
                     Fact::Vocabulary => &facts.vocabulary,
                     Fact::Mapping => &facts.mapping,
                     Fact::Version => &facts.version,
+                    Fact::DateManagement => &facts.date_management,
                 };
                 match (told.is_empty(), otherwise) {
                     (false, _) => Cell::Text(Cow::Borrowed(told)),

@@ -21,8 +21,10 @@ mod house;
 mod landing;
 mod ledger;
 mod mappings;
+mod models;
 mod nights;
 mod omop;
+mod pcornet;
 mod pull;
 mod receive;
 mod schemas;
@@ -33,6 +35,7 @@ mod tamper;
 mod trouble;
 mod verbs;
 mod webdriver;
+mod workbench;
 mod world;
 
 /// The reference data beside the project; without them the test says that it is skipped.

@@ -126,10 +126,11 @@ impl Reader<'_> {
                 "vocabulary" => Some(Fact::Vocabulary),
                 "mapping" => Some(Fact::Mapping),
                 "version" => Some(Fact::Version),
+                "date-management" => Some(Fact::DateManagement),
                 _ => None,
             };
             fact.map(|fact| Make::Run(fact, otherwise))
-                .ok_or_else(|| format!("`{name}`: `run` must be `date`, `vocabulary`, `mapping` or `version`"))
+                .ok_or_else(|| format!("`{name}`: `run` must be `date`, `vocabulary`, `mapping`, `version` or `date-management`"))
         } else if get("by").is_some() && from.is_some() {
             Ok(Make::By)
         } else if let Some(found) = of("min") {

@@ -111,7 +111,7 @@ fn every_fault_is_told_with_its_line() {
     for expected in [
         "6: `first`: `begin` is no column of the table that is gathered",
         "8: `kind`: the constant does not fit the column",
-        "12: `made`: `run` must be `date`, `vocabulary`, `mapping` or `version`",
+        "12: `made`: `run` must be `date`, `vocabulary`, `mapping`, `version` or `date-management`",
         "9: column `name` of table `source` is required, but nothing fills it",
         "14: `other` is no table of the model",
     ] {

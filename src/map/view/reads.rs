@@ -30,7 +30,7 @@ impl View {
         for part in &select.parts {
             match part {
                 Part::Columns(places) => {
-                    for source in &self.sources[places.clone()] {
+                    for source in &self.sources[places.sources.clone()] {
                         for path in std::iter::once(&source.path).chain(&source.coding).chain(&source.reference) {
                             let given = reads.add(path, root, &inner);
                             reads.take_whole(given);

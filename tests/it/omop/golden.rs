@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{mapped, rules};
+use super::rules;
+use crate::models::mapped;
 
 /// What we do otherwise, on purpose: (file, case, table.column, reason). A line that is no longer needed fails the test.
 const OTHERWISE: [(&str, &str, &str, &str); 0] = [];

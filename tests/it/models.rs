@@ -1,0 +1,87 @@
+//! What holds for the rows of every model: they fit their schemas, their keys are unique and lead somewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use headwater::fhir::tree::Limits;
+use headwater::gateway::Rules;
+use headwater::gateway::offline::{Format, Job, Outcome, map_folder};
+use serde_json::Value;
+
+/// Rows by table.
+pub type Tables = BTreeMap<String, Vec<Value>>;
+
+/// The rows of every table that the folder's resources make.
+pub fn mapped(rules: &Rules, data: &Path, threads: usize) -> (Outcome, Tables) {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let job = Job {
+        data,
+        out: out.path(),
+        threads,
+        limits: Limits::default(),
+        format: Format::Ndjson,
+        today: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let outcome = map_folder(rules, &job, None, &|_, _| ()).expect("the folder can be mapped");
+    let rows = |name: &str| {
+        let text = fs::read_to_string(out.path().join(format!("{name}.ndjson"))).expect("a table");
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a row is JSON"))
+            .collect()
+    };
+    let tables = rules.model.tables().map(|(_, table)| (table.name.clone(), rows(&table.name)));
+    (outcome, tables.collect())
+}
+
+/// Holds every row to its JSON Schema and every foreign key to the rows it leads to.
+pub fn hold_rows(rules: &Rules, tables: &Tables) {
+    let mut keys: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (_, table) in rules.model.tables() {
+        let key = &table.columns[table.key].name;
+        let own: BTreeSet<_> = tables[&table.name].iter().map(|row| row[key].to_string()).collect();
+        assert_eq!(own.len(), tables[&table.name].len(), "two rows of {} have one key", table.name);
+        keys.insert(&table.name, own);
+    }
+    for (_, table) in rules.model.tables() {
+        let validator = jsonschema::validator_for(&table.schema).expect("a schema");
+        let mut dangling: BTreeMap<&str, u64> = BTreeMap::new();
+        for row in &tables[&table.name] {
+            let fault = validator.iter_errors(row).next().map(|error| error.instance_path().to_string());
+            assert_eq!(fault, None, "a row of {} does not fit its schema", table.name);
+            for column in &table.columns {
+                let (Some(target), Some(key)) = (column.references.as_deref(), row.get(&column.name)) else {
+                    continue;
+                };
+                if !keys[target].contains(&key.to_string()) {
+                    *dangling.entry(&column.name).or_default() += 1;
+                }
+            }
+        }
+        assert!(dangling.is_empty(), "keys of {} lead nowhere: {dangling:?}", table.name);
+    }
+}
+
+/// The named fields of each record of a CSV (RFC 4180).
+pub fn records(path: &Path, wanted: &[&str]) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(path).expect("a definition");
+    let mut all = vec![vec![String::new()]];
+    let mut quoted = false;
+    for character in text.trim_start_matches('\u{feff}').chars() {
+        let record = all.last_mut().expect("there is always one");
+        match character {
+            '"' => quoted = !quoted,
+            ',' if !quoted => record.push(String::new()),
+            '\n' if !quoted => all.push(vec![String::new()]),
+            '\r' => {}
+            other => record.last_mut().expect("there is always one").push(other),
+        }
+    }
+    let head = all.remove(0);
+    let places: Vec<_> = wanted
+        .iter()
+        .map(|name| head.iter().position(|column| column == name).expect("a column"))
+        .collect();
+    let whole = all.into_iter().filter(|record| record.len() == head.len());
+    whole.map(|record| places.iter().map(|at| record[*at].clone()).collect()).collect()
+}

@@ -1,0 +1,84 @@
+//! The PCORnet model against outside truth: the CDM's own definition, and real patients of two generators.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use headwater::network::Package;
+
+use crate::models::{hold_rows, mapped, records};
+
+#[test]
+fn synthea_s_patients_make_valid_rows_with_whole_foreign_keys() {
+    let Some(shared) = crate::shared() else { return };
+    let network = Package::BuiltIn.load("pcornet-7.0").expect("the built-in model loads");
+    let rules = network.under("safe-harbor").expect("the policy compiles");
+    for (folder, filled) in [("r4-100", 11), ("us-core-60", 14)] {
+        let (outcome, tables) = mapped(&rules, &shared.join("data/synthea").join(folder), 2);
+        assert!(outcome.counts.resources_balance());
+        assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+        hold_rows(&rules, &tables);
+        let with_rows = tables.values().filter(|rows| !rows.is_empty()).count();
+        assert!(with_rows >= filled, "{folder}: only {with_rows} tables have rows");
+    }
+}
+
+/// Value sets where ours is not the definition's: (table.column, why).
+const OTHERWISE: [(&str, &str); 5] = [
+    ("demographic.race", "the definition writes `04.15` for 04 and 05"),
+    ("prescribing.rx_frequency", "the definition writes `04.15` for 04 and 05"),
+    ("vital.tobacco", "the definition writes `04.15` for 04 and 05"),
+    (
+        "lab_result_cm.result_qual",
+        "the definition's codes have their meanings between them",
+    ),
+    ("obs_clin.obsclin_abn_ind", "the definition refers to the specification"),
+];
+
+#[test]
+fn every_table_has_the_columns_and_the_value_sets_that_the_cdm_defines() {
+    let Some(shared) = crate::shared() else { return };
+    let folder = shared.join("data/pcornet/v7.0");
+    let network = Package::BuiltIn.load("pcornet-7.0").expect("the built-in model loads");
+    let mut not_null: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for record in records(&folder.join("constraints/not_nulls.csv"), &["table", "field"]) {
+        not_null
+            .entry(record[0].to_lowercase())
+            .or_default()
+            .insert(record[1].to_lowercase());
+    }
+    let mut otherwise: BTreeSet<&str> = OTHERWISE.iter().map(|(place, _)| *place).collect();
+    let mut differences = Vec::new();
+    for (_, table) in network.model.tables() {
+        let fields = records(&folder.join(format!("definitions/{}.csv", table.name)), &["field", "value_set"]);
+        let names: Vec<_> = fields.iter().map(|field| field[0].to_lowercase()).collect();
+        let ours: Vec<_> = table.columns.iter().map(|column| column.name.clone()).collect();
+        assert_eq!(ours, names, "{}", table.name);
+        let required: BTreeSet<_> = table
+            .columns
+            .iter()
+            .filter(|column| column.required)
+            .map(|column| column.name.clone())
+            .collect();
+        let missing: Vec<_> = not_null
+            .get(&table.name)
+            .into_iter()
+            .flatten()
+            .filter(|field| !required.contains(*field))
+            .collect();
+        assert!(missing.is_empty(), "{}: not required: {missing:?}", table.name);
+        for (column, field) in table.columns.iter().zip(&fields) {
+            let Some(own) = &column.values else { continue };
+            let defined: BTreeSet<_> = field[1]
+                .split([';', ' ', '\n'])
+                .filter(|code| !code.is_empty())
+                .map(|code| code.split('=').next().unwrap_or(code))
+                .collect();
+            let own: BTreeSet<_> = own.iter().map(String::as_str).collect();
+            let place = format!("{}.{}", table.name, column.name);
+            if !defined.is_empty() && own != defined && !otherwise.remove(place.as_str()) {
+                differences.push(format!("{place}: ours {own:?}, defined {defined:?}"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(otherwise.is_empty(), "no longer otherwise: {otherwise:?}");
+}
