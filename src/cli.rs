@@ -3,7 +3,10 @@
 
 mod audit;
 mod check;
+mod coverage;
 mod demo;
+mod diff;
+mod docs;
 mod doctor;
 mod ehr;
 mod fhirpath;
@@ -123,6 +126,12 @@ enum Verb {
     Quarantine(quarantine::Args),
     /// Load profiles, mappings and policy, cross-check them, run all cases
     Check(check::Args),
+    /// What of the data a mapping leaves out: elements, codes, columns, views
+    Coverage(coverage::Args),
+    /// What another mapping makes of the same data: rows added, dropped, changed
+    Diff(diff::Args),
+    /// Write the data dictionary of a model: column, source, rule, de-identification, terminology
+    Docs(docs::Args),
     /// Write a model's JSON Schemas from its description, model.toml
     Schema(schema::Args),
     /// Run one SQL-on-FHIR ViewDefinition over NDJSON: one row per line out
@@ -157,6 +166,9 @@ pub fn main() -> ExitCode {
         Verb::Sync(args) => sync::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::Coverage(args) => coverage::run(args),
+        Verb::Diff(args) => diff::run(args),
+        Verb::Docs(args) => docs::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::View(args) => view::run(args),
         Verb::Fhirpath(args) => fhirpath::run(args),

@@ -9,6 +9,8 @@
 //! Or it ends unsent: `rehearsed`, or `abandoned` for a fresh pull. Then what it landed is forgotten with it.
 //! Each phase ends in one SQLite transaction; a crash between any two lines repeats at most one phase.
 
+pub mod compare;
+pub mod coverage;
 pub mod doctor;
 pub mod ehr_keys;
 pub mod ledger;
@@ -19,6 +21,7 @@ mod ahead;
 mod blocks;
 mod counts;
 mod deliver;
+mod each;
 mod enter;
 mod error;
 mod folder;

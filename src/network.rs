@@ -2,6 +2,9 @@
 //! From a folder laid out like this repository (`profiles/`, `mappings/`), or the one inside the binary.
 //! Every fault is reported at once, with its file.
 
+mod dictionary;
+mod untested;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +20,9 @@ use crate::map::{self, Mapping};
 use crate::platform::secret::{Sha256, hex};
 use crate::pull::Vendor;
 use crate::validate::Profiles;
+
+pub use dictionary::{ColumnEntry, Dictionary, MapEntry, TableEntry, Texts};
+pub use untested::Untested;
 
 static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
 static MAPPINGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/mappings");
@@ -51,6 +57,8 @@ pub struct Network {
     pub mapping: Arc<Mapping>,
     pub derivations: Arc<Derivations>,
     pub cases: Vec<File>,
+    /// ViewDefinitions, ConceptMaps and `derived.toml` as they were read.
+    pub texts: Texts,
     /// The small vocabulary that cases look codes up in.
     pub case_vocabulary: Option<Arc<dyn Vocabulary>>,
     /// What a run looks codes up in; set by whoever has one.
@@ -300,6 +308,11 @@ impl Package {
             mapping: Arc::new(mapping),
             derivations: Arc::new(derivations.unwrap_or_default()),
             cases,
+            texts: Texts {
+                views,
+                concept_maps,
+                derived: derived.into_iter().next().map_or_else(String::new, |(_, text)| text),
+            },
             case_vocabulary,
             vocabulary: None,
             policy_text: policy_text.unwrap_or_default(),
@@ -377,6 +390,20 @@ impl Network {
             Some(vocabulary) => digest(&[&vec![(self.digests.1.clone(), vocabulary.digest().to_owned())]]),
             None => self.digests.1.clone(),
         }
+    }
+
+    /// The data dictionary under every policy of the package.
+    pub fn dictionary(&self) -> Dictionary {
+        let policies: Vec<Policy> = Basis::ALL
+            .into_iter()
+            .filter_map(|basis| Policy::compile(basis.as_str(), &self.policy_text, &self.model).ok())
+            .collect();
+        Dictionary::of(&self.model, &self.texts, &policies)
+    }
+
+    /// Columns that a view fills and none of its cases does.
+    pub fn untested(&self) -> Vec<Untested> {
+        untested::untested(&self.texts.views, &self.cases)
     }
 
     /// The rules of a run: this package under the policy `name`.

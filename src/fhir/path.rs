@@ -19,6 +19,7 @@ mod operator;
 mod parser;
 mod print;
 mod project;
+mod reads;
 mod temporal;
 mod text;
 mod types;
@@ -31,6 +32,7 @@ pub use fast::{End, Fast, Found, Unsure};
 pub use items::Collection;
 pub use keys::{reference_key, resource_key};
 pub use print::write_json;
+pub use reads::{Place, Reads};
 pub use temporal::Temporal;
 pub use value::{Element, Item, Text};
 

@@ -117,7 +117,7 @@ pub fn map_folder(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Outcome, OfflineError> {
     let inputs = inputs(job.data)?;
-    let lookups = lookups(rules, job, &inputs)?;
+    let lookups = lookups(rules, &job.limits, &inputs)?;
     let deidentifier = keys.map(|keys| deidentifier(rules, job, &inputs, keys)).transpose()?;
     file::create_dir_private(job.out)?;
     let mut writers = Vec::new();
@@ -446,10 +446,10 @@ impl Outcome {
 }
 
 /// What mappings look up in other resources, gathered before the first row is mapped.
-fn lookups(rules: &Rules, job: &Job<'_>, inputs: &[Input]) -> Result<Lookups, OfflineError> {
+pub(super) fn lookups(rules: &Rules, limits: &Limits, inputs: &[Input]) -> Result<Lookups, OfflineError> {
     let mut builder = rules.lookups();
     let types = rules.mapping.lookup_types();
-    each_of(job, inputs, &types, &mut |root| {
+    each_of(limits, inputs, &types, &mut |root| {
         if let Ok(conformant) = validate::validate(&rules.profiles, root) {
             builder.add(conformant);
         }
@@ -466,7 +466,7 @@ fn deidentifier(rules: &Rules, job: &Job<'_>, inputs: &[Input], keys: &Path) -> 
     let crosswalk = secret::hkdf(&master, "headwater|offline|crosswalk");
     let mut people = PeopleBuilder::new(&keys, usize::MAX);
     let mut failed = None;
-    each_of(job, inputs, &["Patient"], &mut |root| {
+    each_of(&job.limits, inputs, &["Patient"], &mut |root| {
         let Some(patient) = patient_key(root) else { return };
         // A patient that cannot be taken in is refused, and counted, when it is mapped.
         if let Ok(record) = PersonRecord::of(&keys, root, secret::hmac_sha256(&crosswalk, patient.as_bytes()))
@@ -483,10 +483,10 @@ fn deidentifier(rules: &Rules, job: &Job<'_>, inputs: &[Input], keys: &Path) -> 
 }
 
 /// Calls `each` with every readable resource in the files of these types.
-fn each_of(job: &Job<'_>, inputs: &[Input], types: &[&str], each: &mut dyn FnMut(Node<'_, '_>)) -> Result<(), OfflineError> {
+fn each_of(limits: &Limits, inputs: &[Input], types: &[&str], each: &mut dyn FnMut(Node<'_, '_>)) -> Result<(), OfflineError> {
     let mut bench = Bench::default();
     for input in inputs.iter().filter(|input| types.contains(&input.resource_type.as_str())) {
-        let mut blocks = Blocks::new(reader(&input.path)?, job.limits.line_bytes);
+        let mut blocks = Blocks::new(reader(&input.path)?, limits.line_bytes);
         let unreadable = |source| OfflineError::Io {
             path: input.path.clone(),
             what: "cannot be read to its end",
@@ -494,7 +494,7 @@ fn each_of(job: &Job<'_>, inputs: &[Input], types: &[&str], each: &mut dyn FnMut
         };
         while let Some(block) = blocks.next().map_err(unreadable)? {
             for (_, line) in lines(block.first_line, &block.bytes) {
-                if let Ok(root) = bench.read(line, &job.limits) {
+                if let Ok(root) = bench.read(line, limits) {
                     each(root);
                 }
             }

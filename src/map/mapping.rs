@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cdm::{Model, TableId};
+use crate::fhir::path::{Place, Reads};
+use crate::fhir::types::TypeId;
 
 use super::date::DateForm;
 use super::fault::MappingFault;
@@ -110,6 +112,24 @@ impl Mapping {
         let looks_up = |views: &&usize| self.views[**views].rules.iter().any(|rule| rule.resolve.is_some());
         let types = self.by_type.iter().filter(|(_, views)| views.iter().any(|view| looks_up(&view)));
         types.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The elements that some view, or a lookup behind a reference, reads.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        for view in &self.views {
+            view.view.reads(&mut reads);
+        }
+        for resolve in &self.resolves {
+            let Some(type_id) = TypeId::of(&resolve.resource) else { continue };
+            let root = Place {
+                path: resolve.resource.clone(),
+                type_id,
+            };
+            let given = reads.add(&resolve.path, &root, std::slice::from_ref(&root));
+            reads.take_whole(given);
+        }
+        reads
     }
 
     /// Begins the pass that gathers what references lead to.

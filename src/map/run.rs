@@ -57,7 +57,9 @@ fn all_views<'a>(
     };
     (work.without_concept, work.without_view) = (false, false);
     for &at in views {
+        let before = rows.len();
         one_view(mapping, &mapping.views[at], lookups, root, rows, work)?;
+        work.stats.made(at, rows.len() - before);
     }
     unique(mapping, views, rows)?;
     Ok(match rows.is_empty() {

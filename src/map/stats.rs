@@ -51,10 +51,28 @@ pub struct MapStats {
     /// Patients kept, over all codes.
     patients: usize,
     beyond: u64,
+    /// Rows by view, by the view's place in the mapping.
+    rows: Vec<u64>,
     key: Vec<u8>,
 }
 
 impl MapStats {
+    /// Counts what one view made of one resource.
+    pub(super) fn made(&mut self, view: usize, rows: usize) {
+        if rows == 0 {
+            return;
+        }
+        if self.rows.len() <= view {
+            self.rows.resize(view + 1, 0);
+        }
+        self.rows[view] += rows as u64;
+    }
+
+    /// Rows of the view at this place of `Mapping::views`.
+    pub fn rows_of(&self, view: usize) -> u64 {
+        self.rows.get(view).copied().unwrap_or(0)
+    }
+
     /// Counts a code of the resource at hand; `settle` ends the resource.
     pub fn count(&mut self, table: TableId, column: usize, system: &str, code: &str, reason: &'static str) {
         match self.place(table, column, system, code, reason) {
@@ -134,6 +152,9 @@ impl MapStats {
             own.more_patients |= tally.more_patients;
         }
         self.beyond += other.beyond;
+        for (view, rows) in other.rows.into_iter().enumerate() {
+            self.made(view, usize::try_from(rows).unwrap_or(usize::MAX));
+        }
     }
 
     /// The codes and how often, the most frequent first; equal counts in the order of table, column and code.

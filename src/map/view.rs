@@ -5,6 +5,7 @@ mod compile;
 mod field;
 mod focus;
 mod merge;
+mod reads;
 mod row;
 mod run;
 

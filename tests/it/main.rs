@@ -35,6 +35,7 @@ mod tamper;
 mod trouble;
 mod verbs;
 mod webdriver;
+mod workbench;
 mod world;
 
 /// The reference data beside the project; without them the test says that it is skipped.

@@ -1,0 +1,106 @@
+//! A column's tags as sentences. A tag that is not known here is told by its name and value, so that none is passed over.
+
+/// The transformation of one column, one sentence for each tag that has something to say of its own.
+pub(super) fn rules(tags: &[(String, String)]) -> Vec<String> {
+    let value = |name: &str| tags.iter().find(|(tag, _)| tag == name).map(|(_, value)| value.as_str());
+    // Where the codes come from is said once, with what is done with them.
+    let codes = match (value("headwater/coding"), value("headwater/system")) {
+        (Some(coding), _) => format!("the codes of `{coding}`"),
+        (None, Some(system)) => format!("the code in the system {system}"),
+        (None, None) => "the code".to_owned(),
+    };
+    let mut out = Vec::new();
+    for (name, told) in tags {
+        let sentence = match name.as_str() {
+            "headwater/key" if told.is_empty() => "key: the resource's own".to_owned(),
+            "headwater/key" => format!("key: the resource's own, with {told} behind it"),
+            "headwater/translate" => format!("{codes} translated by the ConceptMap {told}"),
+            "headwater/unmapped" => match told.as_str() {
+                "null" => "a code without a target leaves the column empty and is counted".to_owned(),
+                "refuse" => "a code without a target refuses the resource".to_owned(),
+                "source" => "a code without a target is kept as it is and counted".to_owned(),
+                other => format!("without a target: {}, and counted", other.trim_start_matches('=')),
+            },
+            "headwater/vocabulary" => format!("{codes} looked up in the OMOP vocabularies: {}", facet(told)),
+            "headwater/prefer" => format!("vocabularies in order of preference: {told}"),
+            "headwater/domain" => format!("only standard concepts of the domain {told}"),
+            "headwater/rows" if told == "each" => "one row for each standard concept".to_owned(),
+            "headwater/rows" => "one row, of the first standard concept".to_owned(),
+            "headwater/empty" if told == "null-unmapped" => "empty, not 0, where no concept is found".to_owned(),
+            "headwater/empty" => "empty, not 0, where there is no code".to_owned(),
+            "headwater/truncate" => format!("cut to {told} characters"),
+            "headwater/date" => date(told),
+            "headwater/unit" if told == "normal" => "the unit in correct UCUM spelling".to_owned(),
+            "headwater/unit" => format!("converted to the UCUM unit {told}"),
+            "headwater/resolve" => {
+                let (by, target) = (value("headwater/reference"), value("headwater/target"));
+                format!(
+                    "`{}` of the {told} that `{}` refers to",
+                    target.unwrap_or_default(),
+                    by.unwrap_or_default()
+                )
+            }
+            "headwater/coding" | "headwater/system" if value("headwater/translate").or(value("headwater/vocabulary")).is_some() => continue,
+            "headwater/reference" | "headwater/target" if value("headwater/resolve").is_some() => continue,
+            other => format!("{other}: {told}"),
+        };
+        out.push(sentence);
+    }
+    out
+}
+
+fn facet(word: &str) -> &str {
+    match word {
+        "standard" => "the standard concept's id (0 when there is none, and counted)",
+        "source" => "the source concept's id (0 when there is none)",
+        "code" => "the code that won",
+        "display" => "its display, else the code",
+        "name" => "the standard concept's name",
+        "domain" => "the standard concept's domain",
+        "vocabulary" => "the source code's vocabulary",
+        other => other,
+    }
+}
+
+fn date(form: &str) -> String {
+    match form {
+        "date" => "the calendar date as written",
+        "datetime" => "date and time of the wall clock, as written",
+        "utc-date" => "the calendar date in UTC",
+        "utc-datetime" => "date and time in UTC",
+        "time" => "the time of the wall clock",
+        other => return format!("date as {other}"),
+    }
+    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(tags: &[(&str, &str)]) -> Vec<String> {
+        let tags: Vec<_> = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        rules(&tags)
+    }
+
+    #[test]
+    fn a_translation_is_one_sentence_with_its_codes_and_one_for_what_is_unknown() {
+        let found = said(&[
+            ("headwater/translate", "https://x.org/map"),
+            ("headwater/coding", "code"),
+            ("headwater/unmapped", "=0"),
+        ]);
+        assert_eq!(
+            found,
+            [
+                "the codes of `code` translated by the ConceptMap https://x.org/map",
+                "without a target: 0, and counted"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_tag_that_nobody_described_is_told_by_name_and_value() {
+        assert_eq!(said(&[("headwater/new", "x")]), ["headwater/new: x"]);
+    }
+}

@@ -1,0 +1,117 @@
+//! The workbench of who writes a mapping: coverage, diff and docs by the real binary, on synthetic data.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::house::HEADWATER;
+
+/// Stands in every place of the data where a patient's value may be.
+const CANARY: &str = "Zzcanary";
+
+fn run(args: &[&str]) -> Output {
+    let output = Command::new(HEADWATER).args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn json(args: &[&str]) -> Value {
+    serde_json::from_slice(&run(args).stdout).unwrap()
+}
+
+/// Two patients; only one of them has an element that no mapping reads.
+fn data(folder: &Path) {
+    let lines = format!(
+        "{}\n{}\n",
+        serde_json::json!({ "resourceType": "Patient", "id": "p1", "gender": "female", "birthDate": "2010-02-03",
+            "photo": [{ "title": CANARY }], CANARY: "x" }),
+        serde_json::json!({ "resourceType": "Patient", "id": "p2", "gender": "male", "birthDate": "2011-02-03" })
+    );
+    std::fs::write(folder.join("Patient.ndjson"), lines).unwrap();
+    let account = serde_json::json!({ "resourceType": "Account", "id": "a1", "status": "active", "name": CANARY });
+    std::fs::write(folder.join("Account.ndjson"), format!("{account}\n")).unwrap();
+}
+
+#[test]
+fn coverage_tells_what_nobody_reads_and_shows_no_value() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path());
+    let page = folder.path().join("page.html");
+    let args = [
+        "coverage",
+        "--data",
+        folder.path().to_str().unwrap(),
+        "--json",
+        "--html",
+        page.to_str().unwrap(),
+    ];
+    let output = run(&args);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let unread = found["unread"].as_array().unwrap();
+    let photo = unread.iter().find(|one| one["path"] == "Patient.photo");
+    if let Some(photo) = photo {
+        assert_eq!((&photo["resources"], &photo["percent"]), (&1.into(), &50.0.into()));
+    } else {
+        // A resource that does not conform is not less read.
+        panic!("{found}");
+    }
+    assert!(!unread.iter().any(|one| one["path"] == "Patient.birthDate"));
+    assert_eq!(found["resources"]["Account"]["known"], false);
+    let all = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        std::fs::read_to_string(&page).unwrap()
+    );
+    assert!(!all.contains(CANARY) && !all.contains("2010-02-03"), "{all}");
+    assert!(!all.contains("<script"));
+}
+
+#[test]
+fn a_package_does_not_differ_from_itself_and_an_edited_one_does_by_column() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path());
+    let data = folder.path().to_str().unwrap();
+    let same = json(&["diff", "--data", data, "--json", "built-in", "built-in"]);
+    assert_eq!(same["tables"]["patient"]["changed"], 0, "{same}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = tempfile::tempdir().unwrap();
+    for part in ["profiles", "mappings"] {
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(root.join(part))
+            .arg(package.path())
+            .status()
+            .unwrap();
+        assert!(copied.success());
+    }
+    let view = package.path().join("mappings/ibd-registry/Patient.patient.json");
+    let mut text: Value = serde_json::from_str(&std::fs::read_to_string(&view).unwrap()).unwrap();
+    text["where"] = serde_json::json!([{ "path": "gender = 'female'" }]);
+    std::fs::write(&view, text.to_string()).unwrap();
+    let found = json(&["diff", "--data", data, "--json", "built-in", package.path().to_str().unwrap()]);
+    assert_eq!(found["tables"]["patient"]["dropped"], 1, "{found}");
+    assert_eq!(
+        found["tables"]["patient"]["same"].as_u64().unwrap() + found["tables"]["patient"]["changed"].as_u64().unwrap(),
+        same["tables"]["patient"]["same"].as_u64().unwrap() - 1
+    );
+    assert!(found["tables"]["patient"].get("keys").is_none());
+}
+
+#[test]
+fn the_dictionary_names_every_column_with_its_source_and_what_may_leave() {
+    let found = json(&["docs", "--json"]);
+    let tables = found["tables"].as_array().unwrap();
+    let patient = tables.iter().find(|table| table["name"] == "patient").unwrap();
+    for column in patient["columns"].as_array().unwrap() {
+        assert_eq!(column["deidentification"].as_array().unwrap().len(), 2, "{column}");
+        assert!(
+            column["sources"][0]["path"].as_str().is_some_and(|path| !path.is_empty()),
+            "{column}"
+        );
+    }
+    for format in ["html", "markdown"] {
+        let text = String::from_utf8(run(&["docs", "--format", format]).stdout).unwrap();
+        assert!(text.contains("birth_date") && text.contains("safe-harbor") && !text.contains("<script"));
+    }
+}
