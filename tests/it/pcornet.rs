@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headwater::network::Package;
+use headwater::platform::clock::Clock;
 use serde_json::Value;
 
 use crate::models::{Tables, hold_rows, mapped, records};
@@ -27,7 +28,7 @@ fn synthea_s_patients_make_valid_rows_with_whole_foreign_keys() {
 /// and the CDM's own rule that a visit is nowhere admitted from.
 fn hold_data_checks(tables: &Tables) {
     let text = |row: &Value, column: &str| row[column].as_str().map(str::to_owned);
-    let today = jiff::Zoned::now().date().to_string();
+    let today = Clock::system().now().strftime("%Y-%m-%d").to_string();
     for (table, first, last) in [
         ("encounter", "admit_date", "discharge_date"),
         ("condition", "onset_date", "resolve_date"),
