@@ -9,6 +9,7 @@ pub mod derive;
 pub mod fault;
 mod file;
 mod load;
+mod mapped;
 mod mapping;
 mod new_case;
 mod resolve;
@@ -21,16 +22,15 @@ pub mod view;
 pub mod vocabulary;
 
 pub use fault::MappingFault;
+pub use mapped::Mapped;
 pub use mapping::Mapping;
 pub use new_case::new_case;
 pub use resolve::{Lookups, LookupsBuilder};
-pub use stats::{MapStats, Unmapped};
+pub use stats::{MapStats, Tally, Unmapped};
 pub use synthetic::synthetic;
 
-use crate::cdm::Rows;
 use crate::refusal::Refusal;
 use crate::validate::Conformant;
-use vocabulary::CodeCache;
 
 /// What became of a resource that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,66 +41,9 @@ pub enum Fate {
     Excluded(&'static str),
 }
 
-/// One resource's rows, each checked against its table. Only `map` fills one. Reused from resource to resource.
-#[derive(Default)]
-pub struct Mapped<'a> {
-    rows: Rows<'a>,
-    work: row::Work<'a>,
-}
-
-/// Never shows a value.
-impl std::fmt::Debug for Mapped<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Mapped({} rows)", self.rows.len())
-    }
-}
-
-impl<'a> Mapped<'a> {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same, with what a thread remembers of codes from block to block.
-    pub fn with_cache(cache: CodeCache) -> Self {
-        let mut mapped = Self::default();
-        mapped.work.cache = cache;
-        mapped
-    }
-
-    /// Rows that were derived from mapped ones.
-    fn derived(rows: Rows<'a>) -> Self {
-        Self { rows, ..Self::default() }
-    }
-
-    /// What was remembered of codes.
-    pub fn into_cache(self) -> CodeCache {
-        self.work.cache
-    }
-
-    /// The rows, by view and in the order of the resource.
-    pub fn rows(&self) -> &Rows<'a> {
-        &self.rows
-    }
-
-    /// Forgets the rows; keeps the room and the counts.
-    pub fn clear(&mut self) {
-        self.rows.clear();
-    }
-
-    /// Unmapped codes of all resources so far.
-    pub fn stats(&self) -> &MapStats {
-        &self.work.stats
-    }
-
-    /// The counts, which begin again at none.
-    pub fn take_stats(&mut self) -> MapStats {
-        std::mem::take(&mut self.work.stats)
-    }
-}
-
 /// The rows that the mapping makes of one resource, in `out`; what `out` held is forgotten.
 /// # Errors: the column that could not be filled and the rule it breaks; `out` is then empty.
-pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a>, out: &mut Mapped<'a>) -> Result<Fate, Refusal> {
+pub fn map<'a>(mapping: &'a Mapping, lookups: &'a Lookups, resource: Conformant<'_, 'a>, out: &mut Mapped<'a>) -> Result<Fate, Refusal> {
     out.rows.clear();
     let result = run::run(mapping, lookups, resource.root(), &mut out.rows, &mut out.work);
     if result.is_err() {
@@ -110,6 +53,7 @@ pub fn map<'a>(mapping: &Mapping, lookups: &Lookups, resource: Conformant<'_, 'a
         run::Made::Rows => Ok(Fate::Mapped),
         run::Made::NoView => Ok(Fate::Excluded("of a type that no mapping reads")),
         run::Made::NoConcept => Ok(Fate::Excluded("its codes have no standard concept in the vocabulary")),
+        run::Made::NoDomain => Ok(Fate::Excluded("no view takes the domain of its concepts")),
         run::Made::NoRow => Ok(Fate::Excluded("outside what the mappings ask for")),
     }
 }

@@ -2,7 +2,7 @@
 //! same bytes.
 
 use headwater::fhir::tree::{Limits, Tree};
-use headwater::map::view::{Reading, View};
+use headwater::map::view::{Reading, Room, View};
 
 const VIEW: &str = r#"{"resource":"Observation","name":"bench","select":[
     {"column":[
@@ -26,12 +26,13 @@ pub(crate) fn six_columns() -> impl FnMut(&[u8]) -> usize {
         .map(head)
         .collect();
     let mut tree = Tree::new();
+    let mut room = Room::default();
     let mut out = Vec::new();
     let limits = Limits::default();
     move |line| {
         out.clear();
         let Ok(root) = tree.parse(line, &limits) else { return 0 };
-        let done = view.rows(root, &mut |row| {
+        let done = view.rows_in(&mut room, root, &mut |row| {
             for (head, field) in heads.iter().zip(&row.fields) {
                 out.extend_from_slice(head.as_bytes());
                 field.write_json(&mut out);

@@ -76,35 +76,59 @@ fn write_integer(number: i64, out: &mut Vec<u8>) {
 
 /// Appends `text` as a JSON string with the shortest escapes of RFC 8259: the same text gives the same bytes.
 pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x08 => b"\\b",
-            0x0c => b"\\f",
-            0..=0x1f => {
-                out.extend_from_slice(&bytes[start..at]);
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(byte >> 4)]);
-                out.push(HEX[usize::from(byte & 15)]);
-                start = at + 1;
-                continue;
-            }
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[start..at]);
-        out.extend_from_slice(escape);
-        start = at + 1;
+    loop {
+        let plain = plain(rest);
+        out.extend_from_slice(&rest[..plain]);
+        let Some(&byte) = rest.get(plain) else { break };
+        write_escape(byte, out);
+        rest = &rest[plain + 1..];
     }
-    out.extend_from_slice(&bytes[start..]);
     out.push(b'"');
+}
+
+/// How many bytes stand before the first that must be escaped; eight at a time.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES << 7;
+    // Bit 7 of each byte that is a quote, a backslash or a control character; above the first found it may be wrong.
+    let special = |word: u64| {
+        let (quotes, backslashes) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
+        let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
+        (zero(quotes) | zero(backslashes) | (word.wrapping_sub(ONES * 0x20) & !word)) & TOPS
+    };
+    let mut at = 0;
+    while let Some(block) = bytes[at..].first_chunk::<8>() {
+        let found = special(u64::from_le_bytes(*block));
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let end = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+    end.map_or(bytes.len(), |end| at + end)
+}
+
+#[cold]
+fn write_escape(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short: &[u8] = match byte {
+        b'"' => b"\\\"",
+        b'\\' => b"\\\\",
+        b'\n' => b"\\n",
+        b'\r' => b"\\r",
+        b'\t' => b"\\t",
+        0x08 => b"\\b",
+        0x0c => b"\\f",
+        _ => {
+            out.extend_from_slice(b"\\u00");
+            out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            return;
+        }
+    };
+    out.extend_from_slice(short);
 }
 
 /// The rows of one resource: cells side by side, each row as wide as its table. Reused from resource to resource.
@@ -170,6 +194,20 @@ mod tests {
             let mut out = Vec::new();
             Cell::Integer(number).write_json(&mut out);
             assert_eq!(String::from_utf8(out).expect("digits"), number.to_string());
+        }
+    }
+
+    #[test]
+    fn every_byte_that_needs_an_escape_gets_it_at_every_place_and_no_other_does() {
+        for byte in 0..0x80u8 {
+            for at in 0..20 {
+                let mut text = "x".repeat(20);
+                text.replace_range(at..=at, char::from(byte).encode_utf8(&mut [0; 4]));
+                let mut out = Vec::new();
+                write_json_string(&text, &mut out);
+                let expected = serde_json::to_string(&text).expect("a text is JSON");
+                assert_eq!(String::from_utf8_lossy(&out), expected);
+            }
         }
     }
 

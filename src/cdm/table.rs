@@ -8,12 +8,11 @@
 
 use std::collections::HashMap;
 
-use regex::Regex;
 use serde_json::Value;
 
-use super::Cell;
 use super::date::{is_date, is_datetime, is_partial_date, is_time};
 use super::key::key_number;
+use super::{Cell, Pattern};
 
 /// A table's place in its model, in the order of file names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +58,7 @@ pub struct Column {
     pub max_length: Option<usize>,
     /// The values allowed, when the schema has an `enum`.
     pub values: Option<Vec<String>>,
-    pub pattern: Option<Regex>,
+    pub pattern: Option<Pattern>,
     pub minimum: Option<f64>,
     pub maximum: Option<f64>,
 }
@@ -259,7 +258,7 @@ impl Column {
             _ => return Err(format!("column `{name}` needs a `type` of boolean, integer, number or string")),
         };
         let pattern = match property.get("pattern").and_then(Value::as_str) {
-            Some(pattern) => Some(Regex::new(pattern).map_err(|_| format!("column `{name}`: `pattern` is no regular expression"))?),
+            Some(pattern) => Some(Pattern::new(pattern).ok_or_else(|| format!("column `{name}`: `pattern` is no regular expression"))?),
             None => None,
         };
         let mut head = Vec::new();

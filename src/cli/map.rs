@@ -163,14 +163,20 @@ fn text(outcome: &Outcome, seconds: f64) -> String {
         }
     }
     if !outcome.unmapped.is_empty() {
-        out.push("\nCodes that no concept map knows (different codes, occurrences):".to_owned());
+        out.push("\nCodes without a target (different codes, occurrences; --report names them, with their patients):".to_owned());
         out.extend(outcome.unmapped.iter().map(|one| {
+            let reasons: Vec<_> = one
+                .reasons
+                .iter()
+                .map(|(why, number)| format!("{why} {}", thousands(*number)))
+                .collect();
             format!(
-                "  {:>10}  {:>10}  {}.{}",
+                "  {:>10}  {:>10}  {}.{} ({})",
                 thousands(one.codes),
                 thousands(one.count),
                 one.table,
-                one.column
+                one.column,
+                reasons.join(", ")
             )
         }));
     }
@@ -198,6 +204,9 @@ fn json(outcome: &Outcome, seconds: f64) -> serde_json::Value {
         "refused": outcome.counts.refused,
         "rows": outcome.rows,
         "unmapped": outcome.unmapped,
+        "unmappedCodes": outcome.unmapped_codes,
+        "unmappedBeyond": outcome.unmapped_beyond,
+        "vocabulary": outcome.vocabulary,
         "refusals": outcome.refused,
         "bytes": outcome.bytes,
         "seconds": seconds,

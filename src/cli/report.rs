@@ -41,13 +41,21 @@ pub(super) fn text(report: &Report) -> String {
     }
     if !report.unmapped.is_empty() {
         out.push(String::new());
-        out.push("Codes that no concept map knows, by column:".to_owned());
-        out.extend(
-            report
-                .unmapped
+        out.push("Codes without a target, by column:".to_owned());
+        out.extend(report.unmapped.iter().map(|code| {
+            let reasons: Vec<_> = code
+                .reasons
                 .iter()
-                .map(|code| format!("  {:>10}  {}.{}", thousands(code.count), code.table, code.column)),
-        );
+                .map(|(why, number)| format!("{why} {}", thousands(*number)))
+                .collect();
+            format!(
+                "  {:>10}  {}.{} ({})",
+                thousands(code.count),
+                code.table,
+                code.column,
+                reasons.join(", ")
+            )
+        }));
     }
     if !report.problems.is_empty() {
         out.push(String::new());

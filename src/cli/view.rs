@@ -9,7 +9,7 @@ use crate::cli::show::{self, count};
 use crate::cli::{Exit, Failure};
 use crate::fhir::ndjson::Lines;
 use crate::fhir::tree::{Limits, Tree};
-use crate::map::view::{Field, Reading, Row, RowFault, View, write_csv_field};
+use crate::map::view::{Field, Reading, Room, Row, RowFault, View, write_csv_field};
 
 /// Runs one SQL-on-FHIR ViewDefinition over NDJSON.
 #[derive(clap::Args, Debug)]
@@ -54,6 +54,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         buffer: Vec::with_capacity(1 << 12),
         heads: view.columns().iter().enumerate().map(head).collect(),
         broken: 0,
+        room: Room::default(),
     };
     let done = printer.all(&args.files);
     let broken = printer.broken;
@@ -102,6 +103,7 @@ struct Printer<'v, W: Write> {
     buffer: Vec<u8>,
     heads: Vec<Vec<u8>>,
     broken: u64,
+    room: Room,
 }
 
 impl<W: Write> Printer<'_, W> {
@@ -164,7 +166,7 @@ impl<W: Write> Printer<'_, W> {
         let before = self.left;
         let (buffer, left) = (&mut self.buffer, &mut self.left);
         // Rows are written only when all of the resource's rows came out.
-        let done = view.rows(root, &mut |row| {
+        let done = view.rows_in(&mut self.room, root, &mut |row| {
             if *left == 0 {
                 return Ok(());
             }
@@ -252,6 +254,7 @@ mod tests {
             buffer: Vec::new(),
             heads: view.columns().iter().enumerate().map(head).collect(),
             broken: 0,
+            room: Room::default(),
         };
         if format == Format::Csv {
             assert!(printer.all(&[]).is_ok());

@@ -54,21 +54,25 @@ impl Name {
     }
 
     /// A name of FHIR R4, so neither `NONE` nor `UNKNOWN`.
+    #[inline]
     pub fn is_known(self) -> bool {
         self.0 > 1
     }
 
     /// `_birthDate`: the companion that holds a primitive's id and extensions.
+    #[inline]
     pub fn is_companion(self) -> bool {
         self.0 > 1 && self.0 & 1 == 1
     }
 
     /// `birthDate` for `_birthDate` and for `birthDate`; `NONE` and `UNKNOWN` stay.
+    #[inline]
     pub fn element(self) -> Name {
         if self.is_companion() { Name(self.0 & !1) } else { self }
     }
 
     /// `_birthDate` for `birthDate` and for `_birthDate`; `NONE` and `UNKNOWN` stay.
+    #[inline]
     pub fn companion(self) -> Name {
         if self.is_known() { Name(self.0 | 1) } else { self }
     }

@@ -27,7 +27,7 @@ mod value;
 pub use ast::{Literal, Variable};
 pub use check::Typing;
 pub use eval::{Context, Fault};
-pub use fast::{End, Fast};
+pub use fast::{End, Fast, Found, Unsure};
 pub use items::Collection;
 pub use keys::{reference_key, resource_key};
 pub use print::write_json;
@@ -138,6 +138,12 @@ impl Path {
     /// The straight way, where there is one.
     pub fn fast(&self) -> Option<&Fast> {
         self.fast.as_ref()
+    }
+
+    /// Takes the straight way away, so that `evaluate` alone answers.
+    #[cfg(test)]
+    pub(crate) fn without_fast(&mut self) {
+        self.fast = None;
     }
 
     /// The expression is `%rowIndex` and nothing else.

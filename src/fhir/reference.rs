@@ -60,7 +60,8 @@ impl<'a> Reference<'a> {
             });
         }
         let absolute = text.starts_with("http://") || text.starts_with("https://");
-        let (text, version) = match text.split_once("/_history/") {
+        let versioned = text.contains('_').then(|| text.split_once("/_history/")).flatten();
+        let (text, version) = match versioned {
             Some((text, version)) if is_id(version) => (text, Some(version)),
             Some(_) => return None,
             None => (text, None),

@@ -216,6 +216,13 @@ impl<'t, 'a> Node<'t, 'a> {
         self.at
     }
 
+    /// The node of this number in the same tree.
+    #[inline]
+    pub fn numbered(self, index: u32) -> Node<'t, 'a> {
+        debug_assert!((index as usize) < self.nodes.len(), "a node of this tree");
+        Node { at: index, ..self }
+    }
+
     /// The top of the tree this node is in.
     pub fn root(self) -> Node<'t, 'a> {
         Node { at: 0, ..self }

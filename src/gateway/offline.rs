@@ -20,7 +20,7 @@ use super::blocks::{Block, Blocks};
 use super::counts::{Counts, TypeCounts};
 use super::folder::{FolderError, Input, inputs, reader};
 use super::pipeline;
-use super::report::{Unmapped, unmapped};
+use super::report::{Unmapped, UnmappedCode, unmapped, unmapped_codes};
 use super::site::Rules;
 use super::steps::{Bench, lines, map_resource};
 
@@ -77,6 +77,12 @@ pub struct Outcome {
     pub counts: Counts,
     /// Codes without a concept, by table and column.
     pub unmapped: Vec<Unmapped>,
+    /// Those codes, the most frequent first.
+    pub unmapped_codes: Vec<UnmappedCode>,
+    /// Further codes that were met after there was no room to keep different ones.
+    pub unmapped_beyond: u64,
+    /// The vocabulary's release; empty without one.
+    pub vocabulary: String,
     pub rows: BTreeMap<String, u64>,
     /// Bytes of NDJSON read, unpacked.
     pub bytes: u64,
@@ -205,6 +211,12 @@ pub fn map_folder(
         })?;
     }
     outcome.unmapped = unmapped(&rules.model, &stats);
+    outcome.unmapped_codes = unmapped_codes(&rules.model, &stats);
+    outcome.unmapped_beyond = stats.beyond();
+    outcome.vocabulary = rules
+        .vocabulary
+        .as_ref()
+        .map_or_else(String::new, |known| known.release().to_owned());
     Ok(outcome)
 }
 
@@ -234,12 +246,15 @@ fn map_block(
             }
             Ok(fate)
         });
+        if !part.types.contains_key(resource_type) {
+            part.types.entry(shown_type(resource_type)).or_default();
+        }
         let known = if part.types.contains_key(resource_type) {
-            resource_type.to_owned()
+            resource_type
         } else {
-            shown_type(resource_type)
+            UNKNOWN
         };
-        let types = part.types.entry(known.clone()).or_default();
+        let Some(types) = part.types.get_mut(known) else { continue };
         types.pulled += 1;
         match done {
             Ok(map::Fate::Mapped) => {
@@ -255,7 +270,7 @@ fn map_block(
                 types.excluded += 1;
                 *part.excluded.entry(why.to_owned()).or_default() += 1;
             }
-            Err(refusal) => part.refuse(input, line_number, &known, &refusal),
+            Err(refusal) => part.refuse(input, line_number, known, &refusal),
         }
     }
     if let Some(line) = block.overlong {
@@ -272,12 +287,14 @@ fn map_block(
     part
 }
 
+const UNKNOWN: &str = "(unknown)";
+
 /// A resource type is a word of FHIR; anything else in its place might be a value and is not shown.
 fn shown_type(text: &str) -> String {
     if crate::fhir::types::TypeId::of(text).is_some_and(crate::fhir::types::TypeId::is_resource) {
         text.to_owned()
     } else {
-        "(unknown)".to_owned()
+        UNKNOWN.to_owned()
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
 use crate::cdm::{Model, TableId};
-use crate::map::MapStats;
+use crate::map::{self, MapStats};
 
 /// A code that no ConceptMap knows. The code stays at the site: it may be a local one with a patient's text in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Unmapped {
     pub codes: u64,
     /// How often they were met.
     pub count: u64,
+    /// The same by why they have no target: `no-code`, `no-standard` and so on.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, u64>,
 }
 
 /// One run in numbers.
@@ -58,19 +61,56 @@ impl Report {
 
 /// Codes without a concept, by table and column; the codes themselves are not told.
 pub(super) fn unmapped(model: &Model, stats: &MapStats) -> Vec<Unmapped> {
-    let mut sums: BTreeMap<(TableId, usize), (u64, u64)> = BTreeMap::new();
-    for (code, times) in stats.unmapped() {
-        let sum = sums.entry((code.table, code.column)).or_default();
-        *sum = (sum.0 + 1, sum.1 + times);
+    let mut sums: BTreeMap<(TableId, usize), Unmapped> = BTreeMap::new();
+    for (code, tally) in stats.unmapped() {
+        let sum = sums.entry((code.table, code.column)).or_insert_with(|| {
+            let table = model.table(code.table);
+            Unmapped {
+                table: table.name.clone(),
+                column: table.columns[code.column].name.clone(),
+                codes: 0,
+                count: 0,
+                reasons: BTreeMap::new(),
+            }
+        });
+        sum.codes += 1;
+        sum.count += tally.times;
+        *sum.reasons.entry(code.reason.to_owned()).or_default() += tally.times;
     }
-    let named = |((table, column), (codes, count)): ((TableId, usize), (u64, u64))| {
-        let table = model.table(table);
-        Unmapped {
+    sums.into_values().collect()
+}
+
+/// One code without a target, for the person who maps. It may be a local one with a patient's text in it, so it is told only
+/// where the rows themselves are written, never in a run's report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnmappedCode {
+    pub table: String,
+    pub column: String,
+    pub system: String,
+    pub code: String,
+    pub reason: &'static str,
+    pub count: u64,
+    pub patients: u64,
+    /// There are more patients than were told apart.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more_patients: bool,
+}
+
+/// The codes themselves, the most frequent first.
+pub(super) fn unmapped_codes(model: &Model, stats: &MapStats) -> Vec<UnmappedCode> {
+    let named = |(code, tally): (&map::Unmapped, &map::Tally)| {
+        let table = model.table(code.table);
+        let (patients, more_patients) = tally.patients();
+        UnmappedCode {
             table: table.name.clone(),
-            column: table.columns[column].name.clone(),
-            codes,
-            count,
+            column: table.columns[code.column].name.clone(),
+            system: code.system.clone(),
+            code: code.code.clone(),
+            reason: code.reason,
+            count: tally.times,
+            patients,
+            more_patients,
         }
     };
-    sums.into_iter().map(named).collect()
+    stats.unmapped().into_iter().map(named).collect()
 }

@@ -28,8 +28,15 @@ pub(super) fn shown_type(name: &str) -> &str {
 
 /// The lines that are not blank, without their line ends, each with its number.
 pub(super) fn lines(first: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    let mut rest = Some(bytes);
+    let split = std::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = memchr::memchr(b'\n', bytes);
+        rest = end.map(|end| &bytes[end + 1..]);
+        Some(&bytes[..end.unwrap_or(bytes.len())])
+    });
     (first..)
-        .zip(bytes.split(|&byte| byte == b'\n'))
+        .zip(split)
         .map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)))
         .filter(|(_, line)| !line.trim_ascii().is_empty())
 }
@@ -89,8 +96,8 @@ fn member<'t, 'a>(node: Node<'t, 'a>, name: &str) -> Option<Node<'t, 'a>> {
 /// Validates and maps one resource into `mapped`.
 /// # Errors: a refusal by either step.
 pub(super) fn map_resource<'a>(
-    rules: &Rules,
-    lookups: &Lookups,
+    rules: &'a Rules,
+    lookups: &'a Lookups,
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,
 ) -> Result<map::Fate, Refusal> {
@@ -101,8 +108,8 @@ pub(super) fn map_resource<'a>(
 /// The whole way of one resource: its fate; its rows, de-identified, go to `released`.
 /// # Errors: a refusal by any step; then nothing was released.
 pub(super) fn release<'a>(
-    rules: &Rules,
-    lookups: &Lookups,
+    rules: &'a Rules,
+    lookups: &'a Lookups,
     deidentifier: &Deidentifier,
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::cdm::{Cell, Model, Rows, TableId};
 
-use super::Mapped;
 use super::fault::MappingFault;
+use super::mapped::Mapped;
 
 /// The derived tables of one model.
 #[derive(Debug, Default)]

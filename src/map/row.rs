@@ -13,7 +13,7 @@ use super::mapping::{Mapping, Rule, TableView, Translation, WhenUnmapped};
 use super::resolve::{Found, Lookups, codings, each_coding};
 use super::stats::MapStats;
 use super::translate::Codes;
-use super::view::{Field, Row};
+use super::view::{Field, Room, Row};
 use super::vocabulary::{CodeCache, Coded, Facet, Lookup, Picked};
 
 /// The column that broke a rule, and the rule.
@@ -25,9 +25,12 @@ pub(super) struct Work<'a> {
     pub cells: Vec<Cell<'a>>,
     pub picked: Vec<Picked<'a>>,
     pub cache: CodeCache,
+    pub room: Room,
     pub stats: MapStats,
     /// A view made no row of this resource because its codes have no standard concept.
     pub without_concept: bool,
+    /// The domain of one of the resource's concepts is taken by no view.
+    pub without_view: bool,
 }
 
 pub(super) struct RowMaker<'m> {
@@ -43,7 +46,10 @@ type About<'p, 'a> = Option<(&'p Lookup, &'p Picked<'a>)>;
 impl<'m> RowMaker<'m> {
     /// Appends the table rows that `row` makes.
     /// # Errors: the first column that cannot be filled or does not fit.
-    pub(super) fn rows<'a>(&self, row: &Row<'_, 'a>, rows: &mut Rows<'a>, work: &mut Work<'a>) -> Result<(), Broken> {
+    pub(super) fn rows<'a>(&self, row: &Row<'_, 'a>, rows: &mut Rows<'a>, work: &mut Work<'a>) -> Result<(), Broken>
+    where
+        'm: 'a,
+    {
         let Some((at, rule, lookup)) = self.driver(row) else {
             return self.one(row, None, rows, work);
         };
@@ -72,7 +78,10 @@ impl<'m> RowMaker<'m> {
         self.view.filled_by.iter().position(|filled| *filled == Some(at)).unwrap_or(0)
     }
 
-    fn one<'a>(&self, row: &Row<'_, 'a>, about: About<'_, 'a>, rows: &mut Rows<'a>, work: &mut Work<'a>) -> Result<(), Broken> {
+    fn one<'a>(&self, row: &Row<'_, 'a>, about: About<'_, 'a>, rows: &mut Rows<'a>, work: &mut Work<'a>) -> Result<(), Broken>
+    where
+        'm: 'a,
+    {
         let mut cells = std::mem::take(&mut work.cells);
         cells.clear();
         let done = self.cells(row, about, &mut cells, work);
@@ -84,7 +93,10 @@ impl<'m> RowMaker<'m> {
         done
     }
 
-    fn cells<'a>(&self, row: &Row<'_, 'a>, about: About<'_, 'a>, cells: &mut Vec<Cell<'a>>, work: &mut Work<'a>) -> Result<(), Broken> {
+    fn cells<'a>(&self, row: &Row<'_, 'a>, about: About<'_, 'a>, cells: &mut Vec<Cell<'a>>, work: &mut Work<'a>) -> Result<(), Broken>
+    where
+        'm: 'a,
+    {
         let mut key = None;
         for (place, filled) in self.view.filled_by.iter().enumerate() {
             let rule = filled.and_then(|at| Some((at, self.view.rules.get(usize::from(row.by[at]))?)));
@@ -115,7 +127,10 @@ impl<'m> RowMaker<'m> {
         place: usize,
         about: About<'_, 'a>,
         work: &mut Work<'a>,
-    ) -> Result<Cell<'a>, &'static str> {
+    ) -> Result<Cell<'a>, &'static str>
+    where
+        'm: 'a,
+    {
         let own = row.fields[at].cell().ok_or("not a single primitive value")?;
         let cell = match (&rule.lookup, &rule.translation) {
             (Some(lookup), _) => match about.filter(|(driver, _)| driver.from == lookup.from) {
@@ -129,7 +144,7 @@ impl<'m> RowMaker<'m> {
             },
             (None, Some(translation)) => self.translated(translation, rule, own, row, at, place, &mut work.stats)?,
             (None, None) if own.is_null() => match self.found(rule, row, at) {
-                Some(Found::Value(cell)) => cell.clone(),
+                Some(Found::Value(cell)) => cell.borrowed(),
                 _ => Cell::Null,
             },
             (None, None) => own,
@@ -200,6 +215,11 @@ impl<'m> RowMaker<'m> {
             .filter(|_| none_is_standard || lookup.rows.is_none());
         let unmapped = unmapped.map(|coded| (coded.system.clone(), coded.code.clone(), coded.resolved.clone()));
         work.without_concept |= lookup.rows.is_some() && !lookup.none && none_is_standard && !codes.is_empty();
+        if let Some((coded, _)) = lookup.without_view(&codes) {
+            work.without_view = true;
+            work.stats
+                .count(self.view.table, self.place(at), &coded.system, &coded.code, "no-view");
+        }
         lookup.pick(codes, picked);
         if let Some((system, code, resolved)) = unmapped
             && picked.iter().all(|picked| picked.concept.is_none())
@@ -213,13 +233,16 @@ impl<'m> RowMaker<'m> {
     fn translated<'a>(
         &self,
         translation: &'m Translation,
-        rule: &Rule,
+        rule: &'m Rule,
         own: Cell<'a>,
         row: &Row<'_, 'a>,
         at: usize,
         place: usize,
         stats: &mut MapStats,
-    ) -> Result<Cell<'a>, &'static str> {
+    ) -> Result<Cell<'a>, &'static str>
+    where
+        'm: 'a,
+    {
         let mut codes = Codes::new(&translation.map);
         if translation.coding {
             if let Some(Field::List(all)) = row.codings.get(at) {
@@ -245,7 +268,7 @@ impl<'m> RowMaker<'m> {
         }
         let kind = self.table.columns[place].kind;
         if let Some(target) = codes.target() {
-            return target_cell(&target, kind);
+            return target_cell(target, kind);
         }
         if let Some((system, code, reason)) = codes.unmapped() {
             stats.count(self.view.table, place, system, code, reason);
@@ -255,7 +278,7 @@ impl<'m> RowMaker<'m> {
         }
         match &translation.unmapped {
             WhenUnmapped::Source => Ok(own),
-            WhenUnmapped::Literal(literal) => target_cell(literal, kind),
+            WhenUnmapped::Literal(literal) => target_cell(Cow::Borrowed(literal), kind),
             WhenUnmapped::Null | WhenUnmapped::Refuse => Ok(Cell::Null),
         }
     }
@@ -329,10 +352,10 @@ fn facet<'a>(lookup: &Lookup, picked: &Picked<'a>, own: Cell<'a>) -> Cell<'a> {
 }
 
 /// A translation's target as its column wants it.
-fn target_cell<'a>(target: &str, kind: ColumnKind) -> Result<Cell<'a>, &'static str> {
+fn target_cell(target: Cow<'_, str>, kind: ColumnKind) -> Result<Cell<'_>, &'static str> {
     match kind {
         ColumnKind::Integer => target.parse().map(Cell::Integer).map_err(|_| "type"),
-        _ => Ok(Cell::Text(Cow::Owned(target.to_owned()))),
+        _ => Ok(Cell::Text(target)),
     }
 }
 

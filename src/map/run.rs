@@ -1,6 +1,8 @@
 //! All views of one resource, row by row. `map` and `cases` both go through here.
 
-use crate::cdm::{Rows, TableId};
+use crate::cdm::{Rows, TableId, key_number};
+use crate::fhir::name::Name;
+use crate::fhir::path::{reference_key, resource_key};
 use crate::fhir::tree::Node;
 use crate::refusal::{Refusal, Step};
 
@@ -17,11 +19,35 @@ pub(super) enum Made {
     NoRow,
     /// None gave a row, and some view found no standard concept for the resource's codes.
     NoConcept,
+    /// None gave a row: the domain of its concepts is taken by no view.
+    NoDomain,
 }
 
 pub(super) fn run<'a>(
-    mapping: &Mapping,
-    lookups: &Lookups,
+    mapping: &'a Mapping,
+    lookups: &'a Lookups,
+    root: Node<'_, 'a>,
+    rows: &mut Rows<'a>,
+    work: &mut Work<'a>,
+) -> Result<Made, Refusal> {
+    let made = all_views(mapping, lookups, root, rows, work);
+    work.stats.settle(|| patient(root));
+    made
+}
+
+/// The patient that the resource is or is about, as a number.
+fn patient(root: Node<'_, '_>) -> Option<i64> {
+    if root.resource_type() == Some("Patient") {
+        return resource_key(root).map(|key| key_number(&key));
+    }
+    let named = ["subject", "patient", "beneficiary"];
+    let mut references = named.iter().filter_map(|name| root.get(Name::of(name)));
+    references.find_map(|reference| reference_key(reference, Some("Patient")).map(|key| key_number(&key)))
+}
+
+fn all_views<'a>(
+    mapping: &'a Mapping,
+    lookups: &'a Lookups,
     root: Node<'_, 'a>,
     rows: &mut Rows<'a>,
     work: &mut Work<'a>,
@@ -29,22 +55,23 @@ pub(super) fn run<'a>(
     let Some(views) = root.resource_type().and_then(|type_name| mapping.by_type.get(type_name)) else {
         return Ok(Made::NoView);
     };
-    work.without_concept = false;
+    (work.without_concept, work.without_view) = (false, false);
     for &at in views {
         one_view(mapping, &mapping.views[at], lookups, root, rows, work)?;
     }
     unique(mapping, views, rows)?;
     Ok(match rows.is_empty() {
         false => Made::Rows,
+        true if work.without_view => Made::NoDomain,
         true if work.without_concept => Made::NoConcept,
         true => Made::NoRow,
     })
 }
 
 fn one_view<'a>(
-    mapping: &Mapping,
-    view: &TableView,
-    lookups: &Lookups,
+    mapping: &'a Mapping,
+    view: &'a TableView,
+    lookups: &'a Lookups,
     root: Node<'_, 'a>,
     rows: &mut Rows<'a>,
     work: &mut Work<'a>,
@@ -58,7 +85,8 @@ fn one_view<'a>(
     };
     let refuse = |place: &str, rule: &'static str| Refusal::new(Step::Map, format!("{}.{place}", table.name), rule).by(view.file.clone());
     let mut broken = None;
-    let done = view.view.rows(root, &mut |row| {
+    let mut room = std::mem::take(&mut work.room);
+    let done = view.view.rows_in(&mut room, root, &mut |row| {
         maker.rows(row, rows, work).map_err(|(column, rule)| {
             broken = Some(refuse(&table.columns[column].name, rule));
             RowFault {
@@ -67,6 +95,7 @@ fn one_view<'a>(
             }
         })
     });
+    work.room = room;
     match (broken, done) {
         (Some(refusal), _) => Err(refusal),
         (None, Err(fault)) => Err(refuse(&fault.place, fault.rule)),

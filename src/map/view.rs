@@ -3,10 +3,14 @@
 
 mod compile;
 mod field;
+mod focus;
+mod merge;
+mod row;
 mod run;
 
 pub use field::{Field, write_csv_field};
-pub use run::{Row, RowFault};
+pub use row::{Room, Row};
+pub use run::RowFault;
 
 use crate::fhir::path::{Literal, Path};
 use crate::fhir::types::TypeId;
@@ -40,6 +44,8 @@ pub struct Source {
     pub tags: Vec<Tag>,
     /// Where in the file it stands.
     pub offset: usize,
+    /// The `forEach`s it stands in, each followed by a point: what its expressions begin at.
+    pub within: String,
     /// Its path is `getResourceKey()`: no two resources give it one value.
     pub own_key: bool,
     path: Path,
@@ -105,10 +111,16 @@ enum Each {
 
 #[derive(Debug)]
 enum Part {
-    /// Places in `sources`.
-    Columns(std::ops::Range<usize>),
+    Columns(Columns),
     Select(Box<Select>),
     Union(Vec<Select>),
+}
+
+/// The columns of one `select`: places in `sources`, and those of them that are filled in one walk.
+#[derive(Debug)]
+struct Columns {
+    sources: std::ops::Range<usize>,
+    merged: Option<merge::Merged>,
 }
 
 impl View {

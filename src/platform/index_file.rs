@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::database::{DatabaseError, explain};
 use super::file::FileError;
+use super::random;
 
 /// The most that is mapped: more than any vocabulary has.
 const MAPPED_BYTES: i64 = 64 << 30;
@@ -22,19 +23,21 @@ const BUILD_CACHE_KIB: i64 = 128 << 10;
     reason = "the file is synced before it is renamed, and its folder after"
 )]
 pub fn build<E: From<DatabaseError>>(path: &Path, fill: impl FnOnce(&mut Connection) -> Result<(), E>) -> Result<(), E> {
-    let building = path.with_extension("building");
+    // Two processes may build at once: each under a name of its own, and whichever ends last is as good.
+    let building = path.with_extension(format!("{}.building", random::hex(8)));
     let fault = |error| E::from(explain(&building, error));
     let failed = |what, error| E::from(DatabaseError::File(FileError::io(what, &building, error)));
-    match fs::remove_file(&building) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed("remove", error)),
-        _ => {}
-    }
     let mut connection = Connection::open(&building).map_err(fault)?;
     // A crash leaves the other name: nothing here needs a journal.
     connection.pragma_update(None, "journal_mode", "OFF").map_err(fault)?;
     connection.pragma_update(None, "synchronous", "OFF").map_err(fault)?;
     connection.pragma_update(None, "cache_size", -BUILD_CACHE_KIB).map_err(fault)?;
-    fill(&mut connection)?;
+    if let Err(error) = fill(&mut connection) {
+        drop(connection);
+        // What is left of it is only in the way.
+        let _ = fs::remove_file(&building);
+        return Err(error);
+    }
     connection.close().map_err(|(_, error)| fault(error))?;
     File::open(&building)
         .and_then(|file| file.sync_all())

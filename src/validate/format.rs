@@ -16,7 +16,7 @@ pub(super) enum Format {
     Object,
     Boolean,
     /// A whole number of 32 bits, not below this.
-    Integer(i64),
+    Integer(i32),
     Decimal,
     /// A string that is not empty.
     Text,
@@ -49,7 +49,7 @@ impl Format {
             (Primitive::Boolean, _) => Format::Boolean,
             (Primitive::Integer, "positiveInt") => Format::Integer(1),
             (Primitive::Integer, "unsignedInt") => Format::Integer(0),
-            (Primitive::Integer, _) => Format::Integer(i64::from(i32::MIN)),
+            (Primitive::Integer, _) => Format::Integer(i32::MIN),
             (Primitive::Decimal, _) => Format::Decimal,
             (Primitive::Text, "id") => Format::Id,
             (Primitive::Text, "code") => Format::Code,
@@ -71,8 +71,8 @@ impl Format {
             _ if kind != Kind::String => Some("type string"),
             _ if node.raw().is_empty() => Some("empty string"),
             Format::Text => None,
-            Format::Uri => node.text().contains([' ', '\t', '\n', '\r']).then_some("uri"),
-            Format::Code => (node.text().trim().len() != node.text().len()).then_some("code"),
+            Format::Uri => has_space(node).then_some("uri"),
+            Format::Code => is_padded(node).then_some("code"),
             Format::Id => (!is_id(node.raw())).then_some("id"),
             // An escape is no character of a date, and an id's are not either.
             Format::Temporal(form) => DateTime::parse(node.raw(), form).is_none().then_some(match form {
@@ -85,7 +85,7 @@ impl Format {
     }
 }
 
-fn integer(digits: &str, least: i64) -> Option<&'static str> {
+fn integer(digits: &str, least: i32) -> Option<&'static str> {
     if digits.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'-')) {
         return Some("type integer");
     }
@@ -99,6 +99,35 @@ fn integer(digits: &str, least: i64) -> Option<&'static str> {
     }
 }
 
+/// Control characters stand in a line only as escapes, so that what has none can only hold spaces.
+#[inline]
+fn has_space(node: Node<'_, '_>) -> bool {
+    if node.is_escaped() {
+        return node.text().contains([' ', '\t', '\n', '\r']);
+    }
+    memchr::memchr(b' ', node.raw().as_bytes()).is_some()
+}
+
+#[inline]
+fn is_padded(node: Node<'_, '_>) -> bool {
+    let raw = node.raw().as_bytes();
+    let is_plain = |end: Option<&u8>| end.is_some_and(|byte| byte.is_ascii_graphic());
+    if !node.is_escaped() && is_plain(raw.first()) && is_plain(raw.last()) {
+        return false;
+    }
+    let text = node.text();
+    text.trim().len() != text.len()
+}
+
 fn is_id(text: &str) -> bool {
-    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    const ALLOWED: [bool; 256] = {
+        let mut allowed = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            allowed[byte] = (byte as u8).is_ascii_alphanumeric() || byte == b'-' as usize || byte == b'.' as usize;
+            byte += 1;
+        }
+        allowed
+    };
+    text.len() <= 64 && text.bytes().all(|byte| ALLOWED[usize::from(byte)])
 }

@@ -7,14 +7,13 @@
 
 mod compile;
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::issues::{Issues, Stop};
 use crate::fhir::name::Name;
 use crate::fhir::reference::Reference;
 use crate::fhir::tree::{Kind, Node};
+use crate::fhir::types::TypeId;
 
 /// Why a profile cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +28,8 @@ pub struct ProfileFault {
 /// All profiles of a network, compiled. The default has none: then only the structure is checked.
 #[derive(Debug, Default)]
 pub struct Profiles {
-    by_type: HashMap<&'static str, Vec<Profile>>,
+    /// Few types have profiles.
+    by_type: Vec<(TypeId, Vec<Profile>)>,
     modifiers: Vec<String>,
 }
 
@@ -85,7 +85,7 @@ impl Profiles {
 
     /// How many profiles are loaded.
     pub fn len(&self) -> usize {
-        self.by_type.values().map(Vec::len).sum()
+        self.by_type.iter().map(|(_, profiles)| profiles.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -102,8 +102,11 @@ pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mu
     if profiles.is_empty() {
         return Ok(());
     }
-    let of_type = node.resource_type().and_then(|kind| profiles.by_type.get(kind));
-    for profile in of_type.into_iter().flatten() {
+    let Some(kind) = node.resource_type().and_then(TypeId::of) else {
+        return Ok(());
+    };
+    let of_type = profiles.by_type.iter().find(|(of, _)| *of == kind);
+    for profile in of_type.into_iter().flat_map(|(_, profiles)| profiles) {
         elements(&profile.elements, node, &profile.file, issues)?;
     }
     Ok(())

@@ -66,10 +66,11 @@ impl<'t, 'a> Check<'_, 't, 'a> {
         }
         self.depth += 1;
         let mut chosen = [Name::NONE; CHOICES + 1];
-        let mut members = 0;
+        let (mut members, mut has_url) = (0, false);
         for member in node.children() {
             members += 1;
             let name = member.name();
+            has_url |= name == Name::URL;
             if resource && name == Name::RESOURCE_TYPE {
                 continue;
             }
@@ -97,7 +98,7 @@ impl<'t, 'a> Check<'_, 't, 'a> {
         if members == 0 {
             self.issues.at(node, "empty object")?;
         }
-        if kind == self.extension && node.get(Name::URL).is_none() {
+        if kind == self.extension && !has_url {
             self.issues.below(node, "url", "required", None)?;
         }
         self.depth -= 1;

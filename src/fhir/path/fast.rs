@@ -1,164 +1,107 @@
-//! The straight way: paths that only follow names (`subject.reference`, `value.ofType(Quantity).unit`, `name.first().family`)
-//! as lists of interned names. Nothing is allocated when one is walked. `None` for everything else; `eval` does that.
+//! The straight way: the shapes that nearly all expressions of a mapping have, compiled to plain loops over the tree
+//! that allocate nothing. `eval` answers everything; what is answered here is answered the same.
+//!
+//! A way (`way`) follows names, filters and `first()`; a test (`test`) is a condition on one node; a value is a way, the
+//! first of several, a test, a literal or `iif` of these. Where a line holds something odd (an element with extensions
+//! in place of its value, two items where one was meant) the answer is `Unsure`, and `eval` is asked. A fault that lies
+//! behind the first item wanted is not looked for.
 
-use super::ast::{Expr, Literal, Step};
-use super::check::{Typing, names_type};
-use super::function::Function as F;
-use super::types::is_kept_as;
-use crate::fhir::name::Name;
-use crate::fhir::tree::{Kind, Node};
-use crate::fhir::types::{Child, TypeId};
+mod compile;
+mod test;
+mod way;
 
-/// One name, or the names of a choice.
+pub use test::Test;
+pub use way::{End, Way};
+
+use super::ast::{Expr, Literal};
+use super::check::Typing;
+use super::value::Text;
+use crate::fhir::tree::Node;
+
+/// The line holds something that only `eval` can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsure;
+
+pub(super) type Told<T> = Result<T, Unsure>;
+
+/// An expression with a straight way.
 #[derive(Debug)]
-struct Hop {
-    name: Name,
-    others: Box<[Name]>,
+pub enum Fast {
+    Way(Way),
+    /// `(a | b | c).first()`
+    First(Box<[Way]>),
+    Test(Test),
+    Literal(Literal),
+    /// `{}`
+    Nothing,
+    If(Box<Choice>),
 }
 
-impl Hop {
-    #[inline]
-    fn find<'t, 'a>(&self, node: Node<'t, 'a>) -> Option<Node<'t, 'a>> {
-        if self.others.is_empty() {
-            return node.get(self.name);
-        }
-        node.children()
-            .find(|child| child.name() == self.name || self.others.contains(&child.name()))
-    }
-}
-
-/// What stands at the end of the way.
-#[derive(Debug, PartialEq, Eq)]
-pub enum End {
-    Value,
-    ResourceKey,
-    ReferenceKey(Option<String>),
-}
-
+/// `iif(test, then, otherwise)`
 #[derive(Debug)]
-pub struct Fast {
-    /// Stages but the last give their first node only.
-    stages: Vec<Vec<Hop>>,
-    last: Vec<Hop>,
-    pub end: End,
+pub struct Choice {
+    test: Test,
+    then: Fast,
+    otherwise: Fast,
+}
+
+/// What stands at the end.
+pub enum Found<'t, 'a> {
+    Nothing,
+    Node(Node<'t, 'a>),
+    Key(Text<'t, 'a>),
+    Boolean(bool),
+    Literal(&'t Literal),
+    /// More than one item.
+    Many,
 }
 
 impl Fast {
     /// The straight way of `expr` from a focus of type `focus`, if it has one.
     pub fn of(expr: &Expr, focus: &Typing) -> Option<Self> {
-        let mut fast = Fast {
-            stages: Vec::new(),
-            last: Vec::new(),
-            end: End::Value,
-        };
-        let (head, steps) = match expr {
-            Expr::This => return Some(fast),
-            Expr::Path { head, steps } => (head, steps.as_slice()),
-            _ => return None,
-        };
-        if !matches!(head.as_deref(), None | Some(Expr::This)) {
-            return None;
-        }
-        let [mut current] = *focus.as_deref()? else { return None };
-        let mut steps = steps;
-        if head.is_none() && steps.first().is_some_and(|step| names_type(step, focus)) {
-            steps = &steps[1..];
-        }
-        while let Some((step, rest)) = steps.split_first() {
-            steps = rest;
-            if fast.end != End::Value {
-                return None;
-            }
-            match step {
-                Step::Member(member) => {
-                    // Children of a primitive stand elsewhere (`_birthDate`), those of any resource are not known.
-                    if current.primitive().is_some() || current == TypeId::RESOURCE {
-                        return None;
-                    }
-                    let single;
-                    let mut children: &[Child] = match current.child(member.name).filter(|_| !member.name.is_companion()) {
-                        Some(child) => {
-                            single = [child];
-                            &single
-                        }
-                        None => current.choice(&member.text),
-                    };
-                    let narrowed: Vec<Child>;
-                    if let [Step::Call(call), rest @ ..] = steps
-                        && matches!(call.function, F::OfType | F::As)
-                        && children.iter().all(|child| !child.many)
-                    {
-                        let asked = call
-                            .type_name
-                            .as_ref()
-                            .filter(|asked| asked.namespace.as_deref().is_none_or(|space| space == "FHIR"))?;
-                        narrowed = children
-                            .iter()
-                            .filter(|child| is_kept_as(child.type_id, &asked.name))
-                            .copied()
-                            .collect();
-                        children = &narrowed;
-                        steps = rest;
-                    }
-                    let (first, others) = children.split_first()?;
-                    // Going on from a choice of several types is left to `eval`.
-                    if !others.is_empty() && !steps.is_empty() {
-                        return None;
-                    }
-                    current = first.type_id;
-                    fast.last.push(Hop {
-                        name: first.name,
-                        others: others.iter().map(|child| child.name).collect(),
-                    });
-                }
-                Step::At(index, _) if matches!(**index, Expr::Literal(Literal::Integer(0))) => {
-                    fast.stages.push(std::mem::take(&mut fast.last))
-                }
-                Step::Call(call) => match call.function {
-                    F::First => fast.stages.push(std::mem::take(&mut fast.last)),
-                    F::GetResourceKey if fast.last.is_empty() => fast.end = End::ResourceKey,
-                    F::GetReferenceKey => fast.end = End::ReferenceKey(call.type_name.as_ref().map(|asked| asked.name.clone())),
-                    _ => return None,
-                },
-                Step::At(..) => return None,
-            }
-        }
-        Some(fast)
+        let [focus] = *focus.as_deref()? else { return None };
+        compile::value(expr, focus)
     }
 
-    /// Calls `visit` for each node at the end of the way until it says `false`. A JSON null is an element without value.
-    #[inline]
-    pub fn walk<'t, 'a>(&self, focus: Node<'t, 'a>, visit: &mut impl FnMut(Node<'t, 'a>) -> bool) {
-        let mut focus = focus;
-        for stage in &self.stages {
-            let mut found = None;
-            follow(stage, focus, &mut |node| {
-                found = Some(node);
-                false
-            });
-            match found {
-                Some(node) => focus = node,
-                None => return,
-            }
+    /// The expression as a way, if it is one.
+    pub fn way(&self) -> Option<&Way> {
+        match self {
+            Fast::Way(way) => Some(way),
+            _ => None,
         }
-        follow(&self.last, focus, visit);
     }
 
-    /// The type of the way's only name, when it is that simple: for merging columns of one focus.
-    pub fn only_names(&self) -> Option<impl Iterator<Item = Name> + '_> {
-        let plain = self.stages.is_empty() && self.end == End::Value && self.last.iter().all(|hop| hop.others.is_empty());
-        plain.then(|| self.last.iter().map(|hop| hop.name))
+    /// The only item, from `focus`. `constants` are the values of the view's `%constants`.
+    pub fn one<'t, 'a>(&'t self, focus: Node<'t, 'a>, constants: &'t [Literal]) -> Told<Found<'t, 'a>> {
+        match self {
+            Fast::Way(way) => way.one(focus, constants),
+            Fast::First(ways) => {
+                for way in ways {
+                    if let Some(node) = way.first(focus, constants)? {
+                        return Ok(Found::Node(node));
+                    }
+                }
+                Ok(Found::Nothing)
+            }
+            Fast::Test(test) => Ok(test.holds(focus, constants)?.map_or(Found::Nothing, Found::Boolean)),
+            Fast::Literal(literal) => Ok(Found::Literal(literal)),
+            Fast::Nothing => Ok(Found::Nothing),
+            Fast::If(choice) => {
+                let holds = choice.test.holds(focus, constants)? == Some(true);
+                let branch = if holds { &choice.then } else { &choice.otherwise };
+                branch.one(focus, constants)
+            }
+        }
+    }
+
+    /// The answer to a condition; `None` when the expression is no condition, or the answer is empty.
+    pub fn holds(&self, focus: Node<'_, '_>, constants: &[Literal]) -> Option<Told<Option<bool>>> {
+        match self {
+            Fast::Test(test) => Some(test.holds(focus, constants)),
+            _ => None,
+        }
     }
 }
 
-/// `true` while `visit` wants more.
-fn follow<'t, 'a>(hops: &[Hop], node: Node<'t, 'a>, visit: &mut impl FnMut(Node<'t, 'a>) -> bool) -> bool {
-    let Some((hop, rest)) = hops.split_first() else {
-        return visit(node);
-    };
-    match hop.find(node) {
-        None => true,
-        Some(child) if child.kind() == Kind::Array => child.children().all(|item| follow(rest, item, visit)),
-        Some(child) => follow(rest, child, visit),
-    }
-}
+#[cfg(test)]
+mod tests;

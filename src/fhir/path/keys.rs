@@ -11,7 +11,12 @@ use crate::fhir::tree::Node;
 /// `Type/id` of a resource; `None` without an id.
 pub fn resource_key<'t, 'a>(resource: Node<'_, 'a>) -> Option<Text<'t, 'a>> {
     let id = resource.get(Name::ID)?.text();
-    Some(Text::Line(Cow::Owned(format!("{}/{id}", resource.resource_type()?))))
+    let type_name = resource.resource_type()?;
+    let mut key = String::with_capacity(type_name.len() + 1 + id.len());
+    key.push_str(type_name);
+    key.push('/');
+    key.push_str(&id);
+    Some(Text::Line(Cow::Owned(key)))
 }
 
 /// `Type/id` of what a Reference element (or the text of a reference) names: relative, absolute with or without a
@@ -22,14 +27,15 @@ pub fn reference_key<'t, 'a>(reference: Node<'_, 'a>, asked: Option<&str>) -> Op
         None if reference.kind() == crate::fhir::tree::Kind::String => reference,
         None => return None,
     };
-    let declared = reference.get(Name::of("type")).map(Node::text);
+    let declared = || reference.get(Name::of("type")).map(Node::text);
     match text.text() {
-        Cow::Borrowed(text) => key_of(text, declared.as_deref(), asked).map(Text::Line),
-        Cow::Owned(text) => key_of(&text, declared.as_deref(), asked).map(|key| Text::Line(Cow::Owned(key.into_owned()))),
+        Cow::Borrowed(text) => key_of(text, &declared, asked).map(Text::Line),
+        Cow::Owned(text) => key_of(&text, &declared, asked).map(|key| Text::Line(Cow::Owned(key.into_owned()))),
     }
 }
 
-fn key_of<'r>(reference: &'r str, declared: Option<&str>, asked: Option<&str>) -> Option<Cow<'r, str>> {
+/// `declared` is what the element says of its target's type, asked for only where the reference does not say it.
+fn key_of<'r, 'd>(reference: &'r str, declared: &dyn Fn() -> Option<Cow<'d, str>>, asked: Option<&str>) -> Option<Cow<'r, str>> {
     let found = Reference::parse(reference)?;
     match found.form {
         Form::Relative | Form::Absolute => found
@@ -38,8 +44,9 @@ fn key_of<'r>(reference: &'r str, declared: Option<&str>, asked: Option<&str>) -
             .map(Cow::Borrowed),
         // Such a reference does not say the type: the caller asked for one, or the element declares it.
         Form::Uuid | Form::Oid => {
-            let type_name = asked.or(declared)?;
-            let fits = declared.is_none_or(|declared| declared == type_name);
+            let declared = declared();
+            let type_name = asked.or(declared.as_deref())?;
+            let fits = declared.as_deref().is_none_or(|declared| declared == type_name);
             fits.then(|| Cow::Owned(format!("{type_name}/{}", found.id)))
         }
         Form::Contained | Form::Conditional => None,
@@ -69,9 +76,9 @@ mod tests {
             ("Patient/", None, None),
             ("p1", None, None),
         ] {
-            assert_eq!(key_of(reference, None, asked).as_deref(), key, "{reference}");
+            assert_eq!(key_of(reference, &|| None, asked).as_deref(), key, "{reference}");
         }
-        assert_eq!(key_of("urn:uuid:1", Some("Patient"), None).as_deref(), Some("Patient/1"));
-        assert_eq!(key_of("urn:uuid:1", Some("Group"), Some("Patient")), None);
+        assert_eq!(key_of("urn:uuid:1", &|| Some("Patient".into()), None).as_deref(), Some("Patient/1"));
+        assert_eq!(key_of("urn:uuid:1", &|| Some("Group".into()), Some("Patient")), None);
     }
 }

@@ -1,6 +1,7 @@
 //! fhirbolt's tables compiled into arrays: one hash table of names for each type, half full at most.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
 
 use fhirbolt_shared::element_map::r4::ELEMENT_MAP;
@@ -14,7 +15,8 @@ use crate::fhir::name::Name;
 /// All types, by number.
 pub(super) struct Types {
     pub(super) entries: Vec<Entry>,
-    pub(super) numbers: HashMap<&'static str, TypeId>,
+    pub(super) numbers: Numbers,
+    places: Vec<Place>,
     slots: Vec<Slot>,
 }
 
@@ -25,9 +27,36 @@ pub(super) struct Entry {
     pub(super) primitive: Option<Primitive>,
     pub(super) children: Vec<Child>,
     pub(super) choices: Vec<(&'static str, Vec<Child>)>,
-    /// Where its slots begin, and how many there are (a power of two) less one.
-    first_slot: u32,
-    slot_mask: u32,
+}
+
+/// Where the slots of a type begin, and how many there are (a power of two) less one.
+#[derive(Clone, Copy)]
+struct Place {
+    first: u32,
+    mask: u32,
+}
+
+/// Types by name.
+pub(super) type Numbers = HashMap<&'static str, TypeId, BuildHasherDefault<ShortHasher>>;
+
+/// Asked once for every resource and every reference; nobody can add names of his own.
+#[derive(Default)]
+pub(super) struct ShortHasher(u64);
+
+impl Hasher for ShortHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(26)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -48,10 +77,10 @@ impl Types {
 
     #[inline]
     pub(super) fn child(&self, kind: TypeId, name: Name) -> Option<Child> {
-        let entry = &self.entries[usize::from(kind.0)];
+        let place = self.places[usize::from(kind.0)];
         let mut at = spread(name);
         loop {
-            let slot = &self.slots[(entry.first_slot + (at & entry.slot_mask)) as usize];
+            let slot = &self.slots[(place.first + (at & place.mask)) as usize];
             if slot.name == Name::NONE {
                 return None;
             }
@@ -70,6 +99,7 @@ impl Types {
         let mut types = Types {
             entries: Vec::new(),
             numbers,
+            places: Vec::new(),
             slots: Vec::new(),
         };
         for name in &names {
@@ -93,15 +123,13 @@ impl Types {
             .map(|element| self.element(name, element, resource))
             .collect();
         let choices = choices(name, &mut children, names, &self.numbers);
-        let (first_slot, slot_mask) = self.place(&children, names);
+        self.place(&children, names);
         Entry {
             name,
             resource,
             primitive,
             children,
             choices,
-            first_slot,
-            slot_mask,
         }
     }
 
@@ -159,7 +187,7 @@ impl Types {
     }
 
     /// Puts the children into slots: the elements, and the companions of the primitives.
-    fn place(&mut self, children: &[Child], names: &[&'static str]) -> (u32, u32) {
+    fn place(&mut self, children: &[Child], names: &[&'static str]) {
         let size = (children.len() * 4).next_power_of_two();
         let first = self.slots.len();
         let none = Child {
@@ -182,7 +210,10 @@ impl Types {
                 self.put(first, mask, child.name.companion(), *child);
             }
         }
-        (first as u32, mask as u32)
+        self.places.push(Place {
+            first: first as u32,
+            mask: mask as u32,
+        });
     }
 
     fn put(&mut self, first: usize, mask: usize, name: Name, child: Child) {
@@ -225,12 +256,7 @@ const NO_CHOICE: (&str, &str) = ("PaymentReconciliation", "payment");
 
 /// Finds the choices among the children: two or more single elements of one stem, each followed by its own type.
 /// The tables say of a text only that it is a primitive, so its exact type comes from its name here.
-fn choices(
-    parent: &str,
-    children: &mut [Child],
-    names: &[&'static str],
-    numbers: &HashMap<&'static str, TypeId>,
-) -> Vec<(&'static str, Vec<Child>)> {
+fn choices(parent: &str, children: &mut [Child], names: &[&'static str], numbers: &Numbers) -> Vec<(&'static str, Vec<Child>)> {
     let mut stems: Vec<(&'static str, Vec<(usize, TypeId)>)> = Vec::new();
     for (at, child) in children.iter().enumerate().filter(|(_, child)| !child.many) {
         let text = child.name.as_str();

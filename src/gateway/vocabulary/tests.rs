@@ -78,3 +78,74 @@ fn what_is_not_athena_s_is_named_with_its_line() {
     let missing = open(folder.path(), cache.path()).expect_err("a fault").to_string();
     assert!(missing.contains("CONCEPT_RELATIONSHIP.csv: is not there; download"), "{missing}");
 }
+
+/// As large as a real release: 2 million concepts, 3 million relationships. Writes some 250 MB into a temporary folder.
+#[test]
+#[ignore = "takes minutes; `cargo test --lib a_release_of_two_million -- --ignored --nocapture` prints its figures"]
+fn a_release_of_two_million_concepts_opens_in_less_than_a_second_and_is_read_in_little_memory() {
+    use std::io::{BufWriter, Write};
+    use std::time::Instant;
+
+    const CODES: u32 = 2_000_000;
+    const FIRST: u32 = 2_000_000_000;
+    let (folder, cache) = (folder(), tempfile::tempdir().expect("a temporary folder"));
+    let write = |name: &str, head: &str, lines: &mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>| {
+        let mut file = BufWriter::new(fs::File::create(folder.path().join(name)).expect("a temporary file"));
+        writeln!(file, "{head}")
+            .and_then(|()| lines(&mut file))
+            .and_then(|()| file.flush())
+            .expect("a temporary file");
+    };
+    let head = |text: &'static str| text.lines().next().expect("a head");
+    write(FILES[0], head(CONCEPTS), &mut |file| {
+        (0..CODES).try_for_each(|code| {
+            let (vocabulary, standard) = if code % 2 == 0 { ("A", "S") } else { ("B", "") };
+            let id = FIRST + code;
+            writeln!(
+                file,
+                "{id}\tA concept with a name of usual length, {code}\tCondition\t{vocabulary}\tx\t{standard}\t{code}\t19700101\t20991231\t"
+            )
+        })
+    });
+    write(FILES[1], head(RELATIONSHIPS), &mut |file| {
+        (0..CODES).try_for_each(|code| {
+            let (id, to) = (FIRST + code, FIRST + code / 2 * 2);
+            writeln!(file, "{id}\t{to}\tMaps to\t19700101\t20991231\t")?;
+            if code % 2 == 0 {
+                writeln!(file, "{id}\t{}\tMapped from\t19700101\t20991231\t", id + 1)?;
+            }
+            Ok(())
+        })
+    });
+    let begun = Instant::now();
+    drop(open(folder.path(), cache.path()).expect("the index"));
+    let compiled = begun.elapsed();
+    let before = resident_mib();
+    let begun = Instant::now();
+    let athena = open(folder.path(), cache.path()).expect("the index");
+    let opened = begun.elapsed();
+    let begun = Instant::now();
+    for step in 0..100_000_u32 {
+        let code = step.wrapping_mul(7_919) % CODES | 1;
+        let source = athena.source("B", &code.to_string()).expect("a concept");
+        assert_eq!(athena.standard(&source)[0].id, FIRST + code - 1);
+    }
+    let each = begun.elapsed() / 100_000;
+    let more = resident_mib().saturating_sub(before);
+    let index = fs::read_dir(cache.path()).expect("the folder").flatten();
+    let bytes: u64 = index.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+    eprintln!(
+        "compiled in {compiled:.1?} to {} MB, opened in {opened:.1?}, {each:.1?} a code not asked before, {more} MiB more resident",
+        bytes / 1_000_000
+    );
+    assert!(opened.as_secs_f64() < 1.0, "{opened:?}");
+    assert_eq!(athena.concepts(), u64::from(CODES));
+}
+
+/// What the process holds in memory now, shared pages of mapped files included; 0 where the kernel does not say.
+fn resident_mib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+    let kib = line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok());
+    kib.unwrap_or_default() / 1024
+}

@@ -61,9 +61,10 @@ impl Loader<'_, '_> {
                 "`headwater/domain` names `none` alone: name the domains whose rows this view takes, too",
             );
         }
-        let from = source
-            .tag("headwater/coding")
-            .map_or_else(String::new, |tag| tag.value.trim().to_owned());
+        let from = source.tag("headwater/coding").map_or("", |tag| tag.value.trim());
+        // What begins at the resource is the same everywhere; the rest hangs on the `forEach` it stands in.
+        let within = if from.starts_with('%') { "" } else { source.within.as_str() };
+        let from = format!("{within}{from}");
         Some(Lookup {
             facet,
             from,
@@ -75,6 +76,7 @@ impl Loader<'_, '_> {
             null_when_empty: empty.is_some(),
             null_when_unmapped: empty == Some(true),
             counts: facet == Facet::Standard,
+            taken: Vec::new(),
         })
     }
 
@@ -97,32 +99,71 @@ impl Loader<'_, '_> {
     }
 }
 
-/// Several views may share the codes of one resource type out by domain: a code without any standard concept is then counted
-/// once, by the view that takes such codes, or by the first.
+/// What several views of one resource type that look up the same codes have in common.
+struct Shared {
+    /// The view that counts.
+    view: usize,
+    rank: (bool, usize, usize),
+    /// Domains that one of them takes; `None`: all.
+    domains: Option<Vec<String>>,
+}
+
+/// Several views may share the codes of one resource type out by domain: a code without any standard concept, or with one whose
+/// domain none of them takes, is counted once. By the view that takes codes without a concept, else by the one of most
+/// domains, else of most columns, else by the first.
 pub(super) fn share_counting(mapping: &mut Mapping) {
-    let mut counting: HashMap<(String, String), (usize, bool)> = HashMap::new();
-    let drivers = |mapping: &Mapping| -> Vec<(usize, usize, (String, String), bool)> {
-        let mut all = Vec::new();
-        for (at, view) in mapping.views.iter().enumerate() {
-            for (place, rule) in view.rules.iter().enumerate() {
-                if let Some(lookup) = rule.lookup.as_ref().filter(|lookup| lookup.rows.is_some()) {
-                    let codes = (view.view.resource().to_owned(), lookup.from.clone());
-                    all.push((at, place, codes, lookup.none));
+    let mut shared: HashMap<(String, String), Shared> = HashMap::new();
+    for (at, view) in mapping.views.iter().enumerate() {
+        for lookup in drivers(&view.rules) {
+            let domains = lookup.domains.len();
+            let rank = (
+                lookup.none,
+                if domains == 0 { usize::MAX } else { domains },
+                view.view.columns().len(),
+            );
+            let own = Shared {
+                view: at,
+                rank,
+                domains: (domains > 0).then(|| lookup.domains.clone()),
+            };
+            match shared.get_mut(&(view.view.resource().to_owned(), lookup.from.clone())) {
+                Some(known) => known.join(own),
+                None => {
+                    shared.insert((view.view.resource().to_owned(), lookup.from.clone()), own);
                 }
             }
         }
-        all
-    };
-    for (at, _, codes, none) in drivers(mapping) {
-        let best = counting.entry(codes).or_insert((at, none));
-        if none && !best.1 {
-            *best = (at, none);
+    }
+    for (at, view) in mapping.views.iter_mut().enumerate() {
+        let resource = view.view.resource().to_owned();
+        for lookup in view.rules.iter_mut().filter_map(|rule| rule.lookup.as_mut()) {
+            let codes = (resource.clone(), lookup.from.clone());
+            let Some(shared) = shared.get(&codes).filter(|_| lookup.rows.is_some()) else {
+                continue;
+            };
+            lookup.counts = shared.view == at;
+            lookup.taken = shared.domains.clone().unwrap_or_default();
         }
     }
-    for (at, place, codes, _) in drivers(mapping) {
-        let counts = counting.get(&codes).is_some_and(|(best, _)| *best == at);
-        if let Some(lookup) = &mut mapping.views[at].rules[place].lookup {
-            lookup.counts = counts;
+}
+
+/// The lookups that make rows.
+fn drivers(rules: &[Rule]) -> impl Iterator<Item = &Lookup> {
+    let lookups = rules.iter().filter_map(|rule| rule.lookup.as_ref());
+    lookups.filter(|lookup| lookup.rows.is_some())
+}
+
+impl Shared {
+    fn join(&mut self, other: Shared) {
+        if other.rank > self.rank {
+            (self.view, self.rank) = (other.view, other.rank);
         }
+        self.domains = match (self.domains.take(), other.domains) {
+            (Some(mut all), Some(more)) => {
+                all.extend(more);
+                Some(all)
+            }
+            _ => None,
+        };
     }
 }

@@ -83,7 +83,7 @@ fn rows(views: &[(String, String)], codings: &str, more: &str) -> (Vec<String>, 
     let unmapped = work.stats.unmapped();
     let unmapped = unmapped
         .iter()
-        .map(|(code, times)| format!("{}|{} {} {times}", code.system, code.code, code.reason));
+        .map(|(code, tally)| format!("{}|{} {} {}", code.system, code.code, code.reason, tally.times));
     (rows.iter().map(row).collect(), unmapped.collect())
 }
 
@@ -150,6 +150,35 @@ fn a_code_without_a_standard_concept_is_row_0_where_that_is_taken_and_is_counted
         "",
     );
     assert_eq!(rows, ["o Observation/o1#0 0 ..13 3 null"]);
+}
+
+#[test]
+fn a_concept_whose_domain_no_view_takes_is_counted_once_as_such() {
+    // B's 2 maps to a Measurement and an Observation; the second has no view here.
+    let only = [view("m", &tag("domain", "Measurement"), &tag("rows", "each"), "")];
+    let (some, unmapped) = rows(&only, &coding("http://b", "2"), "");
+    assert_eq!(some, ["m Observation/o1#2000000001 ..01 ..12 2 null"]);
+    assert_eq!(unmapped, ["http://b|2 no-view 1"]);
+    let (none, unmapped) = rows(&only, &coding("http://a", "2"), "");
+    assert!(none.is_empty());
+    assert_eq!(unmapped, ["http://a|2 no-view 1"]);
+    assert!(rows(&by_domain(), &coding("http://b", "2"), "").1.is_empty());
+}
+
+#[test]
+fn codes_of_components_are_counted_apart_from_the_code_of_their_resource() {
+    let component = view("m", &tag("domain", "Measurement"), &tag("rows", "each"), "");
+    let component = (
+        "Observation.m.component.json".to_owned(),
+        component
+            .1
+            .replacen(r#""select":[{"#, r#""select":[{"forEach":"component","#, 1)
+            .replace("code.text", "'x'"),
+    );
+    let [m, o] = by_domain();
+    let more = r#","component":[{"code":{"coding":[{"system":"http://b","code":"3"}]}}]"#;
+    let (_, unmapped) = rows(&[m, o, component], &coding("http://b", "9"), more);
+    assert_eq!(unmapped, ["http://b|3 no-standard 1", "http://b|9 no-code 1"]);
 }
 
 #[test]

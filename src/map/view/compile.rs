@@ -6,7 +6,8 @@ use crate::fhir::types::TypeId;
 
 use super::super::fault::MappingFault;
 use super::super::file::{Faults, items, member, read, text};
-use super::{Column, Each, Part, Reading, Select, Source, Tag, View};
+use super::merge::Merged;
+use super::{Column, Columns, Each, Part, Reading, Select, Source, Tag, View};
 use crate::fhir::decimal::Decimal;
 
 /// Columns of one view.
@@ -28,6 +29,7 @@ pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View
         constants: Vec::new(),
         columns: Vec::new(),
         sources: Vec::new(),
+        within: String::new(),
         resource: None,
     }
     .view(root);
@@ -43,6 +45,8 @@ struct Compiler<'c, 'f> {
     constants: Vec<String>,
     columns: Vec<Column>,
     sources: Vec<Source>,
+    /// The `forEach`s around what is read now, each followed by a point.
+    within: String,
     resource: Typing,
 }
 
@@ -176,6 +180,11 @@ impl Compiler<'_, '_> {
                 "only one of `forEach`, `forEachOrNull` and `repeat` can stand in a `select`",
             );
         }
+        let outside = self.within.len();
+        for way in ways.iter().flatten() {
+            self.within.push_str(&way.text());
+            self.within.push('.');
+        }
         let first = self.columns.len();
         let (each, inner) = match ways {
             [Some(path), ..] => {
@@ -197,7 +206,11 @@ impl Compiler<'_, '_> {
             self.column(column, &inner);
         }
         if self.sources.len() > start {
-            parts.push(Part::Columns(start..self.sources.len()));
+            let collection = |column: usize| self.columns.get(column).is_some_and(|column| column.collection);
+            parts.push(Part::Columns(Columns {
+                sources: start..self.sources.len(),
+                merged: Merged::of(&self.sources[start..], start, collection),
+            }));
         }
         for select in items(node, "select") {
             parts.extend(self.select(select, &inner).map(|select| Part::Select(Box::new(select))));
@@ -205,6 +218,7 @@ impl Compiler<'_, '_> {
         if let Some(union) = member(node, "unionAll") {
             parts.extend(self.union(union, &inner));
         }
+        self.within.truncate(outside);
         for name in ["column", "select", "unionAll"] {
             if let Some(wrong) = member(node, name).filter(|list| list.kind() != Kind::Array) {
                 self.faults.at(wrong.offset(), format!("`{name}` must be a list"));
@@ -323,6 +337,7 @@ impl Compiler<'_, '_> {
                 column,
                 tags,
                 offset: node.offset(),
+                within: self.within.clone(),
                 own_key,
                 path,
                 coding,

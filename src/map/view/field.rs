@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::cdm::{Cell, csv};
-use crate::fhir::path::Item;
+use crate::fhir::path::{Item, Text};
 use crate::fhir::tree::{Kind, Node};
 
 #[derive(Clone, Default)]
@@ -44,6 +44,7 @@ impl<'t, 'a> Field<'t, 'a> {
         }
     }
 
+    #[inline]
     pub fn is_null(&self) -> bool {
         matches!(self, Field::Null)
     }
@@ -65,12 +66,15 @@ impl<'t, 'a> Field<'t, 'a> {
     }
 
     /// Appends the field as JSON.
+    #[inline]
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match self {
             Field::Null => out.extend_from_slice(b"null"),
             Field::Node(node) if node.kind() == Kind::String => {
+                let raw = node.raw().as_bytes();
+                out.reserve(raw.len() + 2);
                 out.push(b'"');
-                out.extend_from_slice(node.raw().as_bytes());
+                out.extend_from_slice(raw);
                 out.push(b'"');
             }
             Field::Node(node) => out.extend_from_slice(node.raw().as_bytes()),
@@ -87,6 +91,11 @@ impl<'t, 'a> Field<'t, 'a> {
             }
         }
     }
+}
+
+/// A text as a field.
+pub(super) fn text_field<'t, 'a>(text: Text<'t, 'a>) -> Field<'t, 'a> {
+    Field::Cell(Cell::Text(text.into_line()))
 }
 
 /// Appends one field of a CSV line (RFC 4180). Text that a spreadsheet would run as a formula gets a `'` before it.

@@ -1,23 +1,15 @@
 //! Rows from one resource: nested loops, one per `select`, the innermost of which emits the row.
 
-use crate::fhir::path::{Collection, Context, Element, End, Fault, Item, Path, Text, reference_key, resource_key};
+use std::cell::RefCell;
+
+use crate::cdm::Cell;
+use crate::fhir::path::{Collection, Context, Element, End, Fast, Fault, Found, Item, Path};
 use crate::fhir::tree::{Kind, Node};
 
-use super::{Each, Field, Part, Select, Source, View};
-
-/// A row while it is filled, column by column.
-#[derive(Debug, Default)]
-pub struct Row<'t, 'a> {
-    pub fields: Vec<Field<'t, 'a>>,
-    /// Per column, the place in `View::sources` that filled it; `NO_SOURCE` when nothing did.
-    pub by: Vec<u16>,
-    /// Per column, what `headwater/coding` and `headwater/reference` gave; empty when no source has them.
-    pub codings: Vec<Field<'t, 'a>>,
-    pub references: Vec<Field<'t, 'a>>,
-}
-
-/// No `column` filled this field: an empty `forEachOrNull`.
-pub(super) const NO_SOURCE: u16 = u16::MAX;
+use super::field::text_field;
+use super::focus::{At, Focus};
+use super::row::{NO_SOURCE, Room, Row};
+use super::{Columns, Each, Field, Part, Select, Source, View};
 
 /// Rows of one resource: a few lists side by side multiply.
 const MAX_ROWS: usize = 100_000;
@@ -30,13 +22,6 @@ pub struct RowFault {
     pub rule: &'static str,
 }
 
-/// What a `select` looks at, and its place among its siblings.
-#[derive(Clone)]
-struct Focus<'t, 'a> {
-    item: Item<'t, 'a>,
-    index: i64,
-}
-
 type Done = Result<(), RowFault>;
 type Then<'r, 't, 'a> = &'r mut dyn FnMut(&mut Row<'t, 'a>) -> Done;
 
@@ -44,29 +29,44 @@ impl View {
     /// Calls `emit` with each row of `root`; not at all when the resource is of another type or a `where` says no.
     /// # Errors: an expression without an answer, more than one value for a column that is no collection.
     pub fn rows<'t, 'a>(&'t self, root: Node<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
-        self.rows_into(root, &mut Row::default(), emit)
+        self.rows_in(&mut Room::default(), root, emit)
     }
 
     /// The same, with room for a row that the caller keeps from resource to resource.
-    pub fn rows_into<'t, 'a>(&'t self, root: Node<'t, 'a>, row: &mut Row<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
+    pub fn rows_in<'t, 'a>(&'t self, room: &mut Room, root: Node<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
         if root.resource_type() != Some(self.resource.as_str()) {
             return Ok(());
         }
+        let mut row: Row<'t, 'a> = std::mem::take(&mut room.row);
+        let done = self.rows_into(root, &mut room.found, &mut row, emit);
+        room.row = row.emptied();
+        done
+    }
+
+    fn rows_into<'t, 'a>(
+        &'t self,
+        root: Node<'t, 'a>,
+        found: &mut Vec<u32>,
+        row: &mut Row<'t, 'a>,
+        emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done,
+    ) -> Done {
+        found.clear();
         let resource = Element {
             node: Some(root),
             under: None,
             type_id: self.type_id,
         };
         let context = Context::of(resource, &self.constants);
-        let item = Item::Element(resource);
+        let at = At::Node(root, self.type_id);
         let run = Run {
             view: self,
             context: &context,
+            found: RefCell::new(found),
         };
-        for (at, condition) in self.wheres.iter().enumerate() {
+        for (number, condition) in self.wheres.iter().enumerate() {
             if !run
-                .holds(condition, item.clone())
-                .map_err(|fault| fault_at(format!("where[{at}]"), fault))?
+                .holds(condition, &at)
+                .map_err(|fault| fault_at(format!("where[{number}]"), fault))?
             {
                 return Ok(());
             }
@@ -79,7 +79,7 @@ impl View {
             row.references.resize(width, Field::Null);
         }
         let mut left = MAX_ROWS;
-        run.select(&self.select, &Focus { item, index: 0 }, row, &mut |row| {
+        run.select(&self.select, &Focus { at, index: 0 }, row, &mut |row| {
             if left == 0 {
                 return Err(RowFault {
                     place: "select".to_owned(),
@@ -95,6 +95,8 @@ impl View {
 struct Run<'c, 't, 'a> {
     view: &'t View,
     context: &'c Context<'t, 'a>,
+    /// Numbers of the nodes that the `forEach`s under way go through, the innermost last.
+    found: RefCell<&'c mut Vec<u32>>,
 }
 
 fn fault_at(place: String, fault: Fault) -> RowFault {
@@ -102,8 +104,13 @@ fn fault_at(place: String, fault: Fault) -> RowFault {
 }
 
 impl<'t, 'a> Run<'_, 't, 'a> {
-    fn holds(&self, condition: &'t Path, item: Item<'t, 'a>) -> Result<bool, Fault> {
-        let answer = condition.evaluate(self.context, item)?;
+    fn holds(&self, condition: &'t Path, focus: &At<'t, 'a>) -> Result<bool, Fault> {
+        if let (Some(fast), Some(node)) = (condition.fast(), focus.node())
+            && let Some(Ok(holds)) = fast.holds(node, self.context.constants)
+        {
+            return Ok(holds == Some(true));
+        }
+        let answer = condition.evaluate(self.context, focus.item())?;
         match answer.as_slice() {
             [] => Ok(false),
             [one] => match one.clone().plain() {
@@ -135,13 +142,14 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             };
         }
         let found = path
-            .evaluate(self.context, focus.item.clone())
+            .evaluate(self.context, focus.at.item())
             .map_err(|fault| fault_at(self.word(select, word), fault))?;
         if found.is_empty() && word == "forEachOrNull" {
             return self.nothing(select, row, then);
         }
         for (item, index) in found.into_iter().zip(0..) {
-            self.parts(&select.parts, &Focus { item, index }, row, then)?;
+            let at = At::Item(item);
+            self.parts(&select.parts, &Focus { at, index }, row, then)?;
         }
         Ok(())
     }
@@ -155,26 +163,32 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         row: &mut Row<'t, 'a>,
         then: Then<'_, 't, 'a>,
     ) -> Option<Result<i64, RowFault>> {
-        let fast = path.fast().filter(|fast| fast.end == End::Value)?;
+        let way = path.fast()?.way().filter(|way| way.end == End::Value)?;
         let [type_id] = *path.typing().as_deref()? else { return None };
-        let Item::Element(Element { node: Some(node), .. }) = &focus.item else {
-            return None;
-        };
+        let node = focus.at.node()?;
         if type_id.primitive().is_some() {
             return None;
         }
-        let mut index = 0;
-        let mut done = Ok(());
-        fast.walk(*node, &mut |node| {
-            let item = Item::Element(Element {
-                node: Some(node),
-                under: None,
-                type_id: Some(type_id),
-            });
-            done = self.parts(&select.parts, &Focus { item, index }, row, then);
-            index += 1;
-            done.is_ok()
+        // No row may leave before it is known that the way can be gone to its end.
+        let start = self.found.borrow().len();
+        let walked = way.walk(node, self.context.constants, &mut |node| {
+            self.found.borrow_mut().push(node.index());
+            Ok(true)
         });
+        let end = self.found.borrow().len();
+        let mut done = Ok(());
+        let mut index = 0;
+        for place in start..end {
+            if walked.is_err() || done.is_err() {
+                break;
+            }
+            let found = self.found.borrow()[place];
+            let at = At::Node(node.numbered(found), Some(type_id));
+            done = self.parts(&select.parts, &Focus { at, index }, row, then);
+            index += 1;
+        }
+        self.found.borrow_mut().truncate(start);
+        walked.ok()?;
         Some(done.map(|()| index))
     }
 
@@ -196,14 +210,14 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     fn row_indexes(&self, select: &'t Select, row: &mut Row<'t, 'a>) -> Done {
         self.context.row_index.set(0);
         for part in &select.parts {
-            let Part::Columns(sources) = part else { continue };
+            let Part::Columns(Columns { sources, .. }) = part else { continue };
             for (place, source) in self.view.sources.iter().enumerate().take(sources.end).skip(sources.start) {
                 if source.path.is_row_index() {
                     self.column(
                         place,
                         source,
                         &Focus {
-                            item: Item::Boolean(false),
+                            at: At::Item(Item::Boolean(false)),
                             index: 0,
                         },
                         row,
@@ -216,11 +230,12 @@ impl<'t, 'a> Run<'_, 't, 'a> {
 
     fn repeat(&self, select: &'t Select, paths: &'t [Path], focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
         // Pre-order, the focus itself left out. A stack of our own: how deep a resource nests is its author's choice.
-        let mut stack = self.below(select, paths, &focus.item)?;
+        let mut stack = self.below(select, paths, &focus.at.item())?;
         let mut index = 0;
         while let Some(item) = stack.pop() {
             let below = self.below(select, paths, &item)?;
-            self.parts(&select.parts, &Focus { item, index }, row, then)?;
+            let at = At::Item(item);
+            self.parts(&select.parts, &Focus { at, index }, row, then)?;
             stack.extend(below);
             index += 1;
         }
@@ -253,11 +268,8 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             return then(row);
         };
         match part {
-            Part::Columns(sources) => {
-                self.context.row_index.set(focus.index);
-                for (place, source) in self.view.sources.iter().enumerate().take(sources.end).skip(sources.start) {
-                    self.column(place, source, focus, row)?;
-                }
+            Part::Columns(columns) => {
+                self.columns(columns, focus, row)?;
                 self.parts(rest, focus, row, then)
             }
             Part::Select(select) if rest.is_empty() => self.select(select, focus, row, then),
@@ -271,18 +283,35 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         }
     }
 
+    fn columns(&self, columns: &'t Columns, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
+        self.context.row_index.set(focus.index);
+        let sources = &self.view.sources;
+        if let (Some(merged), Some(node)) = (&columns.merged, focus.at.node())
+            && merged.fill(node, row).is_ok()
+        {
+            for &place in &merged.singly {
+                self.column(place, &sources[place], focus, row)?;
+            }
+            return Ok(());
+        }
+        for place in columns.sources.clone() {
+            self.column(place, &sources[place], focus, row)?;
+        }
+        Ok(())
+    }
+
     fn column(&self, place: usize, source: &'t Source, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
         let column = &self.view.columns[source.column];
         let field = if column.collection {
-            self.list(&source.path, &focus.item)
+            self.list(&source.path, &focus.at)
         } else {
-            self.one(&source.path, &focus.item)
+            self.one(&source.path, &focus.at)
         };
         row.fields[source.column] = field.map_err(|fault| fault_at(column.name.clone(), fault))?;
         row.by[source.column] = u16::try_from(place).unwrap_or(NO_SOURCE);
         if self.view.extended {
             let extra = |path: &'t Option<Path>| match path {
-                Some(path) => self.list(path, &focus.item).map_err(|fault| fault_at(column.name.clone(), fault)),
+                Some(path) => self.list(path, &focus.at).map_err(|fault| fault_at(column.name.clone(), fault)),
                 None => Ok(Field::Null),
             };
             row.codings[source.column] = extra(&source.coding)?;
@@ -291,61 +320,49 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         Ok(())
     }
 
-    fn one(&self, path: &'t Path, focus: &Item<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
+    fn one(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
         const MANY: Fault = Fault {
             rule: "more than one value for a column that is no collection",
             at: 0,
         };
-        if let (Some(fast), Item::Element(Element { node: Some(node), .. })) = (path.fast(), focus) {
-            if fast.end == End::ResourceKey {
-                return Ok(resource_key(*node).map_or(Field::Null, text_field));
-            }
-            let mut found = Field::Null;
-            let (mut count, mut asked) = (0, None);
-            if let End::ReferenceKey(type_name) = &fast.end {
-                asked = Some(type_name.as_deref());
-            }
-            fast.walk(*node, &mut |node| {
-                found = match asked {
-                    None if node.kind() == Kind::Null => Field::Null,
-                    None => Field::Node(node),
-                    Some(type_name) => match reference_key(node, type_name) {
-                        Some(key) => text_field(key),
-                        None => return true,
-                    },
-                };
-                count += 1;
-                count < 2
-            });
-            return if count < 2 { Ok(found) } else { Err(MANY) };
+        if let (Some(fast), Some(node)) = (path.fast(), focus.node())
+            && let Ok(found) = fast.one(node, self.context.constants)
+        {
+            return match found {
+                Found::Nothing => Ok(Field::Null),
+                Found::Node(node) if node.kind() == Kind::Null => Ok(Field::Null),
+                Found::Node(node) => Ok(Field::Node(node)),
+                Found::Key(key) => Ok(text_field(key)),
+                Found::Boolean(value) => Ok(Field::Cell(Cell::Boolean(value))),
+                Found::Literal(literal) => Ok(Field::of(literal.into())),
+                Found::Many => Err(MANY),
+            };
         }
-        let found = path.evaluate(self.context, focus.clone())?;
+        let found = path.evaluate(self.context, focus.item())?;
         if found.len() > 1 {
             return Err(MANY);
         }
         Ok(found.into_iter().next().map_or(Field::Null, Field::of))
     }
 
-    fn list(&self, path: &'t Path, focus: &Item<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
-        if let (Some(fast), Item::Element(Element { node: Some(node), .. })) = (path.fast(), focus)
-            && fast.end == End::Value
+    fn list(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
+        if let (Some(way), Some(node)) = (path.fast().and_then(Fast::way), focus.node())
+            && way.end == End::Value
         {
             let mut all = Vec::new();
-            fast.walk(*node, &mut |node| {
+            let walked = way.walk(node, self.context.constants, &mut |node| {
                 if node.kind() != Kind::Null {
                     all.push(Field::Node(node));
                 }
-                true
+                Ok(true)
             });
-            return Ok(Field::List(all));
+            if walked.is_ok() {
+                return Ok(Field::List(all));
+            }
         }
-        let found = path.evaluate(self.context, focus.clone())?;
+        let found = path.evaluate(self.context, focus.item())?;
         Ok(Field::List(
             found.into_iter().map(Field::of).filter(|field| !field.is_null()).collect(),
         ))
     }
-}
-
-fn text_field<'t, 'a>(text: Text<'t, 'a>) -> Field<'t, 'a> {
-    Field::Cell(crate::cdm::Cell::Text(text.into_line()))
 }

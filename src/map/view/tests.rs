@@ -1,6 +1,8 @@
 //! What the official suite does not ask: faults with their place, limits, digits, mapping's strictness.
 
 use super::{Reading, View};
+
+mod straight;
 use crate::fhir::tree::{Limits, Tree};
 
 fn rows(view: &str, line: &str) -> Result<Vec<String>, String> {

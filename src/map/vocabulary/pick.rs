@@ -64,6 +64,8 @@ pub(in crate::map) struct Lookup {
     pub null_when_unmapped: bool,
     /// Whether a code without a standard concept is counted here, and not by another view of the same codes.
     pub counts: bool,
+    /// Where it counts and makes rows: the domains that some view of the same codes takes; empty: all.
+    pub taken: Vec<String>,
 }
 
 /// One code met, and what it means.
@@ -95,6 +97,18 @@ impl Lookup {
         }
         codes.retain(|coded| rank(coded).is_some());
         codes.sort_by_key(rank);
+    }
+
+    /// The first concept that no view of these codes takes, with its code.
+    pub(in crate::map) fn without_view<'c, 'a>(&self, codes: &'c [Coded<'a>]) -> Option<(&'c Coded<'a>, &'c Concept)> {
+        if !self.counts || self.taken.is_empty() {
+            return None;
+        }
+        let concepts = codes
+            .iter()
+            .flat_map(|coded| coded.resolved.standard.iter().map(move |concept| (coded, concept)));
+        let mut lost = concepts.filter(|(_, concept)| self.taken.iter().all(|domain| **domain != *concept.domain));
+        lost.next()
     }
 
     /// The concepts that count, in order, each once; without any, perhaps one pick without a concept.

@@ -20,7 +20,11 @@ pub(super) fn compile(file: &str, json: &str, profiles: &mut Profiles, faults: &
     };
     if let Some((kind, elements)) = compiler.profile(json) {
         let file = file.to_owned();
-        profiles.by_type.entry(kind.as_str()).or_default().push(Profile { file, elements });
+        let profile = Profile { file, elements };
+        match profiles.by_type.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, known)) => known.push(profile),
+            None => profiles.by_type.push((kind, vec![profile])),
+        }
     }
     profiles.modifiers.append(&mut compiler.modifiers);
     faults.append(&mut compiler.faults);

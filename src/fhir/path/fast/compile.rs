@@ -1,0 +1,281 @@
+//! From an expression to its straight way, where it has one. Types are known here, so that a text is only compared with
+//! a text, never with a date.
+
+use super::test::{Operand, Search, Test};
+use super::way::{End, Hop, Member, Way};
+use super::{Choice, Fast};
+use crate::fhir::datetime::Form;
+use crate::fhir::path::ast::{Call, Expr, Literal, Operator, Step, Variable};
+use crate::fhir::path::check::names_type;
+use crate::fhir::path::function::Function as F;
+use crate::fhir::path::types::is_kept_as;
+use crate::fhir::types::{Child, Primitive, TypeId};
+
+pub(super) fn value(expr: &Expr, focus: TypeId) -> Option<Fast> {
+    match expr {
+        Expr::Literal(literal @ (Literal::Boolean(_) | Literal::Integer(_) | Literal::Text(_))) => Some(Fast::Literal(literal.clone())),
+        Expr::Empty => Some(Fast::Nothing),
+        Expr::Path { head: None, steps } => match steps.as_slice() {
+            [Step::Call(call)] if call.function == F::Iif => choice(call, focus),
+            _ => one_value(expr, focus),
+        },
+        Expr::Path { head: Some(head), steps } => match steps.as_slice() {
+            [Step::Call(call)] if call.function == F::First && matches!(**head, Expr::Chain { .. }) => {
+                union(head, focus).map(|ways| Fast::First(ways.into()))
+            }
+            _ => one_value(expr, focus),
+        },
+        _ => one_value(expr, focus),
+    }
+}
+
+fn one_value(expr: &Expr, focus: TypeId) -> Option<Fast> {
+    if let Some((way, _)) = way(expr, focus) {
+        return Some(Fast::Way(way));
+    }
+    test(expr, focus, false).map(Fast::Test)
+}
+
+fn choice(call: &Call, focus: TypeId) -> Option<Fast> {
+    let (test_expr, then) = (call.arguments.first()?, call.arguments.get(1)?);
+    Some(Fast::If(Box::new(Choice {
+        test: test(test_expr, focus, true)?,
+        then: value(then, focus)?,
+        otherwise: match call.arguments.get(2) {
+            Some(otherwise) => value(otherwise, focus)?,
+            None => Fast::Nothing,
+        },
+    })))
+}
+
+/// `a | b | c`, or one alone, all of nodes.
+fn union(expr: &Expr, focus: TypeId) -> Option<Vec<Way>> {
+    let nodes = |expr: &Expr| way(expr, focus).map(|(way, _)| way).filter(|way| way.end == End::Value);
+    let Expr::Chain { first, rest } = expr else {
+        return Some(vec![nodes(expr)?]);
+    };
+    let mut ways = vec![nodes(first)?];
+    for (operator, _, right) in rest {
+        if *operator != Operator::Union {
+            return None;
+        }
+        ways.push(nodes(right)?);
+    }
+    Some(ways)
+}
+
+/// A condition. Where a condition is asked for (`condition`), a boolean element may stand alone.
+fn test(expr: &Expr, focus: TypeId, condition: bool) -> Option<Test> {
+    match expr {
+        Expr::Chain { first, rest } => {
+            let operator = rest.first()?.0;
+            if rest.iter().any(|(other, ..)| *other != operator) {
+                return None;
+            }
+            match (operator, rest.as_slice()) {
+                (Operator::And | Operator::Or, _) => {
+                    let parts = std::iter::once(&**first).chain(rest.iter().map(|(_, _, right)| right));
+                    let tests = parts.map(|part| test(part, focus, true)).collect::<Option<Vec<_>>>()?;
+                    Some(merged(tests, operator))
+                }
+                (Operator::Equal | Operator::NotEqual, [(_, _, right)]) => equal(first, right, operator == Operator::NotEqual, focus),
+                _ => None,
+            }
+        }
+        Expr::Path { head, steps } => {
+            let Some((Step::Call(call), before)) = steps.split_last() else {
+                return standing(expr, focus, condition);
+            };
+            let subject = || match (head, before) {
+                (Some(head), []) => union(head, focus),
+                _ => steps_way(head.as_deref(), before, focus).map(|(way, _)| vec![way]),
+            };
+            match (call.function, call.arguments.as_slice()) {
+                (F::Exists, []) => Some(Test::Exists(only_values(subject()?)?)),
+                (F::Exists, [criteria]) => {
+                    let (mut way, current) = steps_way(head.as_deref(), before, focus)?;
+                    way.last.push(Hop::Where(test(criteria, current, true)?));
+                    Some(Test::Exists(only_values(vec![way])?))
+                }
+                (F::Empty, []) => Some(Test::Empty(only_values(subject()?)?)),
+                (F::Not, []) => match (head, before) {
+                    (Some(head), []) => Some(Test::Not(Box::new(test(head, focus, true)?))),
+                    _ => None,
+                },
+                (F::StartsWith | F::EndsWith | F::Contains | F::Matches, [argument]) => {
+                    let (way, current) = steps_way(head.as_deref(), before, focus)?;
+                    let search = search(call, argument)?;
+                    (is_plain_text(current) && way.end == End::Value).then_some(Test::Text { way, search })
+                }
+                _ => standing(expr, focus, condition),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// A boolean element as a condition.
+fn standing(expr: &Expr, focus: TypeId, condition: bool) -> Option<Test> {
+    let (way, current) = way(expr, focus).filter(|_| condition)?;
+    (current.primitive() == Some(Primitive::Boolean) && way.end == End::Value).then_some(Test::Holds(way))
+}
+
+fn only_values(ways: Vec<Way>) -> Option<Vec<Way>> {
+    ways.iter().all(|way| way.end == End::Value).then_some(ways)
+}
+
+/// Neighbours that hold one way against different texts become one.
+fn merged(tests: Vec<Test>, operator: Operator) -> Test {
+    let unequal_wanted = operator == Operator::And;
+    let mut all: Vec<Test> = Vec::new();
+    for mut test in tests {
+        if let (
+            Some(Test::Equal { way, texts, unequal }),
+            Test::Equal {
+                way: own,
+                texts: more,
+                unequal: own_unequal,
+            },
+        ) = (all.last_mut(), &mut test)
+            && *unequal == unequal_wanted
+            && *own_unequal == unequal_wanted
+            && way.is_same_names(own)
+        {
+            texts.append(more);
+            continue;
+        }
+        all.push(test);
+    }
+    match (all.len(), operator) {
+        (1, _) => all.remove(0),
+        (_, Operator::And) => Test::All(all),
+        _ => Test::Any(all),
+    }
+}
+
+fn equal(left: &Expr, right: &Expr, unequal: bool, focus: TypeId) -> Option<Test> {
+    let (way, current) = way(left, focus).filter(|(way, _)| way.end == End::Value)?;
+    if let Expr::Literal(Literal::Boolean(value)) = right {
+        let value = *value != unequal;
+        return (current.primitive() == Some(Primitive::Boolean)).then_some(Test::Flag { way, value });
+    }
+    let texts = vec![operand(right)?];
+    is_plain_text(current).then_some(Test::Equal { way, texts, unequal })
+}
+
+fn operand(expr: &Expr) -> Option<Operand> {
+    match expr {
+        Expr::Literal(Literal::Text(text)) => Some(Operand::Text(text.clone())),
+        Expr::Variable(Variable::Constant(at), _) => Some(Operand::Constant(*at)),
+        Expr::Variable(Variable::Text(text), _) => Some(Operand::Text(text.clone())),
+        _ => None,
+    }
+}
+
+fn search(call: &Call, argument: &Expr) -> Option<Search> {
+    Some(match call.function {
+        F::StartsWith => Search::StartsWith(operand(argument)?),
+        F::EndsWith => Search::EndsWith(operand(argument)?),
+        F::Contains => Search::Contains(operand(argument)?),
+        _ => Search::Matches((**call.pattern.as_ref()?).clone()),
+    })
+}
+
+/// A primitive that is text and no moment.
+fn is_plain_text(type_id: TypeId) -> bool {
+    type_id.primitive() == Some(Primitive::Text) && Form::of_type(type_id.as_str()).is_none()
+}
+
+/// The way of `expr` and the type at its end.
+fn way(expr: &Expr, focus: TypeId) -> Option<(Way, TypeId)> {
+    match expr {
+        Expr::This => steps_way(None, &[], focus),
+        Expr::Path { head, steps } => steps_way(head.as_deref(), steps, focus),
+        _ => None,
+    }
+}
+
+fn steps_way(head: Option<&Expr>, steps: &[Step], focus: TypeId) -> Option<(Way, TypeId)> {
+    let mut way = Way {
+        stages: Vec::new(),
+        last: Vec::new(),
+        end: End::Value,
+    };
+    let mut current = focus;
+    match head {
+        None | Some(Expr::This) => {}
+        Some(inner) => (way, current) = self::way(inner, focus)?,
+    }
+    let mut steps = steps;
+    if head.is_none() && steps.first().is_some_and(|step| names_type(step, &Some(vec![focus]))) {
+        steps = &steps[1..];
+    }
+    while let Some((step, rest)) = steps.split_first() {
+        steps = rest;
+        if way.end != End::Value {
+            return None;
+        }
+        match step {
+            Step::Member(member) => {
+                // Children of a primitive stand elsewhere (`_birthDate`), those of any resource are not known.
+                if current.primitive().is_some() || current == TypeId::RESOURCE {
+                    return None;
+                }
+                let single;
+                let mut children: &[Child] = match current.child(member.name).filter(|_| !member.name.is_companion()) {
+                    Some(child) => {
+                        single = [child];
+                        &single
+                    }
+                    None => current.choice(&member.text),
+                };
+                let narrowed: Vec<Child>;
+                if let [Step::Call(call), rest @ ..] = steps
+                    && matches!(call.function, F::OfType | F::As)
+                    && children.iter().all(|child| !child.many)
+                {
+                    let asked = call
+                        .type_name
+                        .as_ref()
+                        .filter(|asked| asked.namespace.as_deref().is_none_or(|space| space == "FHIR"))?;
+                    narrowed = children
+                        .iter()
+                        .filter(|child| is_kept_as(child.type_id, &asked.name))
+                        .copied()
+                        .collect();
+                    children = &narrowed;
+                    steps = rest;
+                }
+                let (first, others) = children.split_first()?;
+                // Going on from a choice of several types is left to `eval`.
+                if !others.is_empty() && !steps.is_empty() {
+                    return None;
+                }
+                // The type is then not known: no test may ask for it.
+                current = if others.is_empty() { first.type_id } else { TypeId::RESOURCE };
+                way.last.push(Hop::Member(Member {
+                    name: first.name,
+                    others: others.iter().map(|child| child.name).collect(),
+                    primitive: children.iter().any(|child| child.type_id.primitive().is_some()),
+                }));
+            }
+            Step::At(index, _) if matches!(**index, Expr::Literal(Literal::Integer(0))) => way.stages.push(std::mem::take(&mut way.last)),
+            Step::At(..) => return None,
+            Step::Call(call) => match call.function {
+                F::First => way.stages.push(std::mem::take(&mut way.last)),
+                F::Where => way.last.push(Hop::Where(test(call.arguments.first()?, current, true)?)),
+                F::Extension if current.primitive().is_none() && current != TypeId::RESOURCE => {
+                    let Expr::Literal(Literal::Text(url)) = call.arguments.first()? else {
+                        return None;
+                    };
+                    way.last.push(Hop::Extension(url.clone()));
+                    current = TypeId::of("Extension")?;
+                }
+                F::GetResourceKey if way.last.is_empty() && way.stages.is_empty() => way.end = End::ResourceKey,
+                F::GetReferenceKey => way.end = End::ReferenceKey(call.type_name.as_ref().map(|asked| asked.name.clone())),
+                _ => return None,
+            },
+        }
+    }
+    Some((way, current))
+}

@@ -1,0 +1,46 @@
+//! A row while it is filled, and the room for it that is kept from resource to resource.
+
+use super::field::Field;
+
+/// A row while it is filled, column by column.
+#[derive(Debug, Default)]
+pub struct Row<'t, 'a> {
+    pub fields: Vec<Field<'t, 'a>>,
+    /// Per column, the place in `View::sources` that filled it; `NO_SOURCE` when nothing did.
+    pub by: Vec<u16>,
+    /// Per column, what `headwater/coding` and `headwater/reference` gave; empty when no source has them.
+    pub codings: Vec<Field<'t, 'a>>,
+    pub references: Vec<Field<'t, 'a>>,
+}
+
+impl Row<'_, '_> {
+    /// All fields null, in the same room.
+    #[inline]
+    pub(super) fn emptied(self) -> Row<'static, 'static> {
+        Row {
+            fields: emptied(self.fields),
+            by: self.by,
+            codings: emptied(self.codings),
+            references: emptied(self.references),
+        }
+    }
+}
+
+/// Room for a row, kept from resource to resource.
+#[derive(Debug, Default)]
+pub struct Room {
+    pub(super) row: Row<'static, 'static>,
+    pub(super) found: Vec<u32>,
+}
+
+/// No `column` filled this field: an empty `forEachOrNull`.
+pub(super) const NO_SOURCE: u16 = u16::MAX;
+
+/// Collected in place: nothing is allocated.
+#[inline]
+fn emptied(fields: Vec<Field<'_, '_>>) -> Vec<Field<'static, 'static>> {
+    if fields.is_empty() {
+        return Vec::new();
+    }
+    fields.into_iter().map(|_| Field::Null).collect()
+}
