@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headwater::network::Package;
+use headwater::platform::clock::Clock;
+use serde_json::Value;
 
-use crate::models::{hold_rows, mapped, records};
+use crate::models::{Tables, hold_rows, mapped, records};
 
 #[test]
 fn synthea_s_patients_make_valid_rows_with_whole_foreign_keys() {
@@ -16,13 +18,65 @@ fn synthea_s_patients_make_valid_rows_with_whole_foreign_keys() {
         assert!(outcome.counts.resources_balance());
         assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
         hold_rows(&rules, &tables);
+        hold_data_checks(&tables);
         let with_rows = tables.values().filter(|rows| !rows.is_empty()).count();
         assert!(with_rows >= filled, "{folder}: only {with_rows} tables have rows");
     }
 }
 
+/// The Data Checks (v20) that rows alone can answer: 1.13 shape of codes, 1.16 wrong table, 2.01 future dates, 2.03 order of dates,
+/// and the CDM's own rule that a visit is nowhere admitted from.
+fn hold_data_checks(tables: &Tables) {
+    let text = |row: &Value, column: &str| row[column].as_str().map(str::to_owned);
+    let today = Clock::system().now().strftime("%Y-%m-%d").to_string();
+    for (table, first, last) in [
+        ("encounter", "admit_date", "discharge_date"),
+        ("condition", "onset_date", "resolve_date"),
+        ("prescribing", "rx_start_date", "rx_end_date"),
+        ("med_admin", "medadmin_start_date", "medadmin_stop_date"),
+        ("lab_result_cm", "specimen_date", "result_date"),
+        ("obs_clin", "obsclin_start_date", "obsclin_stop_date"),
+        ("enrollment", "enr_start_date", "enr_end_date"),
+    ] {
+        for row in &tables[table] {
+            let (first, last) = (text(row, first), text(row, last));
+            assert!(first.as_ref().is_none_or(|day| *day <= today), "2.01: a future date in {table}");
+            let ordered = first.zip(last).is_none_or(|(first, last)| first <= last);
+            assert!(ordered, "2.03: a row of {table} ends before it begins");
+        }
+    }
+    for row in &tables["encounter"] {
+        let visit = ["AV", "OA", "TH", "OS"].contains(&row["enc_type"].as_str().expect("every encounter has a kind"));
+        assert!(!visit || row.get("admitting_source").is_none(), "a visit is admitted from nowhere");
+        assert!(!visit || row.get("discharge_status").is_none(), "nobody is discharged from a visit");
+    }
+    for row in &tables["lab_result_cm"] {
+        let code = text(row, "lab_loinc").unwrap_or_default();
+        assert!(!VITALS.contains(&code.as_str()), "1.16: {code} is no laboratory result");
+        assert!(
+            row.get("result_num").is_some() || row.get("result_qual").is_some(),
+            "3.12: a result says something"
+        );
+    }
+    for row in tables["diagnosis"].iter().filter(|row| row["dx_type"] == "SM") {
+        let code = text(row, "dx").expect("a diagnosis has a code");
+        assert!(
+            code.len() >= 6 && code.bytes().all(|byte| byte.is_ascii_digit()),
+            "1.13: no SNOMED CT code"
+        );
+    }
+}
+
+/// LOINC codes whose values have columns in VITAL.
+const VITALS: [&str; 6] = ["8302-2", "29463-7", "39156-5", "8480-6", "8462-4", "72166-2"];
+
+const TELEHEALTH: &str = "OS and IC stand in the definition's words, TH in the Data Checks; the list of codes lacks them";
+
 /// Value sets where ours is not the definition's: (table.column, why).
-const OTHERWISE: [(&str, &str); 5] = [
+const OTHERWISE: [(&str, &str); 8] = [
+    ("encounter.enc_type", TELEHEALTH),
+    ("diagnosis.enc_type", TELEHEALTH),
+    ("procedures.enc_type", TELEHEALTH),
     ("demographic.race", "the definition writes `04.15` for 04 and 05"),
     ("prescribing.rx_frequency", "the definition writes `04.15` for 04 and 05"),
     ("vital.tobacco", "the definition writes `04.15` for 04 and 05"),
