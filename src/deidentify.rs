@@ -167,6 +167,17 @@ impl Deidentifier {
         &self.means.people
     }
 
+    /// The tables of those rows that the policy keeps here, one entry for each row.
+    pub fn withheld<'d>(&'d self, mapped: &Mapped<'_>) -> impl Iterator<Item = &'d Arc<str>> {
+        self.kept_of(mapped.rows())
+    }
+
+    fn kept_of<'d>(&'d self, rows: &Rows<'_>) -> impl Iterator<Item = &'d Arc<str>> {
+        let Means { policy, tables, .. } = &self.means;
+        let kept = rows.iter().filter(|(table, _)| policy.withholds(*table));
+        kept.filter_map(|(table, _)| tables.get(usize::from(table.0)).map(|(name, _)| name))
+    }
+
     /// The end of a row that was released under `key` (a surrogate).
     /// # Errors: `NoTable`, `NoPseudonym`.
     pub fn tombstone(&self, table: &str, key: &str) -> Result<Deidentified, DeidentifyError> {

@@ -26,4 +26,4 @@ pub use terms::{
     CHUNK_MAX_BYTES, CHUNK_MAX_PLAIN_BYTES, CHUNK_MAX_RATIO, CHUNK_WINDOW_LOG_MAX, FORMAT, KEY_MAX_BYTES, LINE_MAX_BYTES,
     MANIFEST_MAX_BYTES, OUTPUT_FORMAT, RULE_SYSTEM, SCOPE, SIGNATURE_URL, SITE_SYSTEM,
 };
-pub use text::{is_sha256_hex, is_word, sha256_hex};
+pub use text::{is_model_name, is_sha256_hex, is_word, sha256_hex};

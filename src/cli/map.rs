@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::show::{self, Stage, thousands};
-use super::{Exit, Failure, chain, vocabulary};
+use super::{Exit, Failure, chain, report, vocabulary};
 use crate::fhir::tree::Limits;
 use crate::gateway::offline::{self, Format, Job, Outcome};
 use crate::network::Package;
@@ -162,6 +162,7 @@ fn text(outcome: &Outcome, seconds: f64) -> String {
             out.extend(reasons.iter().map(|(why, number)| format!("  {:>10}  {why}", thousands(*number))));
         }
     }
+    out.extend(report::withheld(counts));
     if !outcome.unmapped.is_empty() {
         out.push("\nCodes without a target (different codes, occurrences; --report names them, with their patients):".to_owned());
         out.extend(outcome.unmapped.iter().map(|one| {
@@ -203,6 +204,7 @@ fn json(outcome: &Outcome, seconds: f64) -> serde_json::Value {
         "excluded": outcome.counts.excluded,
         "refused": outcome.counts.refused,
         "rows": outcome.rows,
+        "withheld": outcome.counts.withheld,
         "unmapped": outcome.unmapped,
         "unmappedCodes": outcome.unmapped_codes,
         "unmappedBeyond": outcome.unmapped_beyond,

@@ -57,6 +57,14 @@ pub(super) fn text(report: &Report) -> String {
             )
         }));
     }
+    out.extend(withheld(counts));
+    if !report.not_sent.is_empty() {
+        out.push(String::new());
+        out.push(format!(
+            "NOT SENT, for a run does not derive tables yet (`headwater map` does): {}",
+            report.not_sent.join(", ")
+        ));
+    }
     if !report.problems.is_empty() {
         out.push(String::new());
         out.push("The EHR did not give everything:".to_owned());
@@ -65,6 +73,15 @@ pub(super) fn text(report: &Report) -> String {
     out.push(String::new());
     out.push(balance(report));
     out.join("\n")
+}
+
+/// The rows that a policy keeps here, by table.
+pub(super) fn withheld(counts: &Counts) -> Vec<String> {
+    because(
+        "Rows made and withheld with their whole table, as the policy says",
+        &counts.withheld,
+        counts.withheld.values().sum(),
+    )
 }
 
 /// Why so many stayed behind, by reason.
@@ -205,6 +222,17 @@ mod tests {
         );
         assert_eq!(because("Excluded", &reasons, 3).len(), 4);
         assert!(because("Refused", &BTreeMap::new(), 0).is_empty());
+    }
+
+    #[test]
+    fn what_a_policy_withholds_and_what_a_run_cannot_make_is_said() {
+        let mut report = Report::default();
+        assert!(!text(&report).contains("withheld") && !text(&report).contains("NOT SENT"));
+        report.counts.withheld.insert("note".to_owned(), 1_200);
+        report.not_sent.push("observation_period".to_owned());
+        let said = text(&report);
+        assert!(said.contains("     1,200  note"), "{said}");
+        assert!(said.contains("NOT SENT") && said.contains("observation_period"), "{said}");
     }
 
     #[test]

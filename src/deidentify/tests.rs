@@ -132,14 +132,18 @@ fn lab<'a>(patient: &'a str, code: &'a str) -> Vec<Cell<'a>> {
 }
 
 fn run(with: &Deidentifier, rows: &[(&str, Vec<Cell<'_>>)]) -> Result<Vec<Deidentified>, Refusal> {
+    let mut out = Vec::new();
+    release(with, &gathered(with, rows), &mut out, &mut RuleHits::new())?;
+    Ok(out)
+}
+
+fn gathered<'a>(with: &Deidentifier, rows: &[(&str, Vec<Cell<'a>>)]) -> Rows<'a> {
     let mut all = Rows::new();
     for (table, cells) in rows {
         all.begin(with.means.model.find(table).expect("a table"));
         cells.iter().for_each(|cell| all.push(cell.clone()));
     }
-    let mut out = Vec::new();
-    release(with, &all, &mut out, &mut RuleHits::new())?;
-    Ok(out)
+    all
 }
 
 fn body(row: &Deidentified) -> serde_json::Value {

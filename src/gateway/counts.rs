@@ -49,6 +49,9 @@ pub struct Counts {
     pub refused: BTreeMap<String, u64>,
     pub upserts: BTreeMap<String, u64>,
     pub tombstones: BTreeMap<String, u64>,
+    /// Rows that were made and that the policy keeps at the site with their whole table, of the resources looked at.
+    #[serde(default)]
+    pub withheld: BTreeMap<String, u64>,
     pub accepted: u64,
     pub rejected: u64,
 }
@@ -65,6 +68,10 @@ impl Counts {
 
     pub(super) fn refuse(&mut self, why: String) {
         *self.refused.entry(why).or_default() += 1;
+    }
+
+    pub(super) fn withhold(&mut self, table: &str, rows: u64) {
+        *self.withheld.entry(table.to_owned()).or_default() += rows;
     }
 
     /// Sum of one number over all types.

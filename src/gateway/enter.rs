@@ -3,6 +3,7 @@
 //! after that, and only where this run has nothing newer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rusqlite::{Transaction, params};
 
@@ -49,6 +50,8 @@ pub struct Entry {
     /// `meta.lastUpdated`, as `version::of` leaves it.
     pub version: String,
     pub outcome: Outcome,
+    /// Tables of rows that the policy keeps here, one for each row.
+    pub withheld: Vec<Arc<str>>,
     /// Read again from the landing because the rules changed; not pulled in this run.
     pub remapped: bool,
     pub origin: Origin,
@@ -97,6 +100,9 @@ impl Page<'_> {
             }
             return Ok(());
         };
+        for table in &entry.withheld {
+            counts.withhold(table, 1);
+        }
         let rows_after = newest_row(tx)?;
         let (fate, why) = match &entry.outcome {
             Outcome::Unchanged(fate) => (*fate, Some(UNCHANGED.to_owned())),

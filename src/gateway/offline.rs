@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cdm::{Cell, Model, Table, TableId, csv};
 use crate::deidentify::{self, Deidentified, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
@@ -101,6 +102,7 @@ struct Part {
     types: BTreeMap<String, TypeCounts>,
     excluded: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
+    withheld: BTreeMap<Arc<str>, u64>,
     lines: Vec<RefusedLine>,
     stats: MapStats,
     gathered: Gathered,
@@ -259,8 +261,8 @@ fn map_block(
         match done {
             Ok(map::Fate::Mapped) => {
                 types.mapped += 1;
-                if deidentifier.is_some() {
-                    part.release(rules, &released);
+                if let Some(deidentifier) = deidentifier {
+                    part.release(rules, deidentifier, &mapped, &released);
                 } else {
                     write_rows(&rules.model, job.format, &mapped, &mut part);
                 }
@@ -332,7 +334,7 @@ fn derived(rules: &Rules, job: &Job<'_>, deidentifier: Option<&Deidentifier>, ga
             Some(deidentifier) => {
                 released.clear();
                 deidentify::deidentify(deidentifier, row, &mut released)?;
-                part.release(rules, &released);
+                part.release(rules, deidentifier, row, &released);
                 Ok(())
             }
         });
@@ -383,8 +385,11 @@ impl Part {
         }
     }
 
-    /// Rows as they may leave.
-    fn release(&mut self, rules: &Rules, released: &[Deidentified]) {
+    /// A resource's rows as they may leave; those that may not are counted.
+    fn release(&mut self, rules: &Rules, by: &Deidentifier, mapped: &Mapped<'_>, released: &[Deidentified]) {
+        for table in by.withheld(mapped) {
+            *self.withheld.entry(table.clone()).or_default() += 1;
+        }
         for row in released {
             if let Some(TableId(table)) = rules.model.find(row.table()) {
                 let out = &mut self.tables[usize::from(table)];
@@ -435,6 +440,9 @@ impl Outcome {
             for (why, number) in from {
                 *to.entry(why).or_default() += number;
             }
+        }
+        for (table, number) in part.withheld {
+            self.counts.withhold(&table, number);
         }
         for ((_, table), number) in model.tables().zip(part.rows) {
             *self.rows.entry(table.name.clone()).or_default() += number;

@@ -12,7 +12,7 @@ use super::error::GatewayError;
 use super::journal::{self, Run};
 use super::ledger::{self, LedgerError, Watermark};
 use super::options::{Event, Options};
-use super::report::{Report, unmapped};
+use super::report::{Report, not_sent, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
 use super::{lookups, marks, package, people, quarantine, withdraw};
@@ -79,6 +79,7 @@ pub(super) fn prepare(
         complete: run.complete,
         rehearsed: options.rehearse,
         unmapped: unmapped(&site.rules.model, &stats),
+        not_sent: not_sent(&site.rules.model, &site.rules.derivations, &site.rules.policy),
         problems,
         policy: site.rules.policy.name().to_owned(),
         key_fingerprint: site.keys.fingerprint().to_owned(),

@@ -152,6 +152,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             content: [0; 16],
             version: String::new(),
             outcome: Outcome::Excluded("not looked at"),
+            withheld: Vec::new(),
             remapped: frame.remapped,
             origin: Origin {
                 segment: frame.segment,
@@ -193,6 +194,9 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         }
         released.clear();
         let fate = steps::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, &mut released);
+        if matches!(fate, Ok(map::Fate::Mapped)) {
+            entry.withheld.extend(plan.deidentifier.withheld(&mapped).cloned());
+        }
         entry.outcome = match fate {
             Ok(map::Fate::Mapped) => Outcome::Mapped(released.drain(..).map(|row| Sealed::new(row, &plan.deidentifier)).collect()),
             Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),

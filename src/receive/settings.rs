@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::submission::{is_sha256_hex, is_word};
+use crate::submission::{is_model_name, is_sha256_hex, is_word};
 
 /// The registry's settings. Paths are as they are opened: relative ones were joined to the file's folder.
 #[derive(Clone, Debug)]
@@ -152,8 +152,11 @@ fn read_accept(keys: &mut Keys<'_>) -> Vec<Accept> {
             faults: keys.faults,
         };
         let model = keys.text("model").unwrap_or_default();
-        if !is_word(&model) {
-            keys.fault("model", "is missing or no name of lower-case letters, digits, `_` and `-`");
+        if !is_model_name(&model) {
+            keys.fault(
+                "model",
+                "is missing or no name of lower-case letters, digits, `_`, `-` and single dots",
+            );
         } else if accept.iter().any(|earlier| earlier.model == model) {
             keys.fault("model", "is listed a second time");
         }

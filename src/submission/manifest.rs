@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CHUNK_MAX_BYTES, FORMAT, MANIFEST_MAX_BYTES, SubmissionId, is_sha256_hex, is_site_name, is_word, sha256_hex};
+use super::{CHUNK_MAX_BYTES, FORMAT, MANIFEST_MAX_BYTES, SubmissionId, is_model_name, is_sha256_hex, is_site_name, is_word, sha256_hex};
 
 /// One submission. The order of the fields is the order of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,10 +170,11 @@ impl Manifest {
         if self.transaction_time.parse::<jiff::Timestamp>().is_err() {
             return Err(field("transactionTime", "is no RFC 3339 time"));
         }
-        for (name, text) in [("model", &self.model), ("policy", &self.policy)] {
-            if !is_word(text) {
-                return Err(field(name, "is no name"));
-            }
+        if !is_model_name(&self.model) {
+            return Err(field("model", "is no name"));
+        }
+        if !is_word(&self.policy) {
+            return Err(field("policy", "is no name"));
         }
         for (name, text) in [
             ("modelDigest", &self.model_digest),

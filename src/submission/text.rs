@@ -24,7 +24,12 @@ pub(super) fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A table, model or policy name: 1 to 64 of lower-case letters, digits, `_` and `-`, a letter or digit first.
+/// A model's name: words joined by single dots, as in a version (`omop-5.4`), 64 characters in all. Safe as a folder's name.
+pub fn is_model_name(text: &str) -> bool {
+    text.len() <= 64 && text.split('.').all(is_word)
+}
+
+/// A table or policy name: 1 to 64 of lower-case letters, digits, `_` and `-`, a letter or digit first.
 pub fn is_word(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().enumerate().all(|(at, byte)| match byte {
@@ -58,6 +63,16 @@ mod tests {
         }
         for bad in ["", "_a", "-a", "A", "a b", "a/b", "a.b", "é", &"a".repeat(65)] {
             assert!(!is_word(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_model_s_name_may_hold_a_version_and_no_step_out_of_a_folder() {
+        for good in ["ibd-registry", "omop-5.4", "pcornet-7.0", "a.b.c"] {
+            assert!(is_model_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", "a..b", ".a", "a.", "../a", "a/b", "A.1", &"a.".repeat(40)] {
+            assert!(!is_model_name(bad), "{bad}");
         }
     }
 }

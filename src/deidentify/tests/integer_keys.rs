@@ -1,6 +1,7 @@
 //! Models whose keys are integers and whose dates are whole: surrogates stay integers and join, dates keep their form.
 
 use super::*;
+use proptest::prelude::*;
 
 const RULES: &str = r#"
 [policy.safe-harbor]
@@ -21,7 +22,7 @@ start_date = { safe-harbor = "year", limited-data-set = "shift", reason = "r" }
 start_datetime = { safe-harbor = "year", limited-data-set = "shift", reason = "r" }
 "#;
 
-fn with(policy: &str) -> Deidentifier {
+fn model() -> Arc<Model> {
     let schema = |name: &str, body: &str| (format!("{name}.schema.json"), format!(r#"{{"additionalProperties":false,{body}}}"#));
     let files = [
         schema(
@@ -41,7 +42,11 @@ fn with(policy: &str) -> Deidentifier {
             "start_datetime":{"type":"string","format":"x-datetime"}}"#,
         ),
     ];
-    let model = Arc::new(Model::from_schemas("m", &files).expect("schemas of ours"));
+    Arc::new(Model::from_schemas("m", &files).expect("schemas of ours"))
+}
+
+fn with(policy: &str) -> Deidentifier {
+    let model = model();
     let keys = Keys::derive(&Secret::new(vec![1; 32]), "ibd", "a");
     let mut people = PeopleBuilder::new(&keys, 10);
     for (at, json) in PATIENTS.iter().enumerate() {
@@ -100,10 +105,52 @@ fn a_birth_year_that_a_row_must_have_is_one_category_from_ninety_on() {
 }
 
 #[test]
-fn no_row_of_a_withheld_table_leaves() {
-    let rows = run(
-        &with("safe-harbor"),
-        &[("note", vec![text("DocumentReference/d1")]), ("visit", visit("Patient/p-one"))],
-    );
-    assert_eq!(rows.expect("released").len(), 1);
+fn no_row_of_a_withheld_table_leaves_and_each_is_told() {
+    let with = with("safe-harbor");
+    let rows = [("note", vec![text("DocumentReference/d1")]), ("visit", visit("Patient/p-one"))];
+    assert_eq!(run(&with, &rows).expect("released").len(), 1);
+    let told: Vec<&str> = with.kept_of(&gathered(&with, &rows)).map(AsRef::as_ref).collect();
+    assert_eq!(told, ["note"]);
+}
+
+#[test]
+fn a_column_of_integers_without_a_rule_cannot_be_loaded_and_an_integer_key_is_never_kept() {
+    let model = model();
+    let lines: Vec<&str> = RULES.lines().collect();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("reason = \"r\"")) {
+        let column = line.split(' ').next().expect("a name");
+        let without: Vec<&str> = lines
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at)
+            .map(|(_, line)| *line)
+            .collect();
+        let faults = Policy::compile("safe-harbor", &without.join("\n"), &model).expect_err("a column without a rule");
+        assert!(faults.iter().all(|fault| fault.place.ends_with(column)), "{faults:?}");
+    }
+    for rule in ["keep", "code", "year", "shift"] {
+        let kept = RULES.replace("visit_id = { rule = \"pseudonym\"", &format!("visit_id = {{ rule = \"{rule}\""));
+        assert!(Policy::compile("limited-data-set", &kept, &model).is_err(), "{rule}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_key_is_one_positive_number_for_one_text_and_its_foreign_keys_are_the_same(a in "[A-Za-z0-9.-]{1,64}", b in "[A-Za-z0-9.-]{1,64}") {
+        let with = with("limited-data-set");
+        let (first, second) = (format!("Encounter/{a}"), format!("Encounter/{b}"));
+        let keyed = |key: &str| {
+            let mut cells = visit("Patient/p-one");
+            cells[0] = Cell::Text(key.to_owned().into());
+            let rows = [("person", vec![text("Patient/p-one"), Cell::Integer(2010)]), ("visit", cells)];
+            let rows = run(&with, &rows).expect("released");
+            let (person, visit) = (body(&rows[0]), body(&rows[1]));
+            assert_eq!(person["person_id"], visit["person_id"]);
+            assert_eq!(visit["visit_id"].to_string(), rows[1].key());
+            visit["visit_id"].as_i64().expect("an integer")
+        };
+        prop_assert!(keyed(&first) > 0);
+        prop_assert_eq!(keyed(&first), keyed(&first));
+        prop_assert_eq!(a == b, keyed(&first) == keyed(&second));
+    }
 }

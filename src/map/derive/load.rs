@@ -113,8 +113,16 @@ impl Reader<'_> {
         let get = |word: &str| entries.and_then(|entries| entries.get(word)).map(|value| value.get_ref());
         let of = |word: &str| {
             let named = get(word).and_then(|value| value.as_str())?;
-            Some(from.and_then(|from| from.column(named)).ok_or_else(|| named.to_owned()))
+            Some(gathered(named, from, column).map_err(|fault| format!("`{name}`: `{named}` {fault}")))
         };
+        for word in entries.iter().flat_map(|entries| entries.keys()) {
+            if !matches!(word.get_ref().as_ref(), "by" | "min" | "max" | "constant" | "run" | "else") {
+                self.faults.at(
+                    word.span().start,
+                    format!("`{}` is not known here: by, min, max, constant, run, else", word.get_ref()),
+                );
+            }
+        }
         let made = if let Some(constant) = get("constant") {
             constant_cell(constant, column.kind)
                 .map(Make::Constant)
@@ -129,18 +137,22 @@ impl Reader<'_> {
                 "date-management" => Some(Fact::DateManagement),
                 _ => None,
             };
-            fact.map(|fact| Make::Run(fact, otherwise))
-                .ok_or_else(|| format!("`{name}`: `run` must be `date`, `vocabulary`, `mapping`, `version` or `date-management`"))
+            match fact {
+                Some(fact) if fits(fact, column.kind) => Ok(Make::Run(fact, otherwise)),
+                Some(_) => Err(format!("`{name}`: this fact of the run does not fit the column")),
+                None => Err(format!(
+                    "`{name}`: `run` must be `date`, `vocabulary`, `mapping`, `version` or `date-management`"
+                )),
+            }
         } else if get("by").is_some() && from.is_some() {
-            Ok(Make::By)
+            match column.kind {
+                Kind::Text | Kind::Key => Ok(Make::By),
+                _ => Err(format!("`{name}`: `by` fills a key or a text")),
+            }
         } else if let Some(found) = of("min") {
-            found
-                .map(Make::Least)
-                .map_err(|named| format!("`{name}`: `{named}` is no column of the table that is gathered"))
+            found.map(Make::Least)
         } else if let Some(found) = of("max") {
-            found
-                .map(Make::Greatest)
-                .map_err(|named| format!("`{name}`: `{named}` is no column of the table that is gathered"))
+            found.map(Make::Greatest)
         } else {
             Err(format!(
                 "`{name}` must be {{ by = true }}, {{ min = … }}, {{ max = … }}, {{ constant = … }} or {{ run = … }}"
@@ -148,6 +160,22 @@ impl Reader<'_> {
         };
         made.map_err(|fault| self.faults.at(at, fault)).ok()
     }
+}
+
+/// The place of the column `named` of the table that is gathered, if its least or greatest value can fill `column`.
+fn gathered(named: &str, from: Option<&Table>, column: &Column) -> Result<usize, &'static str> {
+    let (from, at) = from
+        .and_then(|from| Some((from, from.column(named)?)))
+        .ok_or("is no column of the table that is gathered")?;
+    match (from.columns[at].kind, column.kind) {
+        (kind, wanted) if kind != wanted => Err("holds something else than this column"),
+        (Kind::Integer | Kind::Date | Kind::DateTime | Kind::Time, _) => Ok(at),
+        _ => Err("has no least or greatest value: an integer, a whole date or a time of day has"),
+    }
+}
+
+fn fits(fact: Fact, kind: Kind) -> bool {
+    kind == Kind::Text || (fact == Fact::Date && matches!(kind, Kind::Date | Kind::PartialDate))
 }
 
 fn constant_cell(value: &DeValue<'_>, kind: Kind) -> Option<Cell<'static>> {

@@ -118,3 +118,34 @@ fn every_fault_is_told_with_its_line() {
         assert!(shown.iter().any(|shown| shown == expected), "{expected} in {shown:#?}");
     }
 }
+
+#[test]
+fn what_would_never_fit_its_column_is_a_fault_of_the_file_and_not_of_every_row() {
+    for (old, new, fault) in [
+        (
+            "min = \"start\"",
+            "min = \"id\"",
+            "`first`: `id` holds something else than this column",
+        ),
+        ("constant = 7", "by = true", "`kind`: `by` fills a key or a text"),
+        (
+            "run = \"date\"",
+            "run = \"version\"",
+            "`made`: this fact of the run does not fit the column",
+        ),
+        (
+            "by = true",
+            "max = \"person\"",
+            "`id`: `person` has no least or greatest value: an integer, a whole date or a time of day has",
+        ),
+        (
+            "constant = 7",
+            "constant = 7, often = 2",
+            "`often` is not known here: by, min, max, constant, run, else",
+        ),
+    ] {
+        let faults = Derivations::load("derived.toml", &DERIVED.replacen(old, new, 1), &model()).expect_err("a fault");
+        let shown: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
+        assert_eq!(shown, [fault]);
+    }
+}
