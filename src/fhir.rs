@@ -10,3 +10,4 @@ pub mod path;
 pub mod reference;
 pub mod tree;
 pub mod types;
+pub mod ucum;

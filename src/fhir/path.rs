@@ -17,6 +17,7 @@ mod lexer;
 mod number;
 mod operator;
 mod parser;
+mod pattern;
 mod print;
 mod project;
 mod reads;
@@ -24,10 +25,11 @@ mod temporal;
 mod text;
 mod types;
 mod value;
+mod work;
 
 pub use ast::{Literal, Variable};
 pub use check::Typing;
-pub use eval::{Context, Fault};
+pub use eval::Context;
 pub use fast::{End, Fast, Found, Unsure};
 pub use items::Collection;
 pub use keys::{reference_key, resource_key};
@@ -35,6 +37,7 @@ pub use print::write_json;
 pub use reads::{Place, Reads};
 pub use temporal::Temporal;
 pub use value::{Element, Item, Text};
+pub use work::Fault;
 
 use check::Checker;
 use eval::{Answer, Evaluator};

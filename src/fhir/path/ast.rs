@@ -1,9 +1,8 @@
 //! A FHIRPath expression as a tree. Chains (`a.b.c`, `a or b or c`) are lists, not nests, so that depth is what a reader
 //! would call depth. Made by `parser`, never changed afterwards.
 
-use regex::Regex;
-
 use super::function::Function;
+use super::pattern::Pattern;
 use super::temporal::Temporal;
 use crate::fhir::decimal::Decimal;
 use crate::fhir::name::Name;
@@ -67,7 +66,7 @@ pub struct Call {
     /// The argument of `ofType`, `is`, `as`, `getReferenceKey`.
     pub type_name: Option<TypeName>,
     /// The pattern of `matches` and `replaceMatches`, when it is a literal.
-    pub pattern: Option<Box<Regex>>,
+    pub pattern: Option<Box<Pattern>>,
     pub at: At,
 }
 

@@ -87,8 +87,9 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             F::Intersect | F::Exclude => {
                 let other = argument(0)?;
                 let keep = call.function == F::Intersect;
-                self.context.spend(input.len().saturating_mul(other.len()), at)?;
-                let kept = input.into_iter().filter(|item| contains(&other, item) == keep).collect();
+                let work = &self.context.work;
+                let kept = input.into_iter().filter(|item| contains(&other, item, work) == keep).collect();
+                self.context.spend(0, at)?;
                 if keep { self.distinct(kept, Collection::None, at)? } else { kept }
             }
             F::Now | F::Today | F::TimeOfDay => {
@@ -174,12 +175,22 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 boundary::part(call, &input)?
             }
             function if convert::is_conversion(function) => convert::call(call, &input, &argument(0)?)?,
-            _ => text::call(call, &input, &argument(0)?, &argument(1)?)?,
+            _ => {
+                let (first, second) = (argument(0)?, argument(1)?);
+                self.context.spend(input.weight() + first.weight() + second.weight(), at)?;
+                let made = match call.function {
+                    F::Matches | F::MatchesFull | F::ReplaceMatches => self.matched(call, &input, &first, &second)?,
+                    _ => text::call(call, &input, &first, &second)?,
+                };
+                self.context.spend(made.copied(), at)?;
+                made
+            }
         })
     }
 
     /// `expr` with `item` as `$this`.
     pub(super) fn each(&self, expr: &'t Expr, item: Item<'t, 'a>, index: usize) -> Answer<'t, 'a> {
+        self.context.spend(item.copied(), 0)?;
         self.eval(
             expr,
             &Scope {
@@ -210,6 +221,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 
     fn iif(&self, call: &'t Call, input: &Collection<'t, 'a>, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
+        self.context.spend(scope.total.copied() + scope.this.copied(), call.at)?;
         let inner = match single(input, call.at)? {
             Some(item) => Scope {
                 this: item.clone(),
@@ -232,14 +244,18 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     }
 
     fn subset(&self, some: &Collection<'t, 'a>, all: &Collection<'t, 'a>, at: u32) -> Result<bool, Fault> {
-        self.context.spend(some.len().saturating_mul(all.len()), at)?;
-        Ok(some.as_slice().iter().all(|item| contains(all, item)))
+        let work = &self.context.work;
+        let all_there = some.as_slice().iter().all(|item| contains(all, item, work));
+        self.context.spend(0, at)?;
+        Ok(all_there)
     }
 
     fn children(&self, input: &Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
         let mut out = Collection::None;
         for item in input.as_slice() {
             if let Item::Element(element) = item {
+                let width = element.width();
+                self.context.spend(width.saturating_mul(width) / 4, at)?;
                 element.children(&mut out);
             }
         }

@@ -4,12 +4,14 @@ use std::cmp::Ordering;
 
 use super::items::Collection;
 use super::temporal::{Sort, Temporal};
-use super::value::{Item, is_calendar_unit};
+use super::value::Item;
+use super::work::Work;
 use crate::fhir::decimal::Decimal;
 use crate::fhir::tree::{Kind, Node};
+use crate::fhir::ucum::Unit;
 
 /// `=` on two collections: `None` where either is empty or precision leaves it open.
-pub(super) fn collections_equal(left: &Collection<'_, '_>, right: &Collection<'_, '_>) -> Option<bool> {
+pub(super) fn collections_equal(left: &Collection<'_, '_>, right: &Collection<'_, '_>, work: &Work) -> Option<bool> {
     let (left, right) = (left.as_slice(), right.as_slice());
     if left.is_empty() || right.is_empty() {
         return None;
@@ -19,7 +21,7 @@ pub(super) fn collections_equal(left: &Collection<'_, '_>, right: &Collection<'_
     }
     let mut all = Some(true);
     for (a, b) in left.iter().zip(right) {
-        match equal(a, b) {
+        match equal(a, b, work) {
             Some(true) => {}
             Some(false) => return Some(false),
             None => all = None,
@@ -29,13 +31,13 @@ pub(super) fn collections_equal(left: &Collection<'_, '_>, right: &Collection<'_
 }
 
 /// `~` on two collections, in any order.
-pub(super) fn collections_equivalent(left: &Collection<'_, '_>, right: &Collection<'_, '_>) -> bool {
+pub(super) fn collections_equivalent(left: &Collection<'_, '_>, right: &Collection<'_, '_>, work: &Work) -> bool {
     let (left, right) = (left.as_slice(), right.as_slice());
     if left.len() != right.len() {
         return false;
     }
     let mut free: Vec<&Item<'_, '_>> = right.iter().collect();
-    left.iter().all(|a| match free.iter().position(|b| equivalent(a, b)) {
+    left.iter().all(|a| match free.iter().position(|b| equivalent(a, b, work)) {
         Some(at) => {
             free.swap_remove(at);
             true
@@ -44,11 +46,16 @@ pub(super) fn collections_equivalent(left: &Collection<'_, '_>, right: &Collecti
     })
 }
 
-pub(super) fn contains(all: &Collection<'_, '_>, item: &Item<'_, '_>) -> bool {
-    all.as_slice().iter().any(|other| equal(item, other) == Some(true))
+/// Once the work is over the answer means nothing: whoever asks spends, and so finds out.
+pub(super) fn contains(all: &Collection<'_, '_>, item: &Item<'_, '_>, work: &Work) -> bool {
+    !work.is_over() && all.as_slice().iter().any(|other| equal(item, other, work) == Some(true))
 }
 
-pub(super) fn equal(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Option<bool> {
+pub(super) fn equal(a: &Item<'_, '_>, b: &Item<'_, '_>, work: &Work) -> Option<bool> {
+    work.add(1 + a.weight() + b.weight());
+    if work.is_over() {
+        return None;
+    }
     let (a, b) = (a.clone().plain(), b.clone().plain());
     if let (Some(a), Some(b)) = (a.as_decimal(), b.as_decimal()) {
         return Some(a == b);
@@ -63,14 +70,15 @@ pub(super) fn equal(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Option<bool> {
             None => Some(false),
         },
         (Item::Quantity(a, a_unit), Item::Quantity(b, b_unit)) => {
+            work.add(if **a_unit == **b_unit { 0 } else { 32 });
             let (a, b) = same_unit(*a, a_unit, *b, b_unit)?;
             Some(a == b)
         }
         (Item::Quantity(a, unit), number) | (number, Item::Quantity(a, unit)) => Some(&**unit == "1" && number.as_decimal() == Some(*a)),
         (Item::Element(a), Item::Element(b)) => Some(match (a.node, b.node) {
-            (Some(a), Some(b)) => nodes_equal(a, b, false),
+            (Some(a), Some(b)) => nodes_equal(a, b, false, work),
             (None, None) => match (a.under, b.under) {
-                (Some(a), Some(b)) => nodes_equal(a, b, false),
+                (Some(a), Some(b)) => nodes_equal(a, b, false, work),
                 _ => false,
             },
             _ => false,
@@ -94,7 +102,11 @@ fn read_as(sort: Sort, text: &str) -> Option<Temporal> {
     }
 }
 
-pub(super) fn equivalent(a: &Item<'_, '_>, b: &Item<'_, '_>) -> bool {
+pub(super) fn equivalent(a: &Item<'_, '_>, b: &Item<'_, '_>, work: &Work) -> bool {
+    work.add(1 + 8 * (a.weight() + b.weight()));
+    if work.is_over() {
+        return false;
+    }
     let (a, b) = (a.clone().plain(), b.clone().plain());
     if let (Some(a), Some(b)) = (a.as_decimal(), b.as_decimal()) {
         return near(a, b);
@@ -104,10 +116,10 @@ pub(super) fn equivalent(a: &Item<'_, '_>, b: &Item<'_, '_>) -> bool {
         (Item::Temporal(a), Item::Temporal(b)) => a.compare(b) == Some(Ordering::Equal),
         (Item::Quantity(a, a_unit), Item::Quantity(b, b_unit)) => same_unit(*a, a_unit, *b, b_unit).is_some_and(|(a, b)| near(a, b)),
         (Item::Element(a), Item::Element(b)) => match (a.node, b.node) {
-            (Some(a), Some(b)) => nodes_equal(a, b, true),
+            (Some(a), Some(b)) => nodes_equal(a, b, true, work),
             _ => false,
         },
-        _ => equal(&a, &b) == Some(true),
+        _ => equal(&a, &b, work) == Some(true),
     }
 }
 
@@ -139,57 +151,57 @@ pub(super) fn compare(a: &Item<'_, '_>, b: &Item<'_, '_>) -> Result<Option<Order
     }
 }
 
-/// Both numbers in one unit; `None` where the units do not say the same kind of thing to us.
+/// Both numbers on one scale; `None` where the units do not measure the same kind of thing.
 pub(super) fn same_unit(a: Decimal, a_unit: &str, b: Decimal, b_unit: &str) -> Option<(Decimal, Decimal)> {
     if a_unit == b_unit {
         return Some((a, b));
     }
-    let ((a_kind, a_factor), (b_kind, b_factor)) = (unit_factor(a_unit)?, unit_factor(b_unit)?);
-    (a_kind == b_kind).then_some(())?;
-    Some((a.times(a_factor)?, b.times(b_factor)?))
+    if let (Some(a_months), Some(b_months)) = (months(a_unit), months(b_unit)) {
+        return Some((a.times(a_months)?, b.times(b_months)?));
+    }
+    unit(a_unit)?.comparable(a, &unit(b_unit)?, b)
 }
 
-/// Kind and size of the units that need no table: calendar words, times, lengths and masses of UCUM.
-fn unit_factor(unit: &str) -> Option<(&'static str, Decimal)> {
-    let singular = if is_calendar_unit(unit) {
-        unit.strip_suffix('s').unwrap_or(unit)
-    } else {
-        unit
-    };
-    let whole = |kind, factor: i64| Some((kind, Decimal::from(factor)));
-    let part = |kind, places| Some((kind, Decimal::new(1, places)));
-    match singular {
-        "year" => whole("calendar month", 12),
-        "month" => whole("calendar month", 1),
-        "wk" | "week" => whole("ms", 604_800_000),
-        "d" | "day" => whole("ms", 86_400_000),
-        "h" | "hour" => whole("ms", 3_600_000),
-        "min" | "minute" => whole("ms", 60_000),
-        "s" | "second" => whole("ms", 1000),
-        "ms" | "millisecond" => whole("ms", 1),
-        "[lb_av]" => Some(("g", Decimal::new(45_359_237, 5))),
-        "[oz_av]" => Some(("g", Decimal::new(28_349_523_125, 9))),
-        "[in_i]" => Some(("m", Decimal::new(254, 4))),
-        "[ft_i]" => Some(("m", Decimal::new(3048, 4))),
-        "kg" => whole("g", 1000),
-        "g" => whole("g", 1),
-        "mg" => part("g", 3),
-        "ug" => part("g", 6),
-        "ng" => part("g", 9),
-        "km" => whole("m", 1000),
-        "m" => whole("m", 1),
-        "dm" => part("m", 1),
-        "cm" => part("m", 2),
-        "mm" => part("m", 3),
-        "L" | "l" => whole("L", 1),
-        "dL" | "dl" => part("L", 1),
-        "mL" | "ml" => part("L", 3),
+/// `number` of `from` as a number of `to`.
+pub(super) fn in_unit(number: Decimal, from: &str, to: &str) -> Option<Decimal> {
+    if from == to {
+        return Some(number);
+    }
+    if let (Some(from), Some(to)) = (months(from), months(to)) {
+        return number.times(from)?.divided_by(to);
+    }
+    unit(from)?.convert(number, &unit(to)?)
+}
+
+/// Calendar years and months, which are no fixed time and so compare only with one another.
+fn months(unit: &str) -> Option<Decimal> {
+    match unit {
+        "year" | "years" => Some(Decimal::from(12)),
+        "month" | "months" => Some(Decimal::from(1)),
         _ => None,
     }
 }
 
+/// A unit of UCUM, or a calendar word that is a fixed time.
+fn unit(name: &str) -> Option<Unit> {
+    Unit::parse(match name {
+        "week" | "weeks" => "wk",
+        "day" | "days" => "d",
+        "hour" | "hours" => "h",
+        "minute" | "minutes" => "min",
+        "second" | "seconds" => "s",
+        "millisecond" | "milliseconds" => "ms",
+        code => code,
+    })
+}
+
 /// Two pieces of JSON as FHIR compares them: members in any order, numbers by value; arrays in any order when `loose`.
-fn nodes_equal(a: Node<'_, '_>, b: Node<'_, '_>, loose: bool) -> bool {
+fn nodes_equal(a: Node<'_, '_>, b: Node<'_, '_>, loose: bool, work: &Work) -> bool {
+    let text = |node: Node<'_, '_>| if node.kind() == Kind::String { node.raw().len() / 32 } else { 0 };
+    work.add(1 + text(a) + text(b));
+    if work.is_over() {
+        return false;
+    }
     if a.kind() != b.kind() {
         return false;
     }
@@ -200,26 +212,31 @@ fn nodes_equal(a: Node<'_, '_>, b: Node<'_, '_>, loose: bool) -> bool {
         Kind::String if loose => same_words(&a.text(), &b.text()),
         Kind::String => a.raw() == b.raw() || a.text() == b.text(),
         Kind::Array if !loose => {
-            a.children().count() == b.children().count() && a.children().zip(b.children()).all(|(a, b)| nodes_equal(a, b, loose))
+            a.children().count() == b.children().count() && a.children().zip(b.children()).all(|(a, b)| nodes_equal(a, b, loose, work))
         }
         Kind::Array => {
             let mut free: Vec<_> = b.children().collect();
-            let all = a.children().all(|a| match free.iter().position(|b| nodes_equal(a, *b, loose)) {
-                Some(at) => {
-                    free.swap_remove(at);
-                    true
-                }
-                None => false,
-            });
+            let all = a
+                .children()
+                .all(|a| match free.iter().position(|b| nodes_equal(a, *b, loose, work)) {
+                    Some(at) => {
+                        free.swap_remove(at);
+                        true
+                    }
+                    None => false,
+                });
             all && free.is_empty()
         }
         Kind::Object => {
             let counted = |node: Node<'_, '_>| node.children().filter(|child| !(loose && child.name_text() == "id")).count();
-            counted(a) == counted(b)
+            let width = counted(a);
+            work.add(width.saturating_mul(width) / 4);
+            width == counted(b)
+                && !work.is_over()
                 && a.children().filter(|child| !(loose && child.name_text() == "id")).all(|child| {
                     b.children()
                         .find(|other| other.name_text() == child.name_text())
-                        .is_some_and(|other| nodes_equal(child, other, loose))
+                        .is_some_and(|other| nodes_equal(child, other, loose, work))
                 })
         }
     }

@@ -2,6 +2,7 @@
 
 use super::ast::Call;
 use super::collection::text_of;
+use super::compare::in_unit;
 use super::eval::{Answer, boolean, single};
 use super::function::Function as F;
 use super::items::Collection;
@@ -75,11 +76,7 @@ fn convert<'t, 'a>(function: F, item: Item<'t, 'a>, unit: Option<&str>) -> Optio
         (F::ToQuantity, item) => {
             let (number, own) = quantity(item)?;
             match unit {
-                Some(unit) if unit != &*own => {
-                    let (from, _) = super::compare::same_unit(number, &own, Decimal::from(1), unit)?;
-                    let (size, _) = super::compare::same_unit(Decimal::from(1), unit, Decimal::from(1), &own)?;
-                    Item::Quantity(from.divided_by(size)?, unit.to_owned().into())
-                }
+                Some(unit) if unit != &*own => Item::Quantity(in_unit(number, &own, unit)?, unit.to_owned().into()),
                 _ => Item::Quantity(number, own),
             }
         }

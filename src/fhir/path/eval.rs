@@ -1,32 +1,28 @@
 //! Walks an expression over one resource. Chains are loops, nests are recursion of at most 64.
-//! Limits per resource: 10^6 steps, 10^5 items in a collection, 1 MiB of text made.
+//! Limits per resource: 10^6 steps (see `work`), 10^5 items in a collection, 1 MiB of text made.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 
 use super::ast::{Expr, Literal, Member, Operator, Step, Variable};
 use super::compare::{collections_equal, collections_equivalent, compare, contains};
 use super::items::Collection;
 use super::operator::arithmetic;
+use super::pattern::Kept;
 use super::temporal::Temporal;
 use super::types::{is_kept, is_of_type};
 use super::value::{Element, Item, Text};
+use super::work::Work;
+
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
 
-/// Steps that all expressions on one resource may take together.
-pub(super) const MAX_STEPS: u32 = 1_000_000;
+pub(super) use super::work::Fault;
+
 /// Items of one collection.
 pub(super) const MAX_ITEMS: usize = 100_000;
 /// Bytes of one text that an expression makes.
 pub(super) const MAX_TEXT: usize = 1 << 20;
-
-/// Why an expression has no answer: the rule it broke and where in the expression. Never a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub rule: &'static str,
-    pub at: u32,
-}
 
 /// What an expression may look at besides its focus.
 pub struct Context<'t, 'a> {
@@ -36,7 +32,8 @@ pub struct Context<'t, 'a> {
     pub row_index: Cell<i64>,
     /// What `now()` answers; without it the functions that ask the clock have no answer.
     pub now: Option<Temporal>,
-    steps: Cell<u32>,
+    pub(super) work: Work,
+    pub(super) pattern: RefCell<Kept>,
 }
 
 impl<'t, 'a> Context<'t, 'a> {
@@ -51,21 +48,19 @@ impl<'t, 'a> Context<'t, 'a> {
             constants,
             row_index: Cell::new(0),
             now: None,
-            steps: Cell::new(0),
+            work: Work::default(),
+            pattern: RefCell::new(None),
         }
     }
 
     /// Counts `steps` more.
     pub fn spend(&self, steps: usize, at: u32) -> Result<(), Fault> {
-        let spent = self.steps.get().saturating_add(u32::try_from(steps).unwrap_or(u32::MAX));
-        self.steps.set(spent);
-        if spent > MAX_STEPS {
-            return Err(Fault {
-                rule: "the expressions take more than 1000000 steps on this resource",
-                at,
-            });
-        }
-        Ok(())
+        self.work.spend(steps, at)
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u32 {
+        self.work.steps()
     }
 }
 
@@ -98,9 +93,15 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         self.context.spend(1, 0)?;
         match expr {
             Expr::Literal(literal) => Ok(Collection::One(literal.into())),
-            Expr::This => Ok(Collection::One(scope.this.clone())),
+            Expr::This => {
+                self.context.spend(scope.this.copied(), 0)?;
+                Ok(Collection::One(scope.this.clone()))
+            }
             Expr::Index => Ok(Collection::One(Item::Integer(scope.index))),
-            Expr::Total => Ok(scope.total.clone()),
+            Expr::Total => {
+                self.context.spend(scope.total.copied(), 0)?;
+                Ok(scope.total.clone())
+            }
             Expr::Empty => Ok(Collection::None),
             Expr::Variable(variable, _) => Ok(self.variable(variable)),
             Expr::Path { head, steps } => self.path(head.as_deref(), steps, scope),
@@ -213,7 +214,9 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                         None => Collection::None,
                         Some(Item::Integer(index)) => {
                             let place = usize::try_from(index).ok();
-                            place.and_then(|place| current.as_slice().get(place)).cloned().into()
+                            let found = place.and_then(|place| current.as_slice().get(place));
+                            self.context.spend(found.map_or(0, Item::copied), *at)?;
+                            found.cloned().into()
                         }
                         Some(_) => {
                             return Err(Fault {
@@ -232,7 +235,10 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         let mut out = Collection::None;
         for item in input {
             match item {
-                Item::Element(element) => element.member(member, &mut out),
+                Item::Element(element) => {
+                    self.context.spend(element.width() / 2, member.at)?;
+                    element.member(member, &mut out);
+                }
                 Item::TypeInfo(namespace, name) => match member.text.as_str() {
                     "namespace" => out.push(Item::Text(Text::Expression(namespace))),
                     "name" => out.push(Item::Text(Text::Line(name.clone()))),
@@ -259,15 +265,24 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         }
         let right = self.eval(right, scope)?;
         self.context.spend(left.len() + right.len(), at)?;
+        let answer = self.both(operator, at, left, right)?;
+        self.context.spend(answer.copied(), at)?;
+        Ok(answer)
+    }
+
+    /// An operator that looks at both sides.
+    fn both(&self, operator: Operator, at: u32, left: Collection<'t, 'a>, right: Collection<'t, 'a>) -> Answer<'t, 'a> {
+        let work = &self.context.work;
         Ok(match operator {
-            Operator::Equal => boolean(collections_equal(&left, &right)),
-            Operator::NotEqual => boolean(collections_equal(&left, &right).map(|equal| !equal)),
-            Operator::Equivalent => boolean(Some(collections_equivalent(&left, &right))),
-            Operator::NotEquivalent => boolean(Some(!collections_equivalent(&left, &right))),
+            Operator::Equal => boolean(collections_equal(&left, &right, work)),
+            Operator::NotEqual => boolean(collections_equal(&left, &right, work).map(|equal| !equal)),
+            Operator::Equivalent => boolean(Some(collections_equivalent(&left, &right, work))),
+            Operator::NotEquivalent => boolean(Some(!collections_equivalent(&left, &right, work))),
             Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
                 let (Some(a), Some(b)) = (single(&left, at)?, single(&right, at)?) else {
                     return Ok(Collection::None);
                 };
+                work.add(a.weight().min(b.weight()));
                 let order = compare(a, b).map_err(|rule| Fault { rule, at })?;
                 boolean(order.map(|order| match operator {
                     Operator::Less => order == Ordering::Less,
@@ -285,7 +300,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 };
                 match single(item, at)? {
                     None => Collection::None,
-                    Some(item) => boolean(Some(contains(all, item))),
+                    Some(item) => boolean(Some(contains(all, item, work))),
                 }
             }
             Operator::Concatenate => {
@@ -307,8 +322,8 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
     pub(super) fn distinct(&self, left: Collection<'t, 'a>, right: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
         let mut out = Collection::None;
         for item in left.into_iter().chain(right) {
-            self.context.spend(out.len(), at)?;
-            if !contains(&out, &item) {
+            self.context.spend(1, at)?;
+            if !contains(&out, &item, &self.context.work) {
                 out.push(item);
             }
         }

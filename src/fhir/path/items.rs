@@ -35,6 +35,16 @@ impl<'t, 'a> Collection<'t, 'a> {
         self.as_slice().len()
     }
 
+    /// Steps that copying all items takes.
+    pub(super) fn copied(&self) -> usize {
+        self.as_slice().iter().map(|item| 1 + item.copied()).sum()
+    }
+
+    /// Steps that reading all texts takes.
+    pub(super) fn weight(&self) -> usize {
+        self.as_slice().iter().map(Item::weight).sum()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.as_slice().is_empty()
     }

@@ -1,9 +1,12 @@
 //! `+ - * / div mod`, in decimal arithmetic. FHIRPath 2.0, "Math" and "Date/Time Arithmetic".
 
 use super::ast::Operator;
-use super::compare::same_unit;
+use super::compare::in_unit;
 use super::value::{Item, Text, is_calendar_unit};
 use crate::fhir::decimal::Decimal;
+
+/// Bytes of two units together.
+const LONGEST_UNIT: usize = 200;
 
 const RANGE: &str = "the number is out of range";
 const SORTS: &str = "this operator does not go with these two values";
@@ -21,7 +24,11 @@ pub(super) fn arithmetic<'t, 'a>(operator: Operator, a: Item<'t, 'a>, b: Item<'t
         (Item::Text(x), Item::Text(y)) if operator == Operator::Add => Ok(Some(Item::Text(format!("{}{}", &**x, &**y).into()))),
         (Item::Temporal(moment), Item::Quantity(amount, unit)) if matches!(operator, Operator::Add | Operator::Subtract) => {
             let amount = i64::try_from(amount.truncate()).map_err(|_| RANGE)?;
-            let amount = if operator == Operator::Subtract { -amount } else { amount };
+            let amount = if operator == Operator::Subtract {
+                amount.checked_neg().ok_or(RANGE)?
+            } else {
+                amount
+            };
             if matches!(&**unit, "a" | "mo") {
                 return Err("a calendar word (`months`) is needed here, not a UCUM unit");
             }
@@ -74,6 +81,10 @@ fn quantities<'t, 'a>(operator: Operator, a: &Item<'t, 'a>, b: &Item<'t, 'a>) ->
     let (Some((x, x_unit)), Some((y, y_unit))) = (side(a), side(b)) else {
         return Err(SORTS);
     };
+    // Units that multiply again and again would grow without end.
+    if x_unit.len() + y_unit.len() > LONGEST_UNIT {
+        return Err(RANGE);
+    }
     match operator {
         Operator::Add | Operator::Subtract => {
             if *x_unit == *y_unit {
@@ -81,13 +92,9 @@ fn quantities<'t, 'a>(operator: Operator, a: &Item<'t, 'a>, b: &Item<'t, 'a>) ->
                 return sum.map(|sum| Some(Item::Quantity(sum, x_unit))).ok_or(RANGE);
             }
             // The answer is in the unit of the left side where both say the same kind of thing.
-            let Some((_, in_base)) = same_unit(x, &x_unit, y, &y_unit) else {
+            let Some(y) = in_unit(y, &y_unit, &x_unit) else {
                 return Ok(None);
             };
-            let Some((factor, _)) = same_unit(Decimal::from(1), &x_unit, y, &y_unit) else {
-                return Ok(None);
-            };
-            let y = in_base.divided_by(factor).ok_or(RANGE)?;
             let sum = if operator == Operator::Add { x.plus(y) } else { x.minus(y) };
             sum.map(|sum| Some(Item::Quantity(sum, x_unit))).ok_or(RANGE)
         }

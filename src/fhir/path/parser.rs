@@ -3,8 +3,6 @@
 
 mod call;
 
-pub(crate) use call::compile_pattern;
-
 use super::ast::{Expr, Literal, Member, Operator, Step, TYPE_BINDING};
 use super::lexer::{Token, tokens};
 use super::{Names, PathError};

@@ -7,6 +7,7 @@ use super::compare::{compare, equal};
 use super::eval::{Answer, Evaluator, Fault, Scope, room};
 use super::items::Collection;
 use super::value::Item;
+use super::work::Work;
 use crate::fhir::tree::Node;
 
 impl<'t, 'a> Evaluator<'_, 't, 'a> {
@@ -18,8 +19,8 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             let mut next = Vec::new();
             for (index, item) in todo.into_iter().enumerate() {
                 for found in self.each(projection, item, index)? {
-                    self.context.spend(out.len(), at)?;
-                    if !seen(&out, &found) {
+                    self.context.spend(out.len() + found.copied(), at)?;
+                    if !seen(&out, &found, &self.context.work) {
                         out.push(found.clone());
                         next.push(found);
                     }
@@ -64,10 +65,14 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 own.push(self.each(key, item.clone(), index)?.into_iter().next());
             }
             if keys.is_empty() {
+                self.context.spend(item.copied(), call.at)?;
                 own.push(Some(item.clone()));
             }
             keyed.push((own, item));
         }
+        let weight: usize = keyed.iter().flat_map(|(own, _)| own).flatten().map(|key| 1 + key.weight()).sum();
+        let rounds = keyed.len().checked_ilog2().map_or(1, |rounds| rounds as usize + 1);
+        self.context.spend(weight.saturating_mul(rounds), call.at)?;
         let mut fault = None;
         keyed.sort_by(|(a, _), (b, _)| {
             let mut order = Ordering::Equal;
@@ -101,9 +106,9 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
 }
 
 /// For `repeat`: one element of the line is itself and no other; computed values are compared.
-fn seen(all: &Collection<'_, '_>, item: &Item<'_, '_>) -> bool {
+fn seen(all: &Collection<'_, '_>, item: &Item<'_, '_>, work: &Work) -> bool {
     all.as_slice().iter().any(|other| match (other, item) {
         (Item::Element(a), Item::Element(b)) if a.node.is_some() && b.node.is_some() => a.node.map(Node::index) == b.node.map(Node::index),
-        _ => equal(other, item) == Some(true),
+        _ => equal(other, item, work) == Some(true),
     })
 }

@@ -1,11 +1,10 @@
-//! Functions on texts. Positions are characters, not bytes. Patterns run in linear time.
+//! Functions on texts. Positions are characters, not bytes. Patterns are in `pattern`.
 
 use super::ast::Call;
 use super::collection::text_of;
-use super::eval::{Answer, Fault, MAX_TEXT, boolean, text, whole};
+use super::eval::{Answer, Fault, MAX_ITEMS, MAX_TEXT, boolean, room, text, whole};
 use super::function::Function as F;
 use super::items::Collection;
-use super::parser::compile_pattern;
 use super::value::Item;
 
 pub(super) fn call<'t, 'a>(
@@ -50,7 +49,10 @@ pub(super) fn call<'t, 'a>(
         F::Lower => return text(own.to_lowercase(), at),
         F::Trim => return text(own.trim().to_owned(), at),
         F::Length => return Ok(Collection::One(length(own.chars().count()))),
-        F::ToChars => return Ok(own.chars().map(|c| Item::Text(c.to_string().into())).collect()),
+        F::ToChars => {
+            let all = own.chars().take(MAX_ITEMS + 1).map(|c| Item::Text(c.to_string().into()));
+            return room(all.collect(), at);
+        }
         F::Substring => {
             let Some(start) = whole(first, at)?.and_then(|start| usize::try_from(start).ok()) else {
                 return Ok(Collection::None);
@@ -66,35 +68,6 @@ pub(super) fn call<'t, 'a>(
         }
         _ => {}
     }
-    if let F::Matches | F::MatchesFull | F::ReplaceMatches = call.function {
-        let made;
-        let pattern = match &call.pattern {
-            Some(pattern) => &**pattern,
-            None => {
-                let Some(pattern) = text_of(first, at)? else {
-                    return Ok(Collection::None);
-                };
-                made = compile_pattern(&pattern, call.function == F::MatchesFull).ok_or(Fault {
-                    rule: "the pattern is no regular expression that we can run in linear time",
-                    at,
-                })?;
-                &made
-            }
-        };
-        if call.function != F::ReplaceMatches {
-            return Ok(boolean(Some(pattern.is_match(own))));
-        }
-        let Some(by) = text_of(second, at)? else {
-            return Ok(Collection::None);
-        };
-        if pattern.as_str().is_empty() {
-            return text(own.to_owned(), at);
-        }
-        if pattern.find_iter(own).count().saturating_mul(by.len() + own.len()) > MAX_TEXT * 16 {
-            return text(" ".repeat(MAX_TEXT + 1), at);
-        }
-        return text(pattern.replace_all(own, &*by).into_owned(), at);
-    }
     let Some(other) = text_of(first, at)? else {
         return Ok(Collection::None);
     };
@@ -109,7 +82,10 @@ pub(super) fn call<'t, 'a>(
         F::Contains => boolean(Some(own.contains(other))),
         F::IndexOf => Collection::One(place(own.find(other))),
         F::LastIndexOf => Collection::One(place(own.rfind(other))),
-        F::Split => own.split(other).map(|part| Item::Text(part.to_owned().into())).collect(),
+        F::Split => {
+            let parts = own.split(other).take(MAX_ITEMS + 1);
+            room(parts.map(|part| Item::Text(part.to_owned().into())).collect(), at)?
+        }
         F::Replace => {
             let Some(by) = text_of(second, at)? else {
                 return Ok(Collection::None);

@@ -70,6 +70,14 @@ impl<'t, 'a> Element<'t, 'a> {
         self.node.is_none_or(|node| !matches!(node.kind(), Kind::Object | Kind::Array))
     }
 
+    /// How many members a large element has; 0 for one so small that looking at them is one step.
+    pub(super) fn width(&self) -> usize {
+        match self.holder() {
+            Some(holder) if holder.raw().len() > 2048 => holder.children().count(),
+            _ => 0,
+        }
+    }
+
     pub fn type_text(&self) -> Option<&'static str> {
         self.type_id.map(TypeId::as_str)
     }
@@ -289,6 +297,23 @@ impl<'t, 'a> Item<'t, 'a> {
             return value;
         }
         quantity(element).unwrap_or(self)
+    }
+
+    /// Steps that reading the value takes, beyond the first.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Item::Text(text) | Item::Quantity(_, text) => text.len() / 32,
+            Item::Element(element) if element.is_primitive() => element.node.map_or(0, |node| node.raw().len() / 32),
+            _ => 0,
+        }
+    }
+
+    /// Steps that copying the item takes, beyond the first: text of the line is not copied.
+    pub(super) fn copied(&self) -> usize {
+        match self {
+            Item::Text(Text::Line(Cow::Owned(text))) => text.len() / 32,
+            _ => 0,
+        }
     }
 
     pub fn as_decimal(&self) -> Option<Decimal> {

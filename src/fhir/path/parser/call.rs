@@ -1,11 +1,10 @@
 //! Function calls: the function must be known here, its arguments as many as it takes, its pattern one that compiles.
 
-use regex::RegexBuilder;
-
 use super::super::PathError;
 use super::super::ast::{Call, Expr, Literal, Step, TypeName};
 use super::super::function::{Arguments, Function, IMPURE};
 use super::super::lexer::Token;
+use super::super::pattern::Pattern;
 use super::{Parser, Primary};
 
 impl Parser<'_> {
@@ -56,7 +55,7 @@ impl Parser<'_> {
         if let (Function::Matches | Function::MatchesFull | Function::ReplaceMatches, Some(Expr::Literal(Literal::Text(pattern)))) =
             (function, call.arguments.first())
         {
-            call.pattern = match compile_pattern(pattern, function == Function::MatchesFull) {
+            call.pattern = match Pattern::compile(pattern, function == Function::MatchesFull) {
                 Some(pattern) => Some(Box::new(pattern)),
                 None => return self.fault_at(at, "the pattern is no regular expression that we can run in linear time"),
             };
@@ -88,20 +87,4 @@ impl Parser<'_> {
         }
         Ok(type_name)
     }
-}
-
-/// A pattern in single-line mode; `None` if it is no regular expression or too large a one.
-pub(crate) fn compile_pattern(pattern: &str, whole: bool) -> Option<regex::Regex> {
-    let anchored;
-    let pattern = if whole {
-        anchored = format!("^(?:{pattern})$");
-        &anchored
-    } else {
-        pattern
-    };
-    RegexBuilder::new(pattern)
-        .dot_matches_new_line(true)
-        .size_limit(1 << 20)
-        .build()
-        .ok()
 }
