@@ -126,7 +126,7 @@ fn a_release_of_two_million_concepts_opens_in_less_than_a_second_and_is_read_in_
     let opened = begun.elapsed();
     let begun = Instant::now();
     for step in 0..100_000_u32 {
-        let code = step.wrapping_mul(7_919) % CODES | 1;
+        let code = (step.wrapping_mul(7_919) % CODES) | 1;
         let source = athena.source("B", &code.to_string()).expect("a concept");
         assert_eq!(athena.standard(&source)[0].id, FIRST + code - 1);
     }
