@@ -7,6 +7,7 @@ use std::sync::Arc;
 use headwater::cdm::Model;
 use headwater::map::Mapping;
 use headwater::map::cases::run_cases;
+use headwater::network::Package;
 
 /// `(file name, text)` of the folder's files whose names end in `ending`, in the order of names.
 fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
@@ -51,12 +52,18 @@ fn every_case_of_the_registry_mapping_comes_out_as_it_says() {
 }
 
 #[test]
-fn every_view_has_cases_beside_it() {
-    let cases = files("mappings/ibd-registry", ".cases.json");
-    for (view, _) in files("mappings/ibd-registry", ".json") {
-        if let Some(name) = view.strip_suffix(".json").filter(|name| !name.ends_with(".cases")) {
-            let wanted = format!("{name}.cases.json");
-            assert!(cases.iter().any(|(file, _)| *file == wanted), "{wanted} is missing");
+fn every_model_in_the_binary_is_without_fault_and_every_case_of_it_comes_out() {
+    let models = Package::BuiltIn.models();
+    assert!(models.len() >= 3, "{models:?}");
+    for model in models {
+        let checked = Package::BuiltIn.check(&model);
+        assert!(checked.faults.is_empty(), "{}", checked.faults.join("\n"));
+        assert!(checked.cases > 40, "{model}: only {} cases", checked.cases);
+        for (view, _) in files(&format!("mappings/{model}"), ".json") {
+            if let Some(name) = view.strip_suffix(".json").filter(|name| !name.ends_with(".cases")) {
+                let cases = format!("mappings/{model}/{name}.cases.json");
+                assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(&cases).is_file(), "{cases} is missing");
+            }
         }
     }
 }
