@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::show::{self, Stage};
-use super::{Exit, Failure, runtime, source};
+use super::{Exit, Failure, runtime, source, vocabulary};
 use crate::config::{self, EhrConfig, SiteConfig};
 use crate::gateway::Places;
 use crate::gateway::doctor::{self, Diagnosis, Finding, Mender, Outcome, Subject, Verdict};
@@ -84,6 +84,10 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
     let rules = network
         .under(&config.policy)
         .map_err(|error| fault("config.package", error.to_string(), mend))?;
+    if let Some(missing) = vocabulary::missing(&network, config.vocabulary.as_deref()) {
+        let next = "download the vocabularies from Athena and name their folder as `vocabulary` under [site]";
+        return Err(fault("config.vocabulary", missing, next));
+    }
     let ehr = match &config.ehr {
         EhrConfig::Files { .. } => None,
         EhrConfig::Fhir(ehr) => {

@@ -37,6 +37,21 @@ pub(super) fn attach(network: &mut Network, folder: Option<&Path>, cache: &Path,
     Ok(())
 }
 
+/// Why `network` would not get the vocabulary it needs; nothing is compiled to find out.
+pub(super) fn missing(network: &Network, folder: Option<&Path>) -> Option<String> {
+    match folder {
+        None if network.mapping.needs_vocabulary() => Some(format!(
+            "the model `{}` looks codes up in OMOP's vocabularies, and none is named",
+            network.model.name
+        )),
+        None => None,
+        Some(folder) => {
+            let file = folder.join("CONCEPT.csv");
+            (!file.is_file()).then(|| format!("{}: is not there", file.display()))
+        }
+    }
+}
+
 /// Where a person's compiled vocabularies are kept: `$XDG_CACHE_HOME/headwater`, `~/.cache/headwater`.
 /// # Errors: neither is told.
 pub(super) fn user_cache() -> Result<PathBuf, Failure> {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::map::vocabulary::{Concept, Vocabulary};
 use crate::platform::database::{self, DatabaseError};
-use crate::platform::file::{self, FileError};
+use crate::platform::file::{self, FileError, Lock, LockError};
 use crate::platform::index_file;
 use crate::platform::secret::{Sha256, hex};
 
@@ -35,6 +35,8 @@ pub enum VocabularyError {
     Index(#[from] DatabaseError),
     #[error("the vocabulary's index has no place")]
     Place(#[from] FileError),
+    #[error(transparent)]
+    Busy(#[from] LockError),
 }
 
 /// One release of vocabularies, open for reading.
@@ -60,7 +62,12 @@ impl Athena {
         let path = cache.join(format!("vocabulary-{}.index", stamp(folder)?));
         if !path.exists() {
             file::create_dir_private(cache)?;
-            compile::compile(folder, &path, progress)?;
+            let _alone = Lock::acquire(&cache.join("vocabulary.lock"))?;
+            index_file::sweep(cache)?;
+            // Another process may have built it meanwhile.
+            if !path.exists() {
+                compile::compile(folder, &path, progress)?;
+            }
         }
         let index = index_file::open(&path)?;
         let about = |name: &str| {

@@ -9,22 +9,38 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::database::{DatabaseError, explain};
 use super::file::FileError;
-use super::random;
 
 /// The most that is mapped: more than any vocabulary has.
 const MAPPED_BYTES: i64 = 64 << 30;
 /// Memory that building may use, in KiB.
 const BUILD_CACHE_KIB: i64 = 128 << 10;
 
-/// Builds the database at `path` with `fill`, whole or not at all.
+/// Ends the name of a database that is being built.
+const BUILDING: &str = "building";
+
+/// Removes what a crash left half-built in `folder`, which the caller has for itself.
+/// # Errors: the folder cannot be read, a leftover not be removed.
+pub fn sweep(folder: &Path) -> Result<(), FileError> {
+    for entry in fs::read_dir(folder)
+        .map_err(|error| FileError::io("read", folder, error))?
+        .flatten()
+    {
+        let path = entry.path();
+        if path.extension().is_some_and(|ending| ending == BUILDING) {
+            fs::remove_file(&path).map_err(|error| FileError::io("remove", &path, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds the database at `path`, which the caller has for itself, with `fill`, whole or not at all.
 /// # Errors: `fill`'s own; the database or its folder cannot be written.
 #[expect(
     clippy::disallowed_methods,
     reason = "the file is synced before it is renamed, and its folder after"
 )]
 pub fn build<E: From<DatabaseError>>(path: &Path, fill: impl FnOnce(&mut Connection) -> Result<(), E>) -> Result<(), E> {
-    // Two processes may build at once: each under a name of its own, and whichever ends last is as good.
-    let building = path.with_extension(format!("{}.building", random::hex(8)));
+    let building = path.with_extension(BUILDING);
     let fault = |error| E::from(explain(&building, error));
     let failed = |what, error| E::from(DatabaseError::File(FileError::io(what, &building, error)));
     let mut connection = Connection::open(&building).map_err(fault)?;

@@ -52,12 +52,23 @@ fn the_index_answers_as_the_vocabulary_in_memory_does() {
 fn an_index_is_found_again_and_a_changed_file_gives_another() {
     let (folder, cache) = (folder(), tempfile::tempdir().expect("a temporary folder"));
     let first = open(folder.path(), cache.path()).expect("the index").digest().to_owned();
-    let count = || fs::read_dir(cache.path()).expect("the folder").count();
+    let is_index = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "index");
+    let count = || fs::read_dir(cache.path()).expect("the folder").flatten().filter(is_index).count();
     assert_eq!(open(folder.path(), cache.path()).expect("the index").digest(), first);
     assert_eq!(count(), 1);
     fs::write(folder.path().join(FILES[1]), RELATIONSHIPS.replace("Mapped from", "Is a")).expect("a temporary file");
     assert_ne!(open(folder.path(), cache.path()).expect("the index").digest(), first);
     assert_eq!(count(), 2);
+}
+
+#[test]
+fn what_a_crash_left_is_swept_away_and_never_opened() {
+    let (folder, cache) = (folder(), tempfile::tempdir().expect("a temporary folder"));
+    let left = cache.path().join("vocabulary-0.building");
+    fs::write(&left, "half of an index").expect("a temporary file");
+    let athena = open(folder.path(), cache.path()).expect("the index");
+    assert_eq!(athena.concepts(), 4);
+    assert!(!left.exists());
 }
 
 #[test]

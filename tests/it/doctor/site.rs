@@ -101,6 +101,11 @@ fn what_is_wrong_on_this_machine_is_found_before_anything_is_asked() {
     edit(&site, "[site]", "[site]\npackage = \"/nowhere\"");
     assert_eq!(doctor(&site).1.as_deref(), Some("config.package"));
     std::fs::write(&site, &good).unwrap();
+    edit(&site, "model = \"ibd-registry\"", "model = \"omop-5.4\"");
+    assert_eq!(doctor(&site).1.as_deref(), Some("config.vocabulary"));
+    edit(&site, "[site]", "[site]\nvocabulary = \"/nowhere\"");
+    assert_eq!(doctor(&site).1.as_deref(), Some("config.vocabulary"));
+    std::fs::write(&site, &good).unwrap();
 
     let key = state.join("keys/ehr.pem");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
