@@ -1,15 +1,15 @@
 //! The offline path: a folder of NDJSON in, one file per table out, still identified. What mapping authors and benches use:
 //! the same validate and map as the nightly run, without landing, ledger or network.
 
-use std::collections::BTreeMap;
+mod outcome;
+mod part;
+
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::cdm::{Cell, Model, Table, TableId, csv};
-use crate::deidentify::{self, Deidentified, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
+use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
 use crate::fhir::tree::{Limits, Node};
 use crate::map::derive::{Gathered, RunFacts};
 use crate::map::{self, Lookups, MapStats, Mapped};
@@ -18,19 +18,15 @@ use crate::refusal::{Refusal, Step};
 use crate::validate;
 
 use super::blocks::{Block, Blocks};
-use super::counts::{Counts, TypeCounts};
 use super::folder::{FolderError, Input, inputs, reader};
 use super::pipeline;
-use super::report::{Unmapped, UnmappedCode, unmapped, unmapped_codes};
+use super::report::{unmapped, unmapped_codes};
 use super::site::Rules;
 use super::steps::{Bench, lines, map_resource};
+use part::Part;
 
-/// How rows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Ndjson,
-    Csv,
-}
+pub use outcome::{Outcome, RefusedLine, SHOWN};
+pub use part::Format;
 
 /// What to map, and where to.
 #[derive(Debug)]
@@ -63,52 +59,6 @@ pub enum OfflineError {
     Setup(String),
 }
 
-/// A refused line, for the person who maps: file, line, type, path and rule; never a value.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct RefusedLine {
-    pub file: String,
-    pub line: u64,
-    pub resource_type: String,
-    pub refusal: String,
-}
-
-/// What came of it.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub counts: Counts,
-    /// Codes without a concept, by table and column.
-    pub unmapped: Vec<Unmapped>,
-    /// Those codes, the most frequent first.
-    pub unmapped_codes: Vec<UnmappedCode>,
-    /// Further codes that were met after there was no room to keep different ones.
-    pub unmapped_beyond: u64,
-    /// The vocabulary's release; empty without one.
-    pub vocabulary: String,
-    pub rows: BTreeMap<String, u64>,
-    /// Bytes of NDJSON read, unpacked.
-    pub bytes: u64,
-    /// The first refusals, at most [`SHOWN`].
-    pub refused: Vec<RefusedLine>,
-}
-
-/// How many refusals are kept to be shown; all are counted.
-pub const SHOWN: usize = 100;
-
-/// What one block gave.
-#[derive(Default)]
-struct Part {
-    tables: Vec<Vec<u8>>,
-    rows: Vec<u64>,
-    types: BTreeMap<String, TypeCounts>,
-    excluded: BTreeMap<String, u64>,
-    refused: BTreeMap<String, u64>,
-    withheld: BTreeMap<Arc<str>, u64>,
-    lines: Vec<RefusedLine>,
-    stats: MapStats,
-    gathered: Gathered,
-    bytes: u64,
-}
-
 /// Maps every resource of the folder, and de-identifies the rows where `keys` names the folder of a `pseudonym.key`.
 /// The same bytes come out for any number of threads.
 /// # Errors: no input, a file that cannot be read or written.
@@ -122,33 +72,7 @@ pub fn map_folder(
     let lookups = lookups(rules, &job.limits, &inputs)?;
     let deidentifier = keys.map(|keys| deidentifier(rules, job, &inputs, keys)).transpose()?;
     file::create_dir_private(job.out)?;
-    let mut writers = Vec::new();
-    for (_, table) in rules.model.tables() {
-        let ending = if job.format == Format::Csv { "csv" } else { "ndjson" };
-        let path = job.out.join(format!("{}.{ending}", table.name));
-        // Identified unless de-identified: for the owner's eyes.
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| OfflineError::Io {
-                path: path.clone(),
-                what: "cannot be written",
-                source,
-            })?;
-        let mut writer = BufWriter::with_capacity(1 << 18, file);
-        if job.format == Format::Csv {
-            let head: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
-            writeln!(writer, "{}", head.join(",")).map_err(|source| OfflineError::Io {
-                path: path.clone(),
-                what: "cannot be written",
-                source,
-            })?;
-        }
-        writers.push((path, writer));
-    }
+    let mut writers = writers(rules, job)?;
     let mut outcome = Outcome::default();
     let mut files = inputs.iter();
     let mut open: Option<(&Input, Blocks<Box<dyn Read + Send>>)> = None;
@@ -182,13 +106,7 @@ pub fn map_folder(
     let mut stats = MapStats::default();
     let mut gathered = Gathered::default();
     let put = |mut part: Part| {
-        for ((path, writer), bytes) in writers.iter_mut().zip(&part.tables) {
-            writer.write_all(bytes).map_err(|source| OfflineError::Io {
-                path: path.clone(),
-                what: "cannot be written",
-                source,
-            })?;
-        }
+        append(&mut writers, &part)?;
         stats.merge(std::mem::take(&mut part.stats));
         rules.derivations.merge(&mut gathered, std::mem::take(&mut part.gathered));
         outcome.add(part, &rules.model);
@@ -197,20 +115,10 @@ pub fn map_folder(
     };
     pipeline::run(job.threads, next, worker, put)?;
     let part = derived(rules, job, deidentifier.as_ref(), &gathered);
-    for ((path, writer), bytes) in writers.iter_mut().zip(&part.tables) {
-        writer.write_all(bytes).map_err(|source| OfflineError::Io {
-            path: path.clone(),
-            what: "cannot be written",
-            source,
-        })?;
-    }
+    append(&mut writers, &part)?;
     outcome.add(part, &rules.model);
-    for (path, mut writer) in writers {
-        writer.flush().map_err(|source| OfflineError::Io {
-            path,
-            what: "cannot be written",
-            source,
-        })?;
+    for (path, writer) in &mut writers {
+        writer.flush().map_err(|source| unwritten(path, source))?;
     }
     outcome.unmapped = unmapped(&rules.model, &stats);
     outcome.unmapped_codes = unmapped_codes(&rules.model, &stats);
@@ -220,6 +128,41 @@ pub fn map_folder(
         .as_ref()
         .map_or_else(String::new, |known| known.release().to_owned());
     Ok(outcome)
+}
+
+/// Each table's file, in the order of tables.
+type Writers = Vec<(PathBuf, BufWriter<File>)>;
+
+fn unwritten(path: &Path, source: std::io::Error) -> OfflineError {
+    OfflineError::Io {
+        path: path.to_owned(),
+        what: "cannot be written",
+        source,
+    }
+}
+
+fn writers(rules: &Rules, job: &Job<'_>) -> Result<Writers, OfflineError> {
+    let mut writers = Vec::new();
+    for (_, table) in rules.model.tables() {
+        let ending = if job.format == Format::Csv { "csv" } else { "ndjson" };
+        let path = job.out.join(format!("{}.{ending}", table.name));
+        // Identified unless de-identified: for the owner's eyes.
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let mut writer = BufWriter::with_capacity(1 << 18, file.map_err(|source| unwritten(&path, source))?);
+        if job.format == Format::Csv {
+            let head: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
+            writeln!(writer, "{}", head.join(",")).map_err(|source| unwritten(&path, source))?;
+        }
+        writers.push((path, writer));
+    }
+    Ok(writers)
+}
+
+fn append(writers: &mut Writers, part: &Part) -> Result<(), OfflineError> {
+    for ((path, writer), bytes) in writers.iter_mut().zip(&part.tables) {
+        writer.write_all(bytes).map_err(|source| unwritten(path, source))?;
+    }
+    Ok(())
 }
 
 fn map_block(
@@ -264,7 +207,7 @@ fn map_block(
                 if let Some(deidentifier) = deidentifier {
                     part.release(rules, deidentifier, &mapped, &released);
                 } else {
-                    write_rows(&rules.model, job.format, &mapped, &mut part);
+                    part.write(&rules.model, job.format, &mapped);
                 }
                 gather(rules, &mapped, &mut part.gathered);
             }
@@ -328,7 +271,7 @@ fn derived(rules: &Rules, job: &Job<'_>, deidentifier: Option<&Deidentifier>, ga
         let row = row.map_err(|(place, rule)| Refusal::new(Step::Map, place, rule));
         let done = row.and_then(|row| match deidentifier {
             None => {
-                write_rows(&rules.model, job.format, row, &mut part);
+                part.write(&rules.model, job.format, row);
                 Ok(())
             }
             Some(deidentifier) => {
@@ -345,111 +288,6 @@ fn derived(rules: &Rules, job: &Job<'_>, deidentifier: Option<&Deidentifier>, ga
     });
     match done {
         Ok(()) => part,
-    }
-}
-
-fn write_rows(model: &Model, format: Format, mapped: &Mapped<'_>, part: &mut Part) {
-    for (id, cells) in mapped.rows().iter() {
-        let table = usize::from(id.0);
-        let out = &mut part.tables[table];
-        match format {
-            Format::Ndjson => model.table(id).write_json(cells, out),
-            Format::Csv => write_csv(model.table(id), cells, out),
-        }
-        out.push(b'\n');
-        part.rows[table] += 1;
-    }
-}
-
-/// One CSV record.
-fn write_csv(table: &Table, cells: &[Cell<'_>], out: &mut Vec<u8>) {
-    for (at, (column, cell)) in table.columns.iter().zip(cells).enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        match column.outward(cell) {
-            Cell::Null => {}
-            Cell::Text(text) => csv::write_text(&text, out),
-            other => other.write_json(out),
-        }
-    }
-}
-
-impl Part {
-    fn of(rules: &Rules) -> Self {
-        let tables = rules.model.tables().count();
-        Self {
-            tables: vec![Vec::new(); tables],
-            rows: vec![0; tables],
-            ..Self::default()
-        }
-    }
-
-    /// A resource's rows as they may leave; those that may not are counted.
-    fn release(&mut self, rules: &Rules, by: &Deidentifier, mapped: &Mapped<'_>, released: &[Deidentified]) {
-        for table in by.withheld(mapped) {
-            *self.withheld.entry(table.clone()).or_default() += 1;
-        }
-        for row in released {
-            if let Some(TableId(table)) = rules.model.find(row.table()) {
-                let out = &mut self.tables[usize::from(table)];
-                out.extend_from_slice(row.body().unwrap_or_default());
-                out.push(b'\n');
-                self.rows[usize::from(table)] += 1;
-            }
-        }
-    }
-
-    /// A derived row, which no resource's fate counts.
-    fn refuse_row(&mut self, refusal: &Refusal) {
-        let rule = format!("derived row: {} {}", refusal.path, refusal.rule);
-        *self.refused.entry(rule).or_default() += 1;
-    }
-
-    fn refuse(&mut self, input: &Input, line: u64, resource_type: &str, refusal: &Refusal) {
-        self.types.entry(resource_type.to_owned()).or_default().refused += 1;
-        *self
-            .refused
-            .entry(format!("{}: {}", refusal.step.as_str(), refusal.rule))
-            .or_default() += 1;
-        if self.lines.len() < SHOWN {
-            self.lines.push(RefusedLine {
-                file: input
-                    .path
-                    .file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default(),
-                line,
-                resource_type: resource_type.to_owned(),
-                refusal: refusal.to_string(),
-            });
-        }
-    }
-}
-
-impl Outcome {
-    fn add(&mut self, part: Part, model: &Model) {
-        for (name, types) in part.types {
-            let sum = self.counts.types.entry(name).or_default();
-            sum.pulled += types.pulled;
-            sum.mapped += types.mapped;
-            sum.excluded += types.excluded;
-            sum.refused += types.refused;
-        }
-        for (from, to) in [(part.excluded, &mut self.counts.excluded), (part.refused, &mut self.counts.refused)] {
-            for (why, number) in from {
-                *to.entry(why).or_default() += number;
-            }
-        }
-        for (table, number) in part.withheld {
-            self.counts.withhold(&table, number);
-        }
-        for ((_, table), number) in model.tables().zip(part.rows) {
-            *self.rows.entry(table.name.clone()).or_default() += number;
-        }
-        self.bytes += part.bytes;
-        let room = SHOWN.saturating_sub(self.refused.len());
-        self.refused.extend(part.lines.into_iter().take(room));
     }
 }
 
