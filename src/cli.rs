@@ -14,6 +14,7 @@ mod generate;
 mod init;
 mod keys;
 mod map;
+mod page;
 mod quarantine;
 mod registry;
 mod report;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Number, Value};
 
 /// Members whose text is a word of FHIR or of a terminology.
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 18] = [
     "resourceType",
     "code",
     "system",
@@ -19,7 +19,6 @@ const WORDS: [&str; 19] = [
     "criticality",
     "contentType",
     "valueCode",
-    "valueUri",
     "linkId",
     "periodUnit",
     "durationUnit",
@@ -115,6 +114,8 @@ impl Maker {
             "id" => format!("id-{}", numbered(&mut self.keys, text)),
             "reference" => self.reference(text),
             "birthDate" => "2012-01-01".to_owned(),
+            // A year alone stands where a date may stand, and only there.
+            member if is_year(text) && (member.ends_with("Date") || member.ends_with("DateTime")) => "2020".to_owned(),
             member if WORDS.contains(&member) && is_word && text.len() <= 64 => text.to_owned(),
             _ => format!("text {}", numbered(&mut self.texts, text)),
         }
@@ -184,6 +185,10 @@ fn is_date(text: &str) -> bool {
     }
 }
 
+fn is_year(text: &str) -> bool {
+    text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// An extension that HL7 defines; any other may hold anything.
 fn is_known(extension: &Value) -> bool {
     let url = extension.get("url").and_then(Value::as_str).unwrap_or_default();
@@ -244,6 +249,17 @@ mod tests {
         assert_eq!(made["generalPractitioner"][0]["reference"], "Practitioner/id-1");
         assert_eq!(made["deceasedDateTime"], "2020-01-02T10:00:00-05:00");
         assert_eq!(made["name"][0]["given"].as_array().map(Vec::len), Some(1));
+    }
+
+    #[test]
+    fn a_year_stays_a_year_and_a_uri_is_no_word() {
+        let made = synthetic(
+            &serde_json::json!({"resourceType":"Patient","deceasedDateTime":"1987","birthDate":"1931",
+            "extension":[{"url":"http://hl7.org/fhir/StructureDefinition/x","valueUri":"https://hospital.example/4478812"}]}),
+        );
+        assert_eq!(made["deceasedDateTime"], "2020");
+        assert_eq!(made["extension"][0]["valueUri"], "text 1");
+        assert!(!made.to_string().contains("1931"));
     }
 
     #[test]

@@ -1,85 +1,73 @@
 //! The coverage report as one page without scripts, for people who rather look than read.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
+use super::super::page as frame;
 use super::super::show::thousands;
 use crate::gateway::coverage::Coverage;
 use crate::network::Untested;
 
-const STYLE: &str = include_str!("../page.css");
-
 pub(super) fn page(found: &Coverage, untested: &[Untested]) -> Markup {
     let most = found.codes.iter().map(|gap| gap.times).max().unwrap_or(0);
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Coverage of " (found.model) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Coverage of " (found.model) }
-                p { (thousands(found.patients)) " patients. Counts of patients above 200 are estimates within about 3 %." }
-                h2 { "Resources" }
-                table {
-                    tr { th { "Type" } th .n { "read" } th .n { "mapped" } th .n { "excluded" } th .n { "refused" } th { "mapped" } }
-                    @for (name, types) in &found.resources {
-                        tr {
-                            td { (name) @if !types.known { " " small { "no view reads it" } } }
-                            @for number in [types.read, types.mapped, types.excluded, types.refused] { td .n { (thousands(number)) } }
-                            td { (bar(types.mapped, types.read)) }
-                        }
-                    }
+    let body = html! {
+        p { (thousands(found.patients)) " patients. Counts of patients above 200 are estimates within about 3 %." }
+        h2 { "Resources" }
+        table {
+            tr { th { "Type" } th .n { "read" } th .n { "mapped" } th .n { "excluded" } th .n { "refused" } th { "mapped" } }
+            @for (name, types) in &found.resources {
+                tr {
+                    td { (name) @if !types.known { " " small { "no view reads it" } } }
+                    @for number in [types.read, types.mapped, types.excluded, types.refused] { td .n { (thousands(number)) } }
+                    td { (bar(types.mapped, types.read)) }
                 }
-                h2 { "Elements that no mapping reads" }
-                table {
-                    tr { th { "Element" } th .n { "resources" } th .n { "share" } th .n { "patients" } th {} }
-                    @for one in &found.unread {
-                        tr {
-                            td { code { (one.path) } }
-                            td .n { (thousands(one.resources)) }
-                            td .n { (one.percent) " %" }
-                            td .n { (thousands(one.patients)) }
-                            td { (bar((one.percent * 10.0) as u64, 1000)) }
-                        }
-                    }
-                }
-                h2 { "Codes without a concept" }
-                table {
-                    tr { th { "Column" } th { "System" } th { "Code" } th { "Reason" } th .n { "times" } th .n { "patients" } th {} }
-                    @for gap in &found.codes {
-                        tr {
-                            td { code { (gap.table) "." (gap.column) } }
-                            td { (gap.system) }
-                            td { @if gap.code.is_empty() { small { "looks like free text" } } @else { code { (gap.code) } } }
-                            td { (gap.reason) }
-                            td .n { (thousands(gap.times)) }
-                            td .n { (thousands(gap.patients)) }
-                            td { (bar(gap.times, most)) }
-                        }
-                    }
-                }
-                h2 { "How full the columns are" }
-                table {
-                    tr { th { "Column" } th .n { "filled" } th .n { "rows" } th {} }
-                    @for column in found.columns.iter().filter(|column| column.rows > 0) {
-                        tr {
-                            td { code { (column.table) "." (column.column) } @if column.filled == 0 { " " small { "never" } } }
-                            td .n { (thousands(column.filled)) }
-                            td .n { (thousands(column.rows)) }
-                            td { (bar(column.filled, column.rows)) }
-                        }
-                    }
-                }
-                h2 { "Views that gave no row" }
-                ul { @for view in found.silent_views() { li { code { (view.file) } } } }
-                h2 { "Columns that no case tries" }
-                ul { @for one in untested { li { code { (one.file) } ": " (one.column) } } }
             }
         }
-    }
+        h2 { "Elements that no mapping reads" }
+        table {
+            tr { th { "Element" } th .n { "resources" } th .n { "share" } th .n { "patients" } th {} }
+            @for one in &found.unread {
+                tr {
+                    td { code { (one.path) } }
+                    td .n { (thousands(one.resources)) }
+                    td .n { (one.percent) " %" }
+                    td .n { (thousands(one.patients)) }
+                    td { (bar((one.percent * 10.0) as u64, 1000)) }
+                }
+            }
+        }
+        h2 { "Codes without a concept" }
+        table {
+            tr { th { "Column" } th { "System" } th { "Code" } th { "Reason" } th .n { "times" } th .n { "patients" } th {} }
+            @for gap in &found.codes {
+                tr {
+                    td { code { (gap.table) "." (gap.column) } }
+                    td { (gap.system) }
+                    td { @if gap.code.is_empty() { small { "looks like free text" } } @else { code { (gap.code) } } }
+                    td { (gap.reason) }
+                    td .n { (thousands(gap.times)) }
+                    td .n { (thousands(gap.patients)) }
+                    td { (bar(gap.times, most)) }
+                }
+            }
+        }
+        h2 { "How full the columns are" }
+        table {
+            tr { th { "Column" } th .n { "filled" } th .n { "rows" } th {} }
+            @for column in found.columns.iter().filter(|column| column.rows > 0) {
+                tr {
+                    td { code { (column.table) "." (column.column) } @if column.filled == 0 { " " small { "never" } } }
+                    td .n { (thousands(column.filled)) }
+                    td .n { (thousands(column.rows)) }
+                    td { (bar(column.filled, column.rows)) }
+                }
+            }
+        }
+        h2 { "Views that gave no row" }
+        ul { @for view in found.silent_views() { li { code { (view.file) } } } }
+        h2 { "Columns that no case tries" }
+        ul { @for one in untested { li { code { (one.file) } ": " (one.column) } } }
+    };
+    frame::page(&format!("Coverage of {}", found.model), &body)
 }
 
 /// A bar of `part` in `whole`.

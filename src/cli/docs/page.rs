@@ -1,42 +1,30 @@
 //! The data dictionary as one page: no script, nothing fetched, readable on paper.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
+use super::super::page as frame;
 use crate::network::{ColumnEntry, Dictionary, TableEntry};
 
-const STYLE: &str = include_str!("../page.css");
-
 pub(super) fn page(dictionary: &Dictionary) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Data dictionary: " (dictionary.model) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Data dictionary: " (dictionary.model) }
-                @for (name, claims, version) in &dictionary.policies { p { "Policy " b { (name) } ", version " (version) ": " (claims) } }
-                nav { ul {
-                    @for table in &dictionary.tables { li { a href=(format!("#{}", table.name)) { (table.name) } } }
-                    li { a href="#terminology" { "Terminology" } }
-                } }
-                @for table in &dictionary.tables { (one_table(table)) }
-                h2 id="terminology" { "Terminology" }
-                @for map in &dictionary.concept_maps {
-                    details {
-                        summary { code { (map.url) } " (" (map.pairs.len()) " codes) " (map.title) }
-                        table {
-                            tr { th { "System" } th { "Code" } th { "Target" } }
-                            @for (system, code, target) in &map.pairs { tr { td { (system) } td { code { (code) } } td { (target) } } }
-                        }
-                    }
+    let body = html! {
+        @for (name, claims, version) in &dictionary.policies { p { "Policy " b { (name) } ", version " (version) ": " (claims) } }
+        nav { ul {
+            @for table in &dictionary.tables { li { a href=(format!("#{}", table.name)) { (table.name) } } }
+            li { a href="#terminology" { "Terminology" } }
+        } }
+        @for table in &dictionary.tables { (one_table(table)) }
+        h2 id="terminology" { "Terminology" }
+        @for map in &dictionary.concept_maps {
+            details {
+                summary { code { (map.url) } " (" (map.pairs.len()) " codes) " (map.title) }
+                table {
+                    tr { th { "System" } th { "Code" } th { "Target" } }
+                    @for (system, code, target) in &map.pairs { tr { td { (system) } td { code { (code) } } td { (target) } } }
                 }
             }
         }
-    }
+    };
+    frame::page(&format!("Data dictionary: {}", dictionary.model), &body)
 }
 
 fn one_table(table: &TableEntry) -> Markup {
@@ -52,17 +40,17 @@ fn one_table(table: &TableEntry) -> Markup {
             @if table.views.is_empty() && table.derived.is_none() { li { "nothing fills this table" } }
             @for (policy, reason) in &table.withheld { li { "withheld under " (policy) ": " (reason) } }
         }
-        table {
+        div .wide { table {
             tr { th { "Field" } th { "Type" } th { "Source" } th { "Transformation rule" } th { "De-identification" } th { "Comments" } }
             @for column in &table.columns { (one_column(column)) }
-        }
+        } }
     }
 }
 
 fn one_column(column: &ColumnEntry) -> Markup {
     html! {
         tr {
-            td { b { (column.name) } @if let Some(role) = &column.role { br; small { (role) } } }
+            td .field { b { (column.name) } @if let Some(role) = &column.role { br; small { (role) } } }
             td { (column.kind) @if column.required { br; small { "required" } }
                 @if !column.values.is_empty() { br; small { "one of: " (column.values.join(", ")) } } }
             td {
@@ -70,8 +58,23 @@ fn one_column(column: &ColumnEntry) -> Markup {
                 @for source in &column.sources { div { code { (source.path) } br; small { (source.file) } } }
             }
             td { @for source in &column.sources { @for rule in &source.rules { div { (rule) } } } }
-            td { @for one in &column.deidentification { div { (one.policy) ": " b { (one.rule) } br; small { (one.reason) } } } }
+            td { (leaves(column)) }
             td { (column.description) @for source in &column.sources { @if !source.comment.is_empty() { div { small { (source.comment) } } } } }
+        }
+    }
+}
+
+/// What leaves of the column: told once where every policy says the same.
+fn leaves(column: &ColumnEntry) -> Markup {
+    let all = &column.deidentification;
+    let is_one = all
+        .windows(2)
+        .all(|pair| pair[0].rule == pair[1].rule && pair[0].reason == pair[1].reason);
+    html! {
+        @if is_one && all.len() > 1 {
+            "every policy: " b { (all[0].rule) } br; small { (all[0].reason) }
+        } @else {
+            @for one in all { div { (one.policy) ": " b { (one.rule) } br; small { (one.reason) } } }
         }
     }
 }

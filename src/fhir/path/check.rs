@@ -155,18 +155,7 @@ impl Checker<'_> {
         }
         let mut arguments = arguments.into_iter();
         Ok(match call.function {
-            F::Where
-            | F::First
-            | F::Last
-            | F::Tail
-            | F::Skip
-            | F::Take
-            | F::Single
-            | F::Distinct
-            | F::Exclude
-            | F::Intersect
-            | F::Sort
-            | F::Trace => current,
+            function if function.keeps_items() => current,
             F::Select => arguments.next().flatten(),
             F::Union | F::Combine => both(current, arguments.next().flatten()),
             F::Iif => match (arguments.nth(1).flatten(), arguments.next()) {

@@ -41,6 +41,28 @@ macro_rules! functions {
     };
 }
 
+impl Function {
+    /// What it gives are items of its input.
+    pub const fn keeps_items(self) -> bool {
+        use Function as F;
+        matches!(
+            self,
+            F::Where
+                | F::First
+                | F::Last
+                | F::Tail
+                | F::Skip
+                | F::Take
+                | F::Single
+                | F::Distinct
+                | F::Exclude
+                | F::Intersect
+                | F::Sort
+                | F::Trace
+        )
+    }
+}
+
 functions! {
     Empty "empty" 0 0 Values,
     Exists "exists" 0 1 EachItem,

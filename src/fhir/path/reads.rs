@@ -152,18 +152,7 @@ impl Walker<'_> {
         };
         let mut arguments: Vec<Vec<Place>> = call.arguments.iter().map(|argument| self.expr(argument, &inner)).collect();
         match call.function {
-            F::Where
-            | F::First
-            | F::Last
-            | F::Tail
-            | F::Skip
-            | F::Take
-            | F::Single
-            | F::Distinct
-            | F::Exclude
-            | F::Intersect
-            | F::Sort
-            | F::Trace => current,
+            function if function.keeps_items() => current,
             F::Select | F::Repeat => arguments.drain(..).flatten().collect(),
             F::Union | F::Combine => current.into_iter().chain(arguments.drain(..).flatten()).collect(),
             F::Iif => arguments.drain(..).skip(1).flatten().collect(),
