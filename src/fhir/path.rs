@@ -15,6 +15,7 @@ mod items;
 mod keys;
 mod lexer;
 mod number;
+mod operate;
 mod operator;
 mod parser;
 mod pattern;

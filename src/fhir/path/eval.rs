@@ -1,20 +1,17 @@
-//! Walks an expression over one resource. Chains are loops, nests are recursion of at most 64.
+//! Walks an expression over one resource. Chains are loops, nests are recursion of at most 64. Operators are in `operate`.
 //! Limits per resource: 10^6 steps (see `work`), 10^5 items in a collection, 1 MiB of text made.
 
 use std::cell::{Cell, RefCell};
-use std::cmp::Ordering;
 
 use super::ast::{Expr, Literal, Member, Operator, Step, Variable};
-use super::compare::{collections_equal, collections_equivalent, compare, contains};
 use super::items::Collection;
-use super::operator::arithmetic;
 use super::pattern::Kept;
 use super::temporal::Temporal;
 use super::types::{is_kept, is_of_type};
 use super::value::{Element, Item, Text};
 use super::work::Work;
 
-use crate::fhir::tree::{Kind, Node};
+use crate::fhir::tree::Node;
 use crate::fhir::types::TypeId;
 
 pub(super) use super::work::Fault;
@@ -132,30 +129,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         }
     }
 
-    /// `system = 'http://loinc.org'`, by far the most frequent condition, without making items: a text in the line on the
-    /// left, a text on the right. `None`: not that simple, or both may be dates.
-    fn quick_equal(&self, left: &'t Expr, right: &'t Expr, scope: &Scope<'t, 'a>) -> Option<bool> {
-        let (Expr::Path { head: None, steps }, Item::Element(Element { node: Some(node), .. })) = (left, &scope.this) else {
-            return None;
-        };
-        let [Step::Member(member)] = steps.as_slice() else {
-            return None;
-        };
-        let literal = match right {
-            Expr::Literal(literal) => literal,
-            Expr::Variable(Variable::Constant(at), _) => self.context.constants.get(*at)?,
-            _ => return None,
-        };
-        let Literal::Text(text) = literal else { return None };
-        if !member.name.is_known() || node.kind() != Kind::Object {
-            return None;
-        }
-        let found = node.get(member.name).filter(|found| found.kind() == Kind::String)?;
-        let equal = found.text() == text.as_str();
-        let dated = text.starts_with(|c: char| c.is_ascii_digit());
-        (equal || !dated).then_some(equal)
-    }
-
     fn variable(&self, variable: &'t Variable) -> Collection<'t, 'a> {
         match variable {
             Variable::Constant(at) => self.context.constants.get(*at).map(Item::from).into(),
@@ -164,27 +137,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             Variable::Resource => Collection::One(Item::Element(self.context.resource)),
             Variable::Text(text) => Collection::One(Item::Text(Text::Expression(text))),
         }
-    }
-
-    fn negate(&self, operand: &'t Expr, at: u32, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
-        let operand = self.eval(operand, scope)?;
-        let Some(item) = single(&operand, at)? else {
-            return Ok(Collection::None);
-        };
-        Ok(Collection::One(match item.clone().plain() {
-            Item::Integer(number) => Item::Integer(number.checked_neg().ok_or(Fault {
-                rule: "the number is out of range",
-                at,
-            })?),
-            Item::Decimal(number) => Item::Decimal(number.negated()),
-            Item::Quantity(number, unit) => Item::Quantity(number.negated(), unit),
-            _ => {
-                return Err(Fault {
-                    rule: "only a number has a sign",
-                    at,
-                });
-            }
-        }))
     }
 
     fn path(&self, head: Option<&'t Expr>, steps: &'t [Step], scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
@@ -249,85 +201,6 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         }
         self.context.spend(input.len() + out.len(), member.at)?;
         room(out, member.at)
-    }
-
-    fn operate(&self, operator: Operator, at: u32, left: Collection<'t, 'a>, right: &'t Expr, scope: &Scope<'t, 'a>) -> Answer<'t, 'a> {
-        if matches!(operator, Operator::And | Operator::Or | Operator::Xor | Operator::Implies) {
-            let left = truth(&left, at)?;
-            // The answer may stand already; the right side is then not looked at.
-            match (operator, left) {
-                (Operator::And, Some(false)) => return Ok(boolean(Some(false))),
-                (Operator::Or, Some(true)) | (Operator::Implies, Some(false)) => return Ok(boolean(Some(true))),
-                _ => {}
-            }
-            let right = truth(&self.eval(right, scope)?, at)?;
-            return Ok(boolean(logic(operator, left, right)));
-        }
-        let right = self.eval(right, scope)?;
-        self.context.spend(left.len() + right.len(), at)?;
-        let answer = self.both(operator, at, left, right)?;
-        self.context.spend(answer.copied(), at)?;
-        Ok(answer)
-    }
-
-    /// An operator that looks at both sides.
-    fn both(&self, operator: Operator, at: u32, left: Collection<'t, 'a>, right: Collection<'t, 'a>) -> Answer<'t, 'a> {
-        let work = &self.context.work;
-        Ok(match operator {
-            Operator::Equal => boolean(collections_equal(&left, &right, work)),
-            Operator::NotEqual => boolean(collections_equal(&left, &right, work).map(|equal| !equal)),
-            Operator::Equivalent => boolean(Some(collections_equivalent(&left, &right, work))),
-            Operator::NotEquivalent => boolean(Some(!collections_equivalent(&left, &right, work))),
-            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-                let (Some(a), Some(b)) = (single(&left, at)?, single(&right, at)?) else {
-                    return Ok(Collection::None);
-                };
-                work.add(a.weight().min(b.weight()));
-                let order = compare(a, b).map_err(|rule| Fault { rule, at })?;
-                boolean(order.map(|order| match operator {
-                    Operator::Less => order == Ordering::Less,
-                    Operator::LessOrEqual => order != Ordering::Greater,
-                    Operator::Greater => order == Ordering::Greater,
-                    _ => order != Ordering::Less,
-                }))
-            }
-            Operator::Union => self.distinct(left, right, at)?,
-            Operator::In | Operator::Contains => {
-                let (item, all) = if operator == Operator::In {
-                    (&left, &right)
-                } else {
-                    (&right, &left)
-                };
-                match single(item, at)? {
-                    None => Collection::None,
-                    Some(item) => boolean(Some(contains(all, item, work))),
-                }
-            }
-            Operator::Concatenate => {
-                let part = |side: &Collection<'t, 'a>| Ok(single(side, at)?.and_then(Item::to_text));
-                let (a, b): (Option<Text<'t, 'a>>, Option<Text<'t, 'a>>) = (part(&left)?, part(&right)?);
-                text(format!("{}{}", a.as_deref().unwrap_or(""), b.as_deref().unwrap_or("")), at)?
-            }
-            _ => {
-                let (Some(a), Some(b)) = (single(&left, at)?, single(&right, at)?) else {
-                    return Ok(Collection::None);
-                };
-                let result = arithmetic(operator, a.clone().plain(), b.clone().plain());
-                result.map_err(|rule| Fault { rule, at })?.into()
-            }
-        })
-    }
-
-    /// The items of both without repetition, in order.
-    pub(super) fn distinct(&self, left: Collection<'t, 'a>, right: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
-        let mut out = Collection::None;
-        for item in left.into_iter().chain(right) {
-            self.context.spend(1, at)?;
-            if !contains(&out, &item, &self.context.work) {
-                out.push(item);
-            }
-        }
-        room(out, at)
     }
 }
 
@@ -402,25 +275,4 @@ pub(super) fn room<'t, 'a>(collection: Collection<'t, 'a>, at: u32) -> Answer<'t
         });
     }
     Ok(collection)
-}
-
-fn logic(operator: Operator, left: Option<bool>, right: Option<bool>) -> Option<bool> {
-    match operator {
-        Operator::And => match (left, right) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            _ => None,
-        },
-        Operator::Or => match (left, right) {
-            (Some(true), _) | (_, Some(true)) => Some(true),
-            (Some(false), Some(false)) => Some(false),
-            _ => None,
-        },
-        Operator::Xor => Some(left? != right?),
-        _ => match (left, right) {
-            (Some(false), _) | (_, Some(true)) => Some(true),
-            (Some(true), right) => right,
-            (None, _) => None,
-        },
-    }
 }
