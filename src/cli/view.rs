@@ -166,7 +166,7 @@ impl<W: Write> Printer<'_, W> {
         let before = self.left;
         let (buffer, left) = (&mut self.buffer, &mut self.left);
         // Rows are written only when all of the resource's rows came out.
-        let done = view.rows_in(&mut self.room, root, &mut |row| {
+        let done = view.rows_in(&mut self.room, root, |row| {
             if *left == 0 {
                 return Ok(());
             }
@@ -282,7 +282,7 @@ mod tests {
             .parse(TWO.lines().next().expect("a line").as_bytes(), &Limits::default())
             .expect("JSON");
         let mut out = Vec::new();
-        view.rows(root, &mut |row| {
+        view.rows(root, |row| {
             csv(row, &mut out);
             Ok(())
         })

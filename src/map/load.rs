@@ -62,6 +62,18 @@ pub(super) fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: 
         }
     }
     lookup::share_counting(&mut mapping);
+    let mut conditions: HashMap<String, Vec<String>> = HashMap::new();
+    for TableView { view, rules, .. } in &mut mapping.views {
+        view.share_conditions(conditions.entry(view.resource().to_owned()).or_default());
+        let makes_rows = |rule: &super::mapping::Rule| rule.lookup.as_ref().is_some_and(|lookup| lookup.rows.is_some());
+        let gates: Vec<_> = rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| makes_rows(rule))
+            .map(|(place, _)| place)
+            .collect();
+        view.set_gates(&gates);
+    }
     if all.is_empty() { Ok(mapping) } else { Err(all) }
 }
 

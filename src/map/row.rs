@@ -13,7 +13,7 @@ use super::mapping::{Mapping, Rule, TableView, Translation, WhenUnmapped};
 use super::resolve::{Found, Lookups, codings, each_coding};
 use super::stats::MapStats;
 use super::translate::Codes;
-use super::view::{Field, Room, Row};
+use super::view::{Done, Field, Room, Row, RowFault, Taker};
 use super::vocabulary::{CodeCache, Coded, Facet, Lookup, Picked};
 
 /// The column that broke a rule, and the rule.
@@ -23,7 +23,10 @@ pub(super) type Broken = (usize, &'static str);
 #[derive(Default)]
 pub(super) struct Work<'a> {
     pub cells: Vec<Cell<'a>>,
+    /// What the codes of the gate gave, and its place in the view's sources.
     pub picked: Vec<Picked<'a>>,
+    pub gate: Option<usize>,
+    pub codes: Vec<Coded<'a>>,
     pub cache: CodeCache,
     pub room: Room,
     pub stats: MapStats,
@@ -33,44 +36,66 @@ pub(super) struct Work<'a> {
     pub without_view: bool,
 }
 
-pub(super) struct RowMaker<'m> {
+/// Makes the rows of one view of one resource.
+pub(super) struct RowMaker<'w, 'm, 'a> {
     pub mapping: &'m Mapping,
     pub view: &'m TableView,
     pub table: &'m Table,
     pub lookups: &'m Lookups,
+    pub rows: &'w mut Rows<'a>,
+    pub work: &'w mut Work<'a>,
+    /// The first column that could not be filled, or does not fit.
+    pub broken: Option<Broken>,
 }
 
 /// The pick that a row is about, and the lookup that made it.
 type About<'p, 'a> = Option<(&'p Lookup, &'p Picked<'a>)>;
 
-impl<'m> RowMaker<'m> {
-    /// Appends the table rows that `row` makes.
-    /// # Errors: the first column that cannot be filled or does not fit.
-    pub(super) fn rows<'a>(&self, row: &Row<'_, 'a>, rows: &mut Rows<'a>, work: &mut Work<'a>) -> Result<(), Broken>
-    where
-        'm: 'a,
-    {
-        let Some((at, rule, lookup)) = self.driver(row) else {
-            return self.one(row, None, rows, work);
+impl<'t, 'm: 'a, 'a> Taker<'t, 'a> for RowMaker<'_, 'm, 'a> {
+    fn wants(&mut self, place: usize, row: &Row<'t, 'a>) -> bool {
+        let rule = &self.view.rules[place];
+        let (Some(lookup), Some(at)) = (&rule.lookup, self.view.driver) else {
+            return true;
         };
-        let place = self.place(at);
-        let own = row.fields[at].cell().ok_or((place, "not a single primitive value"))?;
-        let mut picked = std::mem::take(&mut work.picked);
-        self.pick(lookup, rule, &own, row, at, &mut picked, work);
-        let done = picked
-            .iter()
-            .try_for_each(|picked| self.one(row, Some((lookup, picked)), rows, work));
+        let Some(own) = row.fields[at].cell() else {
+            return true;
+        };
+        let mut picked = std::mem::take(&mut self.work.picked);
         picked.clear();
-        work.picked = picked;
+        self.pick(lookup, rule, &own, row, at, &mut picked);
+        self.work.picked = picked;
+        self.work.gate = Some(place);
+        !self.work.picked.is_empty()
+    }
+
+    fn take(&mut self, row: &Row<'t, 'a>) -> Done {
+        self.rows(row).map_err(|broken| {
+            self.broken = Some(broken);
+            RowFault {
+                place: String::new(),
+                rule: broken.1,
+            }
+        })
+    }
+}
+
+impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
+    /// Appends the table rows that `row` makes: one for each concept of its gate.
+    fn rows(&mut self, row: &Row<'_, 'a>) -> Result<(), Broken> {
+        let Some(lookup) = self.driver(row) else {
+            return self.one(row, None);
+        };
+        let picked = std::mem::take(&mut self.work.picked);
+        let done = picked.iter().try_for_each(|picked| self.one(row, Some((lookup, picked))));
+        self.work.picked = picked;
         done
     }
 
-    /// The column whose concepts make the rows.
-    fn driver(&self, row: &Row<'_, '_>) -> Option<(usize, &'m Rule, &'m Lookup)> {
-        let at = self.view.driver?;
-        let rule = self.view.rules.get(usize::from(row.by[at]))?;
-        let lookup = rule.lookup.as_ref().filter(|lookup| lookup.rows.is_some())?;
-        Some((at, rule, lookup))
+    /// The lookup whose concepts make the rows.
+    fn driver(&self, row: &Row<'_, '_>) -> Option<&'m Lookup> {
+        let source = usize::from(row.by[self.view.driver?]);
+        let lookup = self.view.rules.get(source)?.lookup.as_ref();
+        lookup.filter(|_| self.work.gate == Some(source))
     }
 
     /// The table's column that the view's column `at` fills.
@@ -78,28 +103,23 @@ impl<'m> RowMaker<'m> {
         self.view.filled_by.iter().position(|filled| *filled == Some(at)).unwrap_or(0)
     }
 
-    fn one<'a>(&self, row: &Row<'_, 'a>, about: About<'_, 'a>, rows: &mut Rows<'a>, work: &mut Work<'a>) -> Result<(), Broken>
-    where
-        'm: 'a,
-    {
-        let mut cells = std::mem::take(&mut work.cells);
+    fn one(&mut self, row: &Row<'_, 'a>, about: About<'_, 'a>) -> Result<(), Broken> {
+        let mut cells = std::mem::take(&mut self.work.cells);
         cells.clear();
-        let done = self.cells(row, about, &mut cells, work);
+        let done = self.cells(row, about, &mut cells);
         if done.is_ok() {
-            rows.begin(self.view.table);
-            cells.drain(..).for_each(|cell| rows.push(cell));
+            self.rows.begin(self.view.table);
+            cells.drain(..).for_each(|cell| self.rows.push(cell));
         }
-        work.cells = cells;
+        self.work.cells = cells;
         done
     }
 
-    fn cells<'a>(&self, row: &Row<'_, 'a>, about: About<'_, 'a>, cells: &mut Vec<Cell<'a>>, work: &mut Work<'a>) -> Result<(), Broken>
-    where
-        'm: 'a,
-    {
+    fn cells(&mut self, row: &Row<'_, 'a>, about: About<'_, 'a>, cells: &mut Vec<Cell<'a>>) -> Result<(), Broken> {
         let mut key = None;
-        for (place, filled) in self.view.filled_by.iter().enumerate() {
-            let rule = filled.and_then(|at| Some((at, self.view.rules.get(usize::from(row.by[at]))?)));
+        let view = self.view;
+        for (place, filled) in view.filled_by.iter().enumerate() {
+            let rule = filled.and_then(|at| Some((at, view.rules.get(usize::from(row.by[at]))?)));
             let Some((at, rule)) = rule else {
                 cells.push(Cell::Null);
                 continue;
@@ -107,7 +127,7 @@ impl<'m> RowMaker<'m> {
             if let Some(columns) = rule.key.as_deref() {
                 key = Some((place, columns));
             }
-            let cell = self.cell(rule, row, at, place, about, work).map_err(|word| (place, word))?;
+            let cell = self.cell(rule, row, at, place, about).map_err(|word| (place, word))?;
             cells.push(self.fitting(cell, place));
         }
         if let Some((place, columns)) = key
@@ -119,30 +139,19 @@ impl<'m> RowMaker<'m> {
         self.table.check(cells)
     }
 
-    fn cell<'a>(
-        &self,
-        rule: &'m Rule,
-        row: &Row<'_, 'a>,
-        at: usize,
-        place: usize,
-        about: About<'_, 'a>,
-        work: &mut Work<'a>,
-    ) -> Result<Cell<'a>, &'static str>
-    where
-        'm: 'a,
-    {
+    fn cell(&mut self, rule: &'m Rule, row: &Row<'_, 'a>, at: usize, place: usize, about: About<'_, 'a>) -> Result<Cell<'a>, &'static str> {
         let own = row.fields[at].cell().ok_or("not a single primitive value")?;
         let cell = match (&rule.lookup, &rule.translation) {
             (Some(lookup), _) => match about.filter(|(driver, _)| driver.from == lookup.from) {
                 Some((_, picked)) => facet(lookup, picked, own),
                 None => {
                     let mut picked = Vec::new();
-                    self.pick(lookup, rule, &own, row, at, &mut picked, work);
+                    self.pick(lookup, rule, &own, row, at, &mut picked);
                     let first = picked.into_iter().next().unwrap_or_default();
                     facet(lookup, &first, own)
                 }
             },
-            (None, Some(translation)) => self.translated(translation, rule, own, row, at, place, &mut work.stats)?,
+            (None, Some(translation)) => self.translated(translation, rule, own, row, at, place)?,
             (None, None) if own.is_null() => match self.found(rule, row, at) {
                 Some(Found::Value(cell)) => cell.borrowed(),
                 _ => Cell::Null,
@@ -160,20 +169,14 @@ impl<'m> RowMaker<'m> {
     }
 
     /// The concepts that `lookup` takes of the column's codes, in `picked`.
-    #[expect(clippy::too_many_arguments, reason = "one step of `cell` and of `rows`, which have all of these")]
-    fn pick<'a>(
-        &self,
-        lookup: &Lookup,
-        rule: &Rule,
-        own: &Cell<'a>,
-        row: &Row<'_, 'a>,
-        at: usize,
-        picked: &mut Vec<Picked<'a>>,
-        work: &mut Work<'a>,
-    ) {
+    fn pick(&mut self, lookup: &Lookup, rule: &Rule, own: &Cell<'a>, row: &Row<'_, 'a>, at: usize, picked: &mut Vec<Picked<'a>>) {
         let Some(systems) = self.mapping.systems.as_deref() else { return };
         let vocabulary = self.lookups.vocabulary();
-        let mut codes = Vec::new();
+        let mut codes = std::mem::take(&mut self.work.codes);
+        codes.clear();
+        let found = self.found(rule, row, at);
+        let column = self.place(at);
+        let work = &mut *self.work;
         let mut meet = |system: Cow<'a, str>, code: Cow<'a, str>, display: Option<Cow<'a, str>>| {
             let resolved = work.cache.resolve(vocabulary, systems, &system, &code);
             codes.push(Coded {
@@ -183,8 +186,9 @@ impl<'m> RowMaker<'m> {
                 resolved,
             });
         };
-        if let Some(Field::List(all)) = row.codings.get(at) {
-            for node in all.iter().filter_map(object) {
+        let elements = row.codings.get(at).map_or(&[][..], Field::elements);
+        if !elements.is_empty() {
+            for node in elements.iter().filter_map(object) {
                 each_coding(node, &mut |coding| {
                     let text = |name| coding.get(name).filter(|node| node.kind() == Kind::String).map(Node::text);
                     if let Some(code) = text(Name::CODE) {
@@ -196,7 +200,7 @@ impl<'m> RowMaker<'m> {
             meet(Cow::Owned(system.clone()), code.clone(), None);
         }
         if codes.is_empty()
-            && let Some(Found::Codings(all)) = self.found(rule, row, at)
+            && let Some(Found::Codings(all)) = found
         {
             for (system, code) in all {
                 let resolved = work.cache.resolve(vocabulary, systems, system, code);
@@ -217,36 +221,31 @@ impl<'m> RowMaker<'m> {
         work.without_concept |= lookup.rows.is_some() && !lookup.none && none_is_standard && !codes.is_empty();
         if let Some((coded, _)) = lookup.without_view(&codes) {
             work.without_view = true;
-            work.stats
-                .count(self.view.table, self.place(at), &coded.system, &coded.code, "no-view");
+            work.stats.count(self.view.table, column, &coded.system, &coded.code, "no-view");
         }
-        lookup.pick(codes, picked);
+        lookup.pick(&mut codes, picked);
+        work.codes = codes;
         if let Some((system, code, resolved)) = unmapped
             && picked.iter().all(|picked| picked.concept.is_none())
         {
             let reason = if none_is_standard { resolved.reason() } else { "other-domain" };
-            work.stats.count(self.view.table, self.place(at), &system, &code, reason);
+            work.stats.count(self.view.table, column, &system, &code, reason);
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `cell`, cut out to be readable")]
-    fn translated<'a>(
-        &self,
+    fn translated(
+        &mut self,
         translation: &'m Translation,
         rule: &'m Rule,
         own: Cell<'a>,
         row: &Row<'_, 'a>,
         at: usize,
         place: usize,
-        stats: &mut MapStats,
-    ) -> Result<Cell<'a>, &'static str>
-    where
-        'm: 'a,
-    {
+    ) -> Result<Cell<'a>, &'static str> {
         let mut codes = Codes::new(&translation.map);
         if translation.coding {
-            if let Some(Field::List(all)) = row.codings.get(at) {
-                for node in all.iter().filter_map(object) {
+            if let Some(all) = row.codings.get(at) {
+                for node in all.elements().iter().filter_map(object) {
                     codings(node, &mut |system, code| codes.meet(system, code));
                 }
             }
@@ -271,7 +270,7 @@ impl<'m> RowMaker<'m> {
             return target_cell(target, kind);
         }
         if let Some((system, code, reason)) = codes.unmapped() {
-            stats.count(self.view.table, place, system, code, reason);
+            self.work.stats.count(self.view.table, place, system, code, reason);
             if translation.unmapped == WhenUnmapped::Refuse {
                 return Err("unmapped");
             }
@@ -287,10 +286,8 @@ impl<'m> RowMaker<'m> {
     fn found(&self, rule: &Rule, row: &Row<'_, '_>, at: usize) -> Option<&'m Found> {
         let resolve = rule.resolve?;
         let wanted = self.mapping.resolves.get(resolve)?.resource.as_str();
-        let Some(Field::List(references)) = row.references.get(at) else {
-            return None;
-        };
-        references.iter().filter_map(object).find_map(|reference| {
+        let references = row.references.get(at)?;
+        references.elements().iter().filter_map(object).find_map(|reference| {
             let key = reference_key(reference, Some(wanted))?;
             self.lookups.get(resolve, &key)
         })
@@ -299,7 +296,7 @@ impl<'m> RowMaker<'m> {
     /// The cell as the column's kind writes it: a whole number is an integer where the column is one, a value of another
     /// kind is text where the column is text, a partial date is nothing where only a whole one fits and none is needed.
     /// What does not fit stays and is refused by the check.
-    fn fitting<'a>(&self, cell: Cell<'a>, place: usize) -> Cell<'a> {
+    fn fitting(&self, cell: Cell<'a>, place: usize) -> Cell<'a> {
         let column = &self.table.columns[place];
         match (column.kind, cell) {
             (ColumnKind::Integer, Cell::Decimal(digits)) => match digits.parse() {

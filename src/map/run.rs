@@ -9,7 +9,6 @@ use crate::refusal::{Refusal, Step};
 use super::mapping::{Mapping, TableView};
 use super::resolve::Lookups;
 use super::row::{RowMaker, Work};
-use super::view::RowFault;
 
 pub(super) enum Made {
     Rows,
@@ -56,6 +55,7 @@ fn all_views<'a>(
         return Ok(Made::NoView);
     };
     (work.without_concept, work.without_view) = (false, false);
+    work.room.next_resource();
     for &at in views {
         let before = rows.len();
         one_view(mapping, &mapping.views[at], lookups, root, rows, work)?;
@@ -79,27 +79,23 @@ fn one_view<'a>(
     work: &mut Work<'a>,
 ) -> Result<(), Refusal> {
     let table = mapping.model.table(view.table);
-    let maker = RowMaker {
+    let refuse = |place: &str, rule: &'static str| Refusal::new(Step::Map, format!("{}.{place}", table.name), rule).by(view.file.clone());
+    let mut room = std::mem::take(&mut work.room);
+    work.gate = None;
+    let mut maker = RowMaker {
         mapping,
         view,
         table,
         lookups,
+        rows,
+        work,
+        broken: None,
     };
-    let refuse = |place: &str, rule: &'static str| Refusal::new(Step::Map, format!("{}.{place}", table.name), rule).by(view.file.clone());
-    let mut broken = None;
-    let mut room = std::mem::take(&mut work.room);
-    let done = view.view.rows_in(&mut room, root, &mut |row| {
-        maker.rows(row, rows, work).map_err(|(column, rule)| {
-            broken = Some(refuse(&table.columns[column].name, rule));
-            RowFault {
-                place: String::new(),
-                rule,
-            }
-        })
-    });
+    let done = view.view.rows_for(&mut room, root, &mut maker);
+    let broken = maker.broken;
     work.room = room;
     match (broken, done) {
-        (Some(refusal), _) => Err(refusal),
+        (Some((column, rule)), _) => Err(refuse(&table.columns[column].name, rule)),
         (None, Err(fault)) => Err(refuse(&fault.place, fault.rule)),
         (None, Ok(())) => Ok(()),
     }

@@ -11,7 +11,7 @@ mod run;
 
 pub use field::{Field, write_csv_field};
 pub use row::{Room, Row};
-pub use run::RowFault;
+pub use run::{Done, RowFault, Taker};
 
 use crate::fhir::path::{Literal, Path};
 use crate::fhir::types::TypeId;
@@ -50,6 +50,9 @@ pub struct Source {
     /// Its path is `getResourceKey()`: no two resources give it one value.
     pub own_key: bool,
     path: Path,
+    text: String,
+    /// The column of an earlier source on the same focus, with the same path.
+    same: Option<usize>,
     /// Further paths that a mapping asks for on the same focus: `headwater/coding`, `headwater/reference`.
     coding: Option<Path>,
     reference: Option<Path>,
@@ -83,12 +86,21 @@ pub struct View {
     resource: String,
     type_id: Option<TypeId>,
     constants: Vec<Literal>,
-    wheres: Vec<Path>,
+    wheres: Vec<Condition>,
     columns: Vec<Column>,
     sources: Vec<Source>,
     select: Select,
     /// Some source has a path besides its own.
     extended: bool,
+}
+
+/// One `where`.
+#[derive(Debug)]
+struct Condition {
+    path: Path,
+    text: String,
+    /// Its number among those that several views of one resource type ask.
+    shared: Option<usize>,
 }
 
 /// `select` or a branch of `unionAll`.
@@ -122,6 +134,8 @@ enum Part {
 struct Columns {
     sources: std::ops::Range<usize>,
     merged: Option<merge::Merged>,
+    /// The source that says whether the row is wanted at all.
+    gate: Option<usize>,
 }
 
 impl View {
@@ -145,9 +159,40 @@ impl View {
         &self.columns
     }
 
+    /// Says of each condition which of `known` it is, so that views of one resource type ask it once; new ones are added.
+    /// Those with constants are each view's own.
+    pub(super) fn share_conditions(&mut self, known: &mut Vec<String>) {
+        for condition in self.wheres.iter_mut().filter(|condition| !condition.text.contains('%')) {
+            let place = known.iter().position(|text| *text == condition.text);
+            condition.shared = Some(place.unwrap_or_else(|| {
+                known.push(condition.text.clone());
+                known.len() - 1
+            }));
+        }
+    }
+
+    /// Names the sources that say whether a row is wanted, by their places.
+    pub(super) fn set_gates(&mut self, gates: &[usize]) {
+        // A gate is asked before the columns that stand before it.
+        gates.iter().for_each(|gate| self.sources[*gate].same = None);
+        self.select.set_gates(gates);
+    }
+
     /// The `column`s of the file, in order of the file.
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+}
+
+impl Select {
+    fn set_gates(&mut self, gates: &[usize]) {
+        for part in &mut self.parts {
+            match part {
+                Part::Columns(columns) => columns.gate = gates.iter().copied().find(|gate| columns.sources.contains(gate)),
+                Part::Select(select) => select.set_gates(gates),
+                Part::Union(branches) => branches.iter_mut().for_each(|branch| branch.set_gates(gates)),
+            }
+        }
     }
 }
 

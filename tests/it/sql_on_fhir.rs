@@ -21,7 +21,7 @@ fn rows(view: &Value, resources: &[Value]) -> Result<Vec<Value>, String> {
         let line = resource.to_string();
         let mut tree = Tree::new();
         let root = tree.parse(line.as_bytes(), &Limits::default()).map_err(|error| error.to_string())?;
-        view.rows(root, &mut |row| {
+        view.rows(root, |row| {
             let mut object = Vec::from(*b"{");
             for (at, (column, field)) in view.columns().iter().zip(&row.fields).enumerate() {
                 if at > 0 {

@@ -15,6 +15,7 @@ pub use way::{End, Way};
 
 use super::ast::{Expr, Literal};
 use super::check::Typing;
+use super::keys::reference_key;
 use super::value::Text;
 use crate::fhir::tree::Node;
 
@@ -30,11 +31,23 @@ pub enum Fast {
     Way(Way),
     /// `(a | b | c).first()`
     First(Box<[Way]>),
+    Several(Box<Several>),
     Test(Test),
     Literal(Literal),
     /// `{}`
     Nothing,
     If(Box<Choice>),
+    /// Known to `eval` alone; stands in a branch of `iif`.
+    Ask,
+}
+
+/// `a | b`, `a.combine(b)`, and what follows from each of their items.
+#[derive(Debug)]
+pub struct Several {
+    ways: Vec<Way>,
+    /// Equal items count once.
+    distinct: bool,
+    tail: Way,
 }
 
 /// `iif(test, then, otherwise)`
@@ -86,11 +99,37 @@ impl Fast {
             Fast::Test(test) => Ok(test.holds(focus, constants)?.map_or(Found::Nothing, Found::Boolean)),
             Fast::Literal(literal) => Ok(Found::Literal(literal)),
             Fast::Nothing => Ok(Found::Nothing),
-            Fast::If(choice) => {
-                let holds = choice.test.holds(focus, constants)? == Some(true);
-                let branch = if holds { &choice.then } else { &choice.otherwise };
-                branch.one(focus, constants)
+            Fast::If(choice) => choice.branch(focus, constants)?.one(focus, constants),
+            Fast::Several(several) => {
+                let mut found = Found::Nothing;
+                let mut count = 0;
+                several.walk(focus, constants, &mut |node| {
+                    let item = match &several.tail.end {
+                        End::ReferenceKey(asked) => match reference_key(node, asked.as_deref()) {
+                            Some(key) => Found::Key(key),
+                            None => return Ok(true),
+                        },
+                        _ => Found::Node(node),
+                    };
+                    count += 1;
+                    found = if count > 1 { Found::Many } else { item };
+                    Ok(count < 2 && !several.tail.first)
+                })?;
+                Ok(found)
             }
+            Fast::Ask => Err(Unsure),
+        }
+    }
+
+    /// Calls `visit` for each node that stands at the end, until it says `false`.
+    /// # Errors: what stands there is no element of the line.
+    pub fn each<'t, 'a>(&self, focus: Node<'t, 'a>, constants: &[Literal], visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<()> {
+        match self {
+            Fast::Way(way) if way.end == End::Value => way.walk(focus, constants, visit),
+            Fast::Several(several) if several.tail.end == End::Value => several.walk(focus, constants, visit),
+            Fast::If(choice) => choice.branch(focus, constants)?.each(focus, constants, visit),
+            Fast::Nothing => Ok(()),
+            _ => Err(Unsure),
         }
     }
 
@@ -100,6 +139,48 @@ impl Fast {
             Fast::Test(test) => Some(test.holds(focus, constants)),
             _ => None,
         }
+    }
+}
+
+impl Choice {
+    #[inline]
+    fn branch(&self, focus: Node<'_, '_>, constants: &[Literal]) -> Told<&Fast> {
+        let holds = self.test.holds(focus, constants)? == Some(true);
+        Ok(if holds { &self.then } else { &self.otherwise })
+    }
+}
+
+impl Several {
+    fn walk<'t, 'a>(&self, focus: Node<'t, 'a>, constants: &[Literal], visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<()> {
+        let mut first = None;
+        let mut count = 0;
+        for way in &self.ways {
+            way.walk(focus, constants, &mut |node| {
+                count += 1;
+                first = first.or(Some(node));
+                Ok(!(self.distinct && count > 1))
+            })?;
+        }
+        // Whether two items are equal is for `eval` to tell.
+        if self.distinct && count > 1 {
+            return Err(Unsure);
+        }
+        if let (Some(only), 1) = (first, count) {
+            return self.tail.walk(only, constants, visit);
+        }
+        let mut more = true;
+        for way in &self.ways {
+            way.walk(focus, constants, &mut |node| {
+                if more {
+                    self.tail.walk(node, constants, &mut |node| {
+                        more = visit(node)?;
+                        Ok(more)
+                    })?;
+                }
+                Ok(more)
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -63,6 +63,50 @@ impl Function {
     }
 }
 
+impl Function {
+    /// From an empty input it gives nothing, whatever its arguments are.
+    pub const fn gives_nothing_from_nothing(self) -> bool {
+        use Function as F;
+        self.keeps_items()
+            || matches!(
+                self,
+                F::Select
+                    | F::Repeat
+                    | F::OfType
+                    | F::As
+                    | F::Children
+                    | F::Extension
+                    | F::GetReferenceKey
+                    | F::LowBoundary
+                    | F::HighBoundary
+                    | F::ToBoolean
+                    | F::ToInteger
+                    | F::ToDecimal
+                    | F::ToText
+                    | F::IndexOf
+                    | F::Substring
+                    | F::StartsWith
+                    | F::EndsWith
+                    | F::Contains
+                    | F::Upper
+                    | F::Lower
+                    | F::Replace
+                    | F::Matches
+                    | F::ReplaceMatches
+                    | F::Length
+                    | F::Split
+                    | F::Trim
+                    | F::Encode
+                    | F::Decode
+                    | F::Abs
+                    | F::Ceiling
+                    | F::Floor
+                    | F::Round
+                    | F::Truncate
+            )
+    }
+}
+
 functions! {
     Empty "empty" 0 0 Values,
     Exists "exists" 0 1 EachItem,

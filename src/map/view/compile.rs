@@ -7,7 +7,7 @@ use crate::fhir::types::TypeId;
 use super::super::fault::MappingFault;
 use super::super::file::{Faults, items, member, read, text};
 use super::merge::Merged;
-use super::{Column, Columns, Each, Part, Reading, Select, Source, Tag, View};
+use super::{Column, Columns, Condition, Each, Part, Reading, Select, Source, Tag, View};
 use crate::fhir::decimal::Decimal;
 
 /// Columns of one view.
@@ -75,7 +75,11 @@ impl Compiler<'_, '_> {
         let mut wheres = Vec::new();
         for condition in items(root, "where") {
             match member(condition, "path") {
-                Some(path) => wheres.extend(self.path(path, &focus, true)),
+                Some(path) => wheres.extend(self.path(path, &focus, true).map(|compiled| Condition {
+                    path: compiled,
+                    text: path.text().into_owned(),
+                    shared: None,
+                })),
                 None => self.faults.at(condition.offset(), "`where` needs a `path`"),
             }
         }
@@ -207,9 +211,15 @@ impl Compiler<'_, '_> {
         }
         if self.sources.len() > start {
             let collection = |column: usize| self.columns.get(column).is_some_and(|column| column.collection);
+            for place in start..self.sources.len() {
+                let (before, own) = (&self.sources[start..place], &self.sources[place]);
+                let same = |other: &&Source| other.text == own.text && collection(other.column) == collection(own.column);
+                self.sources[place].same = before.iter().find(same).map(|other| other.column);
+            }
             parts.push(Part::Columns(Columns {
                 sources: start..self.sources.len(),
                 merged: Merged::of(&self.sources[start..], start, collection),
+                gate: None,
             }));
         }
         for select in items(node, "select") {
@@ -323,7 +333,8 @@ impl Compiler<'_, '_> {
         if self.reading == Reading::Standard {
             (coding, reference) = (None, None);
         }
-        let own_key = matches!(path.text().trim(), "getResourceKey()" | "%resource.getResourceKey()");
+        let path_text = path.text().into_owned();
+        let own_key = matches!(path_text.trim(), "getResourceKey()" | "%resource.getResourceKey()");
         let path = self.path(path, focus, true);
         // Even without its path the column keeps its place, so that later faults are about what is wrong.
         let column = self.columns.len();
@@ -340,6 +351,8 @@ impl Compiler<'_, '_> {
                 within: self.within.clone(),
                 own_key,
                 path,
+                same: None,
+                text: path_text,
                 coding,
                 reference,
             });

@@ -44,6 +44,30 @@ impl<'t, 'a> Field<'t, 'a> {
         }
     }
 
+    /// One more: nothing becomes the one, the one a list. Null adds nothing.
+    pub(super) fn push(&mut self, one: Field<'t, 'a>) {
+        if one.is_null() {
+            return;
+        }
+        *self = match std::mem::take(self) {
+            Field::Null => one,
+            Field::List(mut all) => {
+                all.push(one);
+                Field::List(all)
+            }
+            first => Field::List(vec![first, one]),
+        };
+    }
+
+    /// The elements, whether it is one or a list.
+    pub fn elements(&self) -> &[Field<'t, 'a>] {
+        match self {
+            Field::Null => &[],
+            Field::List(all) => all,
+            one => std::slice::from_ref(one),
+        }
+    }
+
     #[inline]
     pub fn is_null(&self) -> bool {
         matches!(self, Field::Null)

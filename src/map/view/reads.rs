@@ -13,7 +13,7 @@ impl View {
         };
         let focus = std::slice::from_ref(&root);
         for condition in &self.wheres {
-            reads.add(condition, &root, focus);
+            reads.add(&condition.path, &root, focus);
         }
         self.select_reads(&self.select, &root, focus, reads);
     }

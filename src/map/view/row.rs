@@ -8,7 +8,8 @@ pub struct Row<'t, 'a> {
     pub fields: Vec<Field<'t, 'a>>,
     /// Per column, the place in `View::sources` that filled it; `NO_SOURCE` when nothing did.
     pub by: Vec<u16>,
-    /// Per column, what `headwater/coding` and `headwater/reference` gave; empty when no source has them.
+    /// Per column, what `headwater/coding` and `headwater/reference` gave: nothing, one, or a list. Empty when no source
+    /// has them.
     pub codings: Vec<Field<'t, 'a>>,
     pub references: Vec<Field<'t, 'a>>,
 }
@@ -31,6 +32,33 @@ impl Row<'_, '_> {
 pub struct Room {
     pub(super) row: Row<'static, 'static>,
     pub(super) found: Vec<u32>,
+    pub(super) shared: Shared,
+}
+
+impl Room {
+    /// What the conditions gave was true of the resource before.
+    pub fn next_resource(&mut self) {
+        self.shared.answers.iter_mut().for_each(|answer| *answer = None);
+    }
+}
+
+/// What conditions that several views ask of one resource gave.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    answers: Vec<Option<bool>>,
+}
+
+impl Shared {
+    pub(super) fn get(&self, at: usize) -> Option<bool> {
+        self.answers.get(at).copied().flatten()
+    }
+
+    pub(super) fn set(&mut self, at: usize, holds: bool) {
+        if self.answers.len() <= at {
+            self.answers.resize(at + 1, None);
+        }
+        self.answers[at] = Some(holds);
+    }
 }
 
 /// No `column` filled this field: an empty `forEachOrNull`.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::cdm::Cell;
-use crate::fhir::path::{Collection, Context, Element, End, Fast, Fault, Found, Item, Path};
+use crate::fhir::path::{Collection, Context, Element, End, Fault, Found, Item, Path};
 use crate::fhir::tree::{Kind, Node};
 
 use super::field::text_field;
@@ -22,34 +22,53 @@ pub struct RowFault {
     pub rule: &'static str,
 }
 
-type Done = Result<(), RowFault>;
+pub type Done = Result<(), RowFault>;
 type Then<'r, 't, 'a> = &'r mut dyn FnMut(&mut Row<'t, 'a>) -> Done;
+
+/// Who takes a view's rows.
+pub trait Taker<'t, 'a> {
+    /// Whether any row is wanted with what the gate at this place of `View::sources` gave: asked before the other columns
+    /// beside it are looked at, so that a row nobody wants costs nothing.
+    fn wants(&mut self, _place: usize, _row: &Row<'t, 'a>) -> bool {
+        true
+    }
+
+    /// Takes one row.
+    /// # Errors: why no further row is wanted.
+    fn take(&mut self, row: &Row<'t, 'a>) -> Done;
+}
+
+impl<'t, 'a, F: FnMut(&Row<'t, 'a>) -> Done> Taker<'t, 'a> for F {
+    fn take(&mut self, row: &Row<'t, 'a>) -> Done {
+        self(row)
+    }
+}
 
 impl View {
     /// Calls `emit` with each row of `root`; not at all when the resource is of another type or a `where` says no.
     /// # Errors: an expression without an answer, more than one value for a column that is no collection.
-    pub fn rows<'t, 'a>(&'t self, root: Node<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
+    pub fn rows<'t, 'a>(&'t self, root: Node<'t, 'a>, emit: impl FnMut(&Row<'t, 'a>) -> Done) -> Done {
         self.rows_in(&mut Room::default(), root, emit)
     }
 
     /// The same, with room for a row that the caller keeps from resource to resource.
-    pub fn rows_in<'t, 'a>(&'t self, room: &mut Room, root: Node<'t, 'a>, emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done) -> Done {
+    pub fn rows_in<'t, 'a>(&'t self, room: &mut Room, root: Node<'t, 'a>, mut emit: impl FnMut(&Row<'t, 'a>) -> Done) -> Done {
+        self.rows_for(room, root, &mut emit)
+    }
+
+    /// The same, for a taker that may say beforehand which rows it wants.
+    pub fn rows_for<'t, 'a>(&'t self, room: &mut Room, root: Node<'t, 'a>, taker: &mut dyn Taker<'t, 'a>) -> Done {
         if root.resource_type() != Some(self.resource.as_str()) {
             return Ok(());
         }
         let mut row: Row<'t, 'a> = std::mem::take(&mut room.row);
-        let done = self.rows_into(root, &mut room.found, &mut row, emit);
+        let done = self.rows_into(root, room, &mut row, taker);
         room.row = row.emptied();
         done
     }
 
-    fn rows_into<'t, 'a>(
-        &'t self,
-        root: Node<'t, 'a>,
-        found: &mut Vec<u32>,
-        row: &mut Row<'t, 'a>,
-        emit: &mut dyn FnMut(&Row<'t, 'a>) -> Done,
-    ) -> Done {
+    fn rows_into<'t, 'a>(&'t self, root: Node<'t, 'a>, room: &mut Room, row: &mut Row<'t, 'a>, taker: &mut dyn Taker<'t, 'a>) -> Done {
+        let Room { found, shared, .. } = room;
         found.clear();
         let resource = Element {
             node: Some(root),
@@ -62,12 +81,22 @@ impl View {
             view: self,
             context: &context,
             found: RefCell::new(found),
+            taker: RefCell::new(taker),
         };
         for (number, condition) in self.wheres.iter().enumerate() {
-            if !run
-                .holds(condition, &at)
-                .map_err(|fault| fault_at(format!("where[{number}]"), fault))?
-            {
+            let known = condition.shared.and_then(|at| shared.get(at));
+            let holds = match known {
+                Some(holds) => holds,
+                None => {
+                    let holds = run.holds(&condition.path, &at);
+                    let holds = holds.map_err(|fault| fault_at(format!("where[{number}]"), fault))?;
+                    if let Some(at) = condition.shared {
+                        shared.set(at, holds);
+                    }
+                    holds
+                }
+            };
+            if !holds {
                 return Ok(());
             }
         }
@@ -87,7 +116,7 @@ impl View {
                 });
             }
             left -= 1;
-            emit(row)
+            run.taker.borrow_mut().take(row)
         })
     }
 }
@@ -97,6 +126,7 @@ struct Run<'c, 't, 'a> {
     context: &'c Context<'t, 'a>,
     /// Numbers of the nodes that the `forEach`s under way go through, the innermost last.
     found: RefCell<&'c mut Vec<u32>>,
+    taker: RefCell<&'c mut dyn Taker<'t, 'a>>,
 }
 
 fn fault_at(place: String, fault: Fault) -> RowFault {
@@ -268,10 +298,10 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             return then(row);
         };
         match part {
-            Part::Columns(columns) => {
-                self.columns(columns, focus, row)?;
-                self.parts(rest, focus, row, then)
-            }
+            Part::Columns(columns) => match self.columns(columns, focus, row)? {
+                true => self.parts(rest, focus, row, then),
+                false => Ok(()),
+            },
             Part::Select(select) if rest.is_empty() => self.select(select, focus, row, then),
             Part::Select(select) => self.select(select, focus, row, &mut |row| self.parts(rest, focus, row, then)),
             Part::Union(branches) => {
@@ -283,35 +313,47 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         }
     }
 
-    fn columns(&self, columns: &'t Columns, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
+    /// `false`: the row is not wanted.
+    fn columns(&self, columns: &'t Columns, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Result<bool, RowFault> {
         self.context.row_index.set(focus.index);
         let sources = &self.view.sources;
+        if let Some(gate) = columns.gate {
+            self.column(gate, &sources[gate], focus, row)?;
+            if !self.taker.borrow_mut().wants(gate, row) {
+                return Ok(false);
+            }
+        }
         if let (Some(merged), Some(node)) = (&columns.merged, focus.at.node())
             && merged.fill(node, row).is_ok()
         {
             for &place in &merged.singly {
                 self.column(place, &sources[place], focus, row)?;
             }
-            return Ok(());
+            return Ok(true);
         }
         for place in columns.sources.clone() {
             self.column(place, &sources[place], focus, row)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn column(&self, place: usize, source: &'t Source, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {
         let column = &self.view.columns[source.column];
-        let field = if column.collection {
-            self.list(&source.path, &focus.at)
-        } else {
-            self.one(&source.path, &focus.at)
+        row.fields[source.column] = match source.same {
+            Some(earlier) => row.fields[earlier].clone(),
+            None => {
+                let field = if column.collection {
+                    self.list(&source.path, &focus.at)
+                } else {
+                    self.one(&source.path, &focus.at)
+                };
+                field.map_err(|fault| fault_at(column.name.clone(), fault))?
+            }
         };
-        row.fields[source.column] = field.map_err(|fault| fault_at(column.name.clone(), fault))?;
         row.by[source.column] = u16::try_from(place).unwrap_or(NO_SOURCE);
         if self.view.extended {
             let extra = |path: &'t Option<Path>| match path {
-                Some(path) => self.list(path, &focus.at).map_err(|fault| fault_at(column.name.clone(), fault)),
+                Some(path) => self.elements(path, &focus.at).map_err(|fault| fault_at(column.name.clone(), fault)),
                 None => Ok(Field::Null),
             };
             row.codings[source.column] = extra(&source.coding)?;
@@ -346,23 +388,30 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     }
 
     fn list(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
-        if let (Some(way), Some(node)) = (path.fast().and_then(Fast::way), focus.node())
-            && way.end == End::Value
-        {
-            let mut all = Vec::new();
-            let walked = way.walk(node, self.context.constants, &mut |node| {
+        Ok(match self.elements(path, focus)? {
+            Field::Null => Field::List(Vec::new()),
+            all @ Field::List(_) => all,
+            one => Field::List(vec![one]),
+        })
+    }
+
+    /// All that the path gives: nothing, one, or a list.
+    fn elements(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
+        let mut all = Field::Null;
+        if let (Some(fast), Some(node)) = (path.fast(), focus.node()) {
+            let walked = fast.each(node, self.context.constants, &mut |node| {
                 if node.kind() != Kind::Null {
                     all.push(Field::Node(node));
                 }
                 Ok(true)
             });
             if walked.is_ok() {
-                return Ok(Field::List(all));
+                return Ok(all);
             }
+            all = Field::Null;
         }
         let found = path.evaluate(self.context, focus.item())?;
-        Ok(Field::List(
-            found.into_iter().map(Field::of).filter(|field| !field.is_null()).collect(),
-        ))
+        found.into_iter().map(Field::of).for_each(|field| all.push(field));
+        Ok(all)
     }
 }

@@ -10,7 +10,7 @@ fn rows(view: &str, line: &str) -> Result<Vec<String>, String> {
     let mut tree = Tree::new();
     let root = tree.parse(line.as_bytes(), &Limits::default()).expect("the line is JSON");
     let mut rows = Vec::new();
-    view.rows(root, &mut |row| {
+    view.rows(root, |row| {
         let mut out = Vec::new();
         for (at, field) in row.fields.iter().enumerate() {
             if at > 0 {

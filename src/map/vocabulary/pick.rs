@@ -112,9 +112,9 @@ impl Lookup {
     }
 
     /// The concepts that count, in order, each once; without any, perhaps one pick without a concept.
-    pub(in crate::map) fn pick<'a>(&self, mut codes: Vec<Coded<'a>>, picked: &mut Vec<Picked<'a>>) {
-        self.order(&mut codes);
-        for coded in &codes {
+    pub(in crate::map) fn pick<'a>(&self, codes: &mut Vec<Coded<'a>>, picked: &mut Vec<Picked<'a>>) {
+        self.order(codes);
+        for coded in codes.iter() {
             for concept in &coded.resolved.standard {
                 let counts = self.domains.is_empty() || self.domains.iter().any(|domain| **domain == *concept.domain);
                 let known = picked

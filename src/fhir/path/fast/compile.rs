@@ -1,9 +1,9 @@
 //! From an expression to its straight way, where it has one. Types are known here, so that a text is only compared with
 //! a text, never with a date.
 
-use super::test::{Operand, Search, Test};
+use super::test::{DAY, Operand, Search, Test};
 use super::way::{End, Hop, Member, Way};
-use super::{Choice, Fast};
+use super::{Choice, Fast, Several};
 use crate::fhir::datetime::Form;
 use crate::fhir::path::ast::{Call, Expr, Literal, Operator, Step, Variable};
 use crate::fhir::path::check::names_type;
@@ -23,34 +23,78 @@ pub(super) fn value(expr: &Expr, focus: TypeId) -> Option<Fast> {
             [Step::Call(call)] if call.function == F::First && matches!(**head, Expr::Chain { .. }) => {
                 union(head, focus).map(|ways| Fast::First(ways.into()))
             }
-            _ => one_value(expr, focus),
+            _ => one_value(expr, focus).or_else(|| several(head, steps, true, focus)),
         },
+        Expr::Chain { .. } => one_value(expr, focus).or_else(|| several(expr, &[], true, focus)),
         _ => one_value(expr, focus),
     }
 }
 
+/// `(a | b).steps`; with `distinct` false, of `a.combine(b)`.
+fn several(union_of: &Expr, steps: &[Step], distinct: bool, focus: TypeId) -> Option<Fast> {
+    let typed = union_typed(union_of, focus)?;
+    let current = common(&typed)?;
+    let ways = typed.into_iter().map(|(way, _)| way).collect();
+    let (tail, _) = steps_way(None, steps, current).filter(|(tail, _)| tail.end != End::ResourceKey)?;
+    Some(Fast::Several(Box::new(Several { ways, distinct, tail })))
+}
+
+/// The type of all, as far as it is known.
+fn common(typed: &[(Way, TypeId)]) -> Option<TypeId> {
+    let mut known = typed
+        .iter()
+        .map(|(_, type_id)| *type_id)
+        .filter(|type_id| *type_id != TypeId::RESOURCE);
+    let first = known.next()?;
+    known.all(|other| other == first).then_some(first)
+}
+
 fn one_value(expr: &Expr, focus: TypeId) -> Option<Fast> {
-    if let Some((way, _)) = way(expr, focus) {
-        return Some(Fast::Way(way));
+    if let Some(combined) = combined(expr, focus) {
+        return Some(combined);
     }
-    test(expr, focus, false).map(Fast::Test)
+    // A test knows more of its functions than a way, which would ask `eval` from there on.
+    let tested = test(expr, focus, false).map(Fast::Test);
+    tested.or_else(|| way(expr, focus).map(|(way, _)| Fast::Way(way)))
+}
+
+/// `a.combine(b)`
+fn combined(expr: &Expr, focus: TypeId) -> Option<Fast> {
+    let Expr::Path { head, steps } = expr else { return None };
+    let (Step::Call(call), before) = steps.split_last()? else {
+        return None;
+    };
+    if call.function != F::Combine {
+        return None;
+    }
+    let typed = vec![steps_way(head.as_deref(), before, focus)?, way(call.arguments.first()?, focus)?];
+    let typed: Vec<_> = typed.into_iter().filter(|(way, _)| way.end == End::Value).collect();
+    let current = common(&typed).filter(|_| typed.len() == 2)?;
+    let (tail, _) = steps_way(None, &[], current)?;
+    Some(Fast::Several(Box::new(Several {
+        ways: typed.into_iter().map(|(way, _)| way).collect(),
+        distinct: false,
+        tail,
+    })))
 }
 
 fn choice(call: &Call, focus: TypeId) -> Option<Fast> {
     let (test_expr, then) = (call.arguments.first()?, call.arguments.get(1)?);
+    let branch = |expr: &Expr| value(expr, focus).unwrap_or(Fast::Ask);
     Some(Fast::If(Box::new(Choice {
         test: test(test_expr, focus, true)?,
-        then: value(then, focus)?,
-        otherwise: match call.arguments.get(2) {
-            Some(otherwise) => value(otherwise, focus)?,
-            None => Fast::Nothing,
-        },
+        then: branch(then),
+        otherwise: call.arguments.get(2).map_or(Fast::Nothing, branch),
     })))
 }
 
 /// `a | b | c`, or one alone, all of nodes.
 fn union(expr: &Expr, focus: TypeId) -> Option<Vec<Way>> {
-    let nodes = |expr: &Expr| way(expr, focus).map(|(way, _)| way).filter(|way| way.end == End::Value);
+    Some(union_typed(expr, focus)?.into_iter().map(|(way, _)| way).collect())
+}
+
+fn union_typed(expr: &Expr, focus: TypeId) -> Option<Vec<(Way, TypeId)>> {
+    let nodes = |expr: &Expr| way(expr, focus).filter(|(way, _)| way.end == End::Value);
     let Expr::Chain { first, rest } = expr else {
         return Some(vec![nodes(expr)?]);
     };
@@ -74,10 +118,11 @@ fn test(expr: &Expr, focus: TypeId, condition: bool) -> Option<Test> {
             }
             match (operator, rest.as_slice()) {
                 (Operator::And | Operator::Or, _) => {
-                    let parts = std::iter::once(&**first).chain(rest.iter().map(|(_, _, right)| right));
-                    let tests = parts.map(|part| test(part, focus, true)).collect::<Option<Vec<_>>>()?;
+                    let others = rest.iter().map(|(_, _, right)| test(right, focus, true).unwrap_or(Test::Ask));
+                    let tests = std::iter::once(test(first, focus, true)?).chain(others).collect();
                     Some(merged(tests, operator))
                 }
+                (Operator::GreaterOrEqual, [(_, _, Expr::Literal(Literal::Integer(least)))]) => length(first, *least, focus),
                 (Operator::Equal | Operator::NotEqual, [(_, _, right)]) => equal(first, right, operator == Operator::NotEqual, focus),
                 _ => None,
             }
@@ -86,18 +131,29 @@ fn test(expr: &Expr, focus: TypeId, condition: bool) -> Option<Test> {
             let Some((Step::Call(call), before)) = steps.split_last() else {
                 return standing(expr, focus, condition);
             };
-            let subject = || match (head, before) {
-                (Some(head), []) => union(head, focus),
-                _ => steps_way(head.as_deref(), before, focus).map(|(way, _)| vec![way]),
+            let subject = || {
+                let ways = match (head, before) {
+                    (Some(head), []) => union(head, focus)?,
+                    _ => vec![steps_way(head.as_deref(), before, focus)?.0],
+                };
+                ways.iter().all(|way| way.end != End::ResourceKey).then_some(ways)
             };
             match (call.function, call.arguments.as_slice()) {
-                (F::Exists, []) => Some(Test::Exists(only_values(subject()?)?)),
+                (F::Exists, []) => match (head, before) {
+                    (None, [Step::Call(call)]) if call.function == F::Iif => Some(Test::Gives(Box::new(choice(call, focus)?))),
+                    _ => Some(Test::Exists(subject()?)),
+                },
+                (F::All, [criteria]) => {
+                    let (way, current) = steps_way(head.as_deref(), before, focus).filter(|(way, _)| way.end == End::Value)?;
+                    let test = Box::new(test(criteria, current, true)?);
+                    Some(Test::Every { way, test })
+                }
                 (F::Exists, [criteria]) => {
                     let (mut way, current) = steps_way(head.as_deref(), before, focus)?;
                     way.last.push(Hop::Where(test(criteria, current, true)?));
                     Some(Test::Exists(only_values(vec![way])?))
                 }
-                (F::Empty, []) => Some(Test::Empty(only_values(subject()?)?)),
+                (F::Empty, []) => Some(Test::Empty(subject()?)),
                 (F::Not, []) => match (head, before) {
                     (Some(head), []) => Some(Test::Not(Box::new(test(head, focus, true)?))),
                     _ => None,
@@ -118,6 +174,27 @@ fn test(expr: &Expr, focus: TypeId, condition: bool) -> Option<Test> {
 fn standing(expr: &Expr, focus: TypeId, condition: bool) -> Option<Test> {
     let (way, current) = way(expr, focus).filter(|_| condition)?;
     (current.primitive() == Some(Primitive::Boolean) && way.end == End::Value).then_some(Test::Holds(way))
+}
+
+/// `value.toString().length() >= least`, which for a date asks whether it tells its day.
+fn length(expr: &Expr, least: i64, focus: TypeId) -> Option<Test> {
+    let least = usize::try_from(least).ok().filter(|least| *least <= DAY)?;
+    let Expr::Path { head, steps } = expr else { return None };
+    let [before @ .., Step::Call(text), Step::Call(length)] = steps.as_slice() else {
+        return None;
+    };
+    if text.function != F::ToText || length.function != F::Length {
+        return None;
+    }
+    let value = match (head, before) {
+        (None, [Step::Call(call)]) if call.function == F::Iif => choice(call, focus)?,
+        (Some(head), []) => value(head, focus)?,
+        _ => Fast::Way(steps_way(head.as_deref(), before, focus)?.0),
+    };
+    Some(Test::Length {
+        value: Box::new(value),
+        least,
+    })
 }
 
 fn only_values(ways: Vec<Way>) -> Option<Vec<Way>> {
@@ -200,6 +277,7 @@ fn steps_way(head: Option<&Expr>, steps: &[Step], focus: TypeId) -> Option<(Way,
         stages: Vec::new(),
         last: Vec::new(),
         end: End::Value,
+        first: false,
     };
     let mut current = focus;
     match head {
@@ -210,72 +288,98 @@ fn steps_way(head: Option<&Expr>, steps: &[Step], focus: TypeId) -> Option<(Way,
     if head.is_none() && steps.first().is_some_and(|step| names_type(step, &Some(vec![focus]))) {
         steps = &steps[1..];
     }
-    while let Some((step, rest)) = steps.split_first() {
-        steps = rest;
-        if way.end != End::Value {
-            return None;
-        }
-        match step {
-            Step::Member(member) => {
-                // Children of a primitive stand elsewhere (`_birthDate`), those of any resource are not known.
-                if current.primitive().is_some() || current == TypeId::RESOURCE {
-                    return None;
-                }
-                let single;
-                let mut children: &[Child] = match current.child(member.name).filter(|_| !member.name.is_companion()) {
-                    Some(child) => {
-                        single = [child];
-                        &single
-                    }
-                    None => current.choice(&member.text),
-                };
-                let narrowed: Vec<Child>;
-                if let [Step::Call(call), rest @ ..] = steps
-                    && matches!(call.function, F::OfType | F::As)
-                    && children.iter().all(|child| !child.many)
-                {
-                    let asked = call
-                        .type_name
-                        .as_ref()
-                        .filter(|asked| asked.namespace.as_deref().is_none_or(|space| space == "FHIR"))?;
-                    narrowed = children
-                        .iter()
-                        .filter(|child| is_kept_as(child.type_id, &asked.name))
-                        .copied()
-                        .collect();
-                    children = &narrowed;
-                    steps = rest;
-                }
-                let (first, others) = children.split_first()?;
-                // Going on from a choice of several types is left to `eval`.
-                if !others.is_empty() && !steps.is_empty() {
-                    return None;
-                }
-                // The type is then not known: no test may ask for it.
-                current = if others.is_empty() { first.type_id } else { TypeId::RESOURCE };
-                way.last.push(Hop::Member(Member {
-                    name: first.name,
-                    others: others.iter().map(|child| child.name).collect(),
-                    primitive: children.iter().any(|child| child.type_id.primitive().is_some()),
-                }));
+    while !steps.is_empty() {
+        match step_way(&mut way, current, steps) {
+            Some((reached, rest)) => (current, steps) = (reached, rest),
+            // Without a name on the way nothing can be told beforehand.
+            None if way.end == End::Value && way.has_name() && steps.iter().all(gives_nothing_from_nothing) => {
+                way.last.push(Hop::Ask);
+                return Some((way, TypeId::RESOURCE));
             }
-            Step::At(index, _) if matches!(**index, Expr::Literal(Literal::Integer(0))) => way.stages.push(std::mem::take(&mut way.last)),
-            Step::At(..) => return None,
-            Step::Call(call) => match call.function {
-                F::First => way.stages.push(std::mem::take(&mut way.last)),
-                F::Where => way.last.push(Hop::Where(test(call.arguments.first()?, current, true)?)),
-                F::Extension if current.primitive().is_none() && current != TypeId::RESOURCE => {
-                    let Expr::Literal(Literal::Text(url)) = call.arguments.first()? else {
-                        return None;
-                    };
-                    way.last.push(Hop::Extension(url.clone()));
-                    current = TypeId::of("Extension")?;
-                }
-                F::GetResourceKey if way.last.is_empty() && way.stages.is_empty() => way.end = End::ResourceKey,
-                F::GetReferenceKey => way.end = End::ReferenceKey(call.type_name.as_ref().map(|asked| asked.name.clone())),
-                _ => return None,
-            },
+            None => return None,
         }
     }
     Some((way, current))
+}
+
+/// Adds the first of `steps` (and what belongs to it) to the way: the type reached and the steps left. What it cannot
+/// add leaves the way as it was.
+fn step_way<'s>(way: &mut Way, current: TypeId, steps: &'s [Step]) -> Option<(TypeId, &'s [Step])> {
+    let (step, mut steps) = steps.split_first()?;
+    let mut current = current;
+    if way.end != End::Value {
+        let first = matches!(step, Step::Call(call) if call.function == F::First) && way.end != End::ResourceKey && !way.first;
+        way.first |= first;
+        return first.then_some((current, steps));
+    }
+    match step {
+        Step::Member(member) => {
+            // Children of a primitive stand elsewhere (`_birthDate`), those of any resource are not known.
+            if current.primitive().is_some() || current == TypeId::RESOURCE {
+                return None;
+            }
+            let single;
+            let mut children: &[Child] = match current.child(member.name).filter(|_| !member.name.is_companion()) {
+                Some(child) => {
+                    single = [child];
+                    &single
+                }
+                None => current.choice(&member.text),
+            };
+            let narrowed: Vec<Child>;
+            if let [Step::Call(call), rest @ ..] = steps
+                && matches!(call.function, F::OfType | F::As)
+                && children.iter().all(|child| !child.many)
+            {
+                let asked = call
+                    .type_name
+                    .as_ref()
+                    .filter(|asked| asked.namespace.as_deref().is_none_or(|space| space == "FHIR"))?;
+                narrowed = children
+                    .iter()
+                    .filter(|child| is_kept_as(child.type_id, &asked.name))
+                    .copied()
+                    .collect();
+                children = &narrowed;
+                steps = rest;
+            }
+            let (first, others) = children.split_first()?;
+            // Going on from a choice of several types is left to `eval`.
+            if !others.is_empty() && !steps.is_empty() {
+                return None;
+            }
+            // The type is then not known: no test may ask for it.
+            current = if others.is_empty() { first.type_id } else { TypeId::RESOURCE };
+            way.last.push(Hop::Member(Member {
+                name: first.name,
+                others: others.iter().map(|child| child.name).collect(),
+                primitive: children.iter().any(|child| child.type_id.primitive().is_some()),
+            }));
+        }
+        Step::At(index, _) if matches!(**index, Expr::Literal(Literal::Integer(0))) => way.stages.push(std::mem::take(&mut way.last)),
+        Step::At(..) => return None,
+        Step::Call(call) => match call.function {
+            F::First => way.stages.push(std::mem::take(&mut way.last)),
+            F::Where => way.last.push(Hop::Where(test(call.arguments.first()?, current, true)?)),
+            F::Extension if current.primitive().is_none() && current != TypeId::RESOURCE => {
+                let Expr::Literal(Literal::Text(url)) = call.arguments.first()? else {
+                    return None;
+                };
+                way.last.push(Hop::Extension(url.clone()));
+                current = TypeId::of("Extension")?;
+            }
+            F::GetResourceKey if way.last.is_empty() && way.stages.is_empty() => way.end = End::ResourceKey,
+            F::GetReferenceKey => way.end = End::ReferenceKey(call.type_name.as_ref().map(|asked| asked.name.clone())),
+            _ => return None,
+        },
+    }
+    Some((current, steps))
+}
+
+/// From no item the step gives no item, whatever its arguments are.
+fn gives_nothing_from_nothing(step: &Step) -> bool {
+    match step {
+        Step::Member(_) | Step::At(..) => true,
+        Step::Call(call) => call.function.gives_nothing_from_nothing(),
+    }
 }

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::way::Way;
-use super::{Told, Unsure};
+use super::{Fast, Found, Told, Unsure};
 use crate::fhir::path::ast::Literal;
 use crate::fhir::tree::{Kind, Node};
 
@@ -35,6 +35,20 @@ pub enum Test {
     Not(Box<Test>),
     /// The boolean itself.
     Holds(Way),
+    /// `way.all(test)`
+    Every {
+        way: Way,
+        test: Box<Test>,
+    },
+    /// `value.toString().length() >= least`
+    Length {
+        value: Box<Fast>,
+        least: usize,
+    },
+    /// `iif(…).exists()`
+    Gives(Box<Fast>),
+    /// Known to `eval` alone.
+    Ask,
 }
 
 /// A text of the expression, or the view's constant of this place.
@@ -115,8 +129,40 @@ impl Test {
                 None => Ok(None),
                 Some(node) => flag(node).map(Some),
             },
+            Test::Every { way, test } => {
+                let mut all = true;
+                way.walk(focus, constants, &mut |node| {
+                    all = test.holds(node, constants)? == Some(true);
+                    Ok(all)
+                })?;
+                Ok(Some(all))
+            }
+            Test::Length { value, least } => match value.one(focus, constants)? {
+                Found::Nothing => Ok(None),
+                Found::Node(node) => long(node, *least).map(Some),
+                _ => Err(Unsure),
+            },
+            Test::Gives(value) => match value.one(focus, constants)? {
+                Found::Nothing => Ok(Some(false)),
+                // An element without a value may still have extensions.
+                Found::Node(node) if node.kind() == Kind::Null => Err(Unsure),
+                _ => Ok(Some(true)),
+            },
+            Test::Ask => Err(Unsure),
         }
     }
+}
+
+/// The longest length that is told from the text of a date as it stands: a moment is printed in its own way, but never
+/// without its day.
+pub(super) const DAY: usize = 10;
+
+fn long(node: Node<'_, '_>, least: usize) -> Told<bool> {
+    let raw = node.raw();
+    if node.kind() != Kind::String || node.is_escaped() || !raw.is_ascii() || raw.as_bytes().get(2) == Some(&b':') {
+        return Err(Unsure);
+    }
+    Ok(raw.len() >= least)
 }
 
 #[inline]
@@ -137,7 +183,7 @@ fn flag(node: Node<'_, '_>) -> Told<bool> {
 
 fn exists(ways: &[Way], focus: Node<'_, '_>, constants: &[Literal]) -> Told<bool> {
     for way in ways {
-        if way.first(focus, constants)?.is_some() {
+        if way.exists(focus, constants)? {
             return Ok(true);
         }
     }

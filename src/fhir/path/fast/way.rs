@@ -21,6 +21,8 @@ pub struct Way {
     pub(super) stages: Vec<Vec<Hop>>,
     pub(super) last: Vec<Hop>,
     pub end: End,
+    /// The first key is enough: `getReferenceKey().first()`.
+    pub(super) first: bool,
 }
 
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) enum Hop {
     Member(Member),
     Where(Test),
     Extension(String),
+    /// What follows is known to `eval` alone; from nothing it gives nothing.
+    Ask,
 }
 
 /// One name, or the names of a choice.
@@ -140,16 +144,36 @@ impl Way {
             };
             count += 1;
             found = if count > 1 { Found::Many } else { item };
-            Ok(count < 2)
+            Ok(count < 2 && !self.first)
         })?;
         Ok(found)
+    }
+
+    /// Something stands at the end.
+    pub(super) fn exists(&self, focus: Node<'_, '_>, constants: &[Literal]) -> Told<bool> {
+        let mut found = false;
+        self.walk(focus, constants, &mut |node| {
+            found = match &self.end {
+                End::Value => true,
+                End::ReferenceKey(asked) => reference_key(node, asked.as_deref()).is_some(),
+                End::ResourceKey => return Err(Unsure),
+            };
+            Ok(!found)
+        })?;
+        Ok(found)
+    }
+
+    /// Some name is followed on the way.
+    pub(super) fn has_name(&self) -> bool {
+        let named = |hop: &Hop| matches!(hop, Hop::Member(_));
+        self.last.iter().chain(self.stages.iter().flatten()).any(named)
     }
 
     /// The names of a way that only follows names, one after the other, each with those of its choice; `None` for
     /// another. The flag says whether it is a primitive's.
     pub fn names(&self) -> Option<impl Iterator<Item = (Name, &[Name], bool)>> {
         let named = |hop: &Hop| matches!(hop, Hop::Member(_));
-        let plain = self.stages.is_empty() && self.end != End::ResourceKey && self.last.iter().all(named);
+        let plain = self.stages.is_empty() && self.end != End::ResourceKey && !self.first && self.last.iter().all(named);
         plain.then(|| {
             self.last.iter().filter_map(|hop| match hop {
                 Hop::Member(member) => Some((member.name, &*member.others, member.primitive)),
@@ -189,6 +213,7 @@ fn follow<'t, 'a>(
             Some(true) => follow(rest, node, constants, visit),
             _ => Ok(true),
         },
+        Hop::Ask => Err(Unsure),
         Hop::Extension(url) => {
             let Some(extensions) = node.get(Name::EXTENSION) else {
                 return Ok(true);

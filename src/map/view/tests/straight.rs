@@ -12,8 +12,9 @@ use crate::map::view::{Each, Part, Reading, Select, View};
 impl View {
     /// Leaves everything to the evaluator.
     fn evaluated(mut self) -> Self {
-        self.wheres.iter_mut().for_each(crate::fhir::path::Path::without_fast);
+        self.wheres.iter_mut().for_each(|condition| condition.path.without_fast());
         for source in &mut self.sources {
+            source.same = None;
             let extra = [&mut source.coding, &mut source.reference];
             extra
                 .into_iter()
@@ -50,7 +51,7 @@ fn rows(view: &View, line: &str) -> Result<Vec<String>, String> {
         return Ok(Vec::new());
     };
     let mut rows = Vec::new();
-    view.rows(root, &mut |row| {
+    view.rows(root, |row| {
         let mut out = Vec::new();
         for field in row.fields.iter().chain(&row.codings).chain(&row.references) {
             field.write_json(&mut out);
