@@ -323,7 +323,7 @@ impl Compiler<'_, '_> {
         if self.reading == Reading::Standard {
             (coding, reference) = (None, None);
         }
-        let own_key = matches!(path.text().trim(), "getResourceKey()" | "%resource.getResourceKey()");
+        let own_key = super::key::is_own(path.text().trim());
         let path = self.path(path, focus, true);
         // Even without its path the column keeps its place, so that later faults are about what is wrong.
         let column = self.columns.len();
