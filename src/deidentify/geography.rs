@@ -4,6 +4,8 @@
 //! census does not know (military, one building's own, foreign) becomes `000`. The guidance's list of 2000 (17 prefixes)
 //! is history and is not used.
 
+use std::borrow::Cow;
+
 /// The facts below as a word for digests: a change of census is a change of policy.
 pub(super) const CENSUS: &str = "zip3 census 2020";
 
@@ -105,6 +107,17 @@ pub(super) fn zip5(text: &str) -> Option<&str> {
     zip_digits(text)?.get(..5)
 }
 
+/// The nine digits of a ZIP text, without what stands between them; `None` if it has fewer or is no ZIP.
+pub(super) fn zip9(text: &str) -> Option<Cow<'_, str>> {
+    let text = text.trim();
+    zip_digits(text)?;
+    match text.len() {
+        9 => Some(Cow::Borrowed(text)),
+        10 => Some(Cow::Owned([&text[..5], &text[6..]].concat())),
+        _ => None,
+    }
+}
+
 fn is_populous(prefix: u16) -> bool {
     let assigned = ASSIGNED.iter().any(|&(from, to)| (from..=to).contains(&prefix));
     assigned && !RESTRICTED.contains(&prefix)
@@ -201,6 +214,16 @@ mod tests {
         assert_eq!(zip5("K1A 0B1"), None);
         assert_eq!(zip3("é1234"), "000");
         assert_eq!(zip5("12é4-123"), None);
+    }
+
+    #[test]
+    fn nine_digits_need_nine_digits() {
+        for nine in ["02139-4307", "02139 4307", "021394307", " 02139-4307 "] {
+            assert_eq!(zip9(nine).as_deref(), Some("021394307"), "{nine}");
+        }
+        for other in ["02139", "021", "02139-430", "K1A 0B1", "12é4-123", ""] {
+            assert_eq!(zip9(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -172,6 +172,10 @@ impl<'d, 'm> RowMaker<'d, 'm> {
                 let zip = cell.as_text().ok_or("zip5")?;
                 Ok(geography::zip5(zip).map_or(Cell::Null, |five| text(Cow::Borrowed(five))))
             }
+            Rule::Zip9 => {
+                let zip = cell.as_text().ok_or("zip9")?;
+                Ok(geography::zip9(zip).map_or(Cell::Null, text))
+            }
             Rule::State => {
                 let state = cell.as_text().ok_or("state")?;
                 Ok(geography::state(state).map_or(Cell::Null, |letters| text(Cow::Borrowed(letters))))

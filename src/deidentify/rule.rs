@@ -28,6 +28,8 @@ pub enum Rule {
     Zip3,
     /// A ZIP text becomes its first five digits.
     Zip5,
+    /// A ZIP text becomes its nine digits; one of five leaves empty.
+    Zip9,
     /// A US state or territory becomes its two letters; anything else leaves empty.
     State,
 }
@@ -58,7 +60,7 @@ impl Basis {
 }
 
 impl Rule {
-    pub const ALL: [Rule; 12] = [
+    pub const ALL: [Rule; 13] = [
         Rule::Drop,
         Rule::Keep,
         Rule::Code,
@@ -70,6 +72,7 @@ impl Rule {
         Rule::Age,
         Rule::Zip3,
         Rule::Zip5,
+        Rule::Zip9,
         Rule::State,
     ];
 
@@ -86,6 +89,7 @@ impl Rule {
             Rule::Age => "age",
             Rule::Zip3 => "zip3",
             Rule::Zip5 => "zip5",
+            Rule::Zip9 => "zip9",
             Rule::State => "state",
         }
     }
@@ -102,7 +106,7 @@ impl Rule {
             (Rule::Pseudonym, _) => false,
             (_, Rule::Drop) => true,
             (Rule::Shift, Rule::Year) => true,
-            (Rule::Zip5, Rule::Zip3) | (Rule::Keep, Rule::Code | Rule::Age) => true,
+            (Rule::Zip9, Rule::Zip5 | Rule::Zip3) | (Rule::Zip5, Rule::Zip3) | (Rule::Keep, Rule::Code | Rule::Age) => true,
             _ => false,
         }
     }
@@ -124,7 +128,7 @@ impl Rule {
         if basis == Basis::SafeHarbor {
             match self {
                 Rule::Shift => return Some("a shifted date is still a full date: safe-harbor leaves `year`".into()),
-                Rule::Zip5 => return Some("safe-harbor leaves `zip3`, never five digits".into()),
+                Rule::Zip5 | Rule::Zip9 => return Some("safe-harbor leaves `zip3`, never five digits".into()),
                 Rule::BirthDate if column.required => {
                     return Some("is required by the table's schema, but must be empty for a patient over 89".into());
                 }
@@ -140,7 +144,7 @@ impl Rule {
             Rule::BirthYear => &[Kind::PartialDate, Kind::Integer],
             Rule::Shift | Rule::BirthDate => &[Kind::PartialDate, Kind::Date, Kind::DateTime],
             Rule::Age => &[Kind::Integer, Kind::Decimal],
-            Rule::Zip3 | Rule::Zip5 | Rule::State => &[Kind::Text],
+            Rule::Zip3 | Rule::Zip5 | Rule::Zip9 | Rule::State => &[Kind::Text],
         };
         (!kinds.contains(&column.kind)).then(|| {
             let words: Vec<_> = kinds.iter().map(|kind| kind_word(*kind)).collect();
@@ -294,6 +298,7 @@ mod tests {
         }
         assert!(Rule::Zip5.may_become(Rule::Zip3));
         assert!(!Rule::Zip3.may_become(Rule::Zip5));
+        assert!(Rule::Zip9.may_become(Rule::Zip5) && !Rule::Zip5.may_become(Rule::Zip9));
         assert!(Rule::Shift.may_become(Rule::Year));
         assert!(!Rule::Year.may_become(Rule::Shift));
         assert!(

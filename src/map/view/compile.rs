@@ -334,7 +334,7 @@ impl Compiler<'_, '_> {
             (coding, reference) = (None, None);
         }
         let path_text = path.text().into_owned();
-        let own_key = matches!(path_text.trim(), "getResourceKey()" | "%resource.getResourceKey()");
+        let own_key = super::key::is_own(path_text.trim());
         let path = self.path(path, focus, true);
         // Even without its path the column keeps its place, so that later faults are about what is wrong.
         let column = self.columns.len();

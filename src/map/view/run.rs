@@ -103,10 +103,10 @@ impl View {
         let width = self.columns.len();
         row.fields.resize(width, Field::Null);
         row.by.resize(width, NO_SOURCE);
-        if self.extended {
-            row.codings.resize(width, Field::Null);
-            row.references.resize(width, Field::Null);
-        }
+        // The room may come from a view of another width, with codings where this one has none.
+        let extended = if self.extended { width } else { 0 };
+        row.codings.resize(extended, Field::Null);
+        row.references.resize(extended, Field::Null);
         let mut left = MAX_ROWS;
         run.select(&self.select, &Focus { at, index: 0 }, row, &mut |row| {
             if left == 0 {

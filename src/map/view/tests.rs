@@ -54,6 +54,27 @@ fn a_straight_path_and_the_same_path_by_evaluation_agree() {
 }
 
 #[test]
+fn a_wide_view_takes_the_room_of_a_narrow_one_that_looked_at_codings() {
+    let narrow = r#"{"resource":"Patient","select":[{"column":[
+        {"name":"c","path":"gender","tag":[{"name":"headwater/coding","value":"maritalStatus"}]}]}]}"#;
+    let wide = r#"{"resource":"Patient","select":[{"column":[
+        {"name":"a","path":"gender"},{"name":"b","path":"birthDate"},{"name":"c","path":"id"},{"name":"d","path":"language"}]}]}"#;
+    let compile = |view: &str| View::compile(view, "v.json", Reading::Mapping).expect("the view compiles");
+    let views = [compile(narrow), compile(wide), compile(narrow)];
+    let (mut tree, mut room, mut widths) = (Tree::new(), super::Room::default(), Vec::new());
+    let line = br#"{"resourceType":"Patient","id":"p","gender":"other","birthDate":"2000-01-01"}"#;
+    let root = tree.parse(line, &Limits::default()).expect("the line is JSON");
+    for view in &views {
+        view.rows_in(&mut room, root, &mut |row| {
+            widths.push((row.fields.len(), row.codings.len()));
+            Ok(())
+        })
+        .expect("a row");
+    }
+    assert_eq!(widths, [(1, 1), (4, 0), (1, 1)]);
+}
+
+#[test]
 fn a_fault_is_named_with_line_and_column_in_the_file() {
     let check = |view: &str, expected: &str| {
         assert_eq!(rows(view, "{}").expect_err("a fault"), expected);
