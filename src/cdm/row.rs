@@ -158,6 +158,19 @@ impl<'a> Rows<'a> {
         self.cells.push(cell);
     }
 
+    /// The cells of the row begun last.
+    pub fn last_mut(&mut self) -> &mut [Cell<'a>] {
+        let start = self.rows.last().map_or(self.cells.len(), |(_, start)| *start);
+        &mut self.cells[start..]
+    }
+
+    /// Takes back the row begun last.
+    pub fn undo(&mut self) {
+        if let Some((_, start)) = self.rows.pop() {
+            self.cells.truncate(start);
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -209,6 +222,20 @@ mod tests {
                 assert_eq!(String::from_utf8_lossy(&out), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_row_begun_can_be_changed_and_taken_back() {
+        let mut rows = Rows::new();
+        rows.begin(TableId(0));
+        rows.push(Cell::Integer(1));
+        rows.begin(TableId(1));
+        rows.push(Cell::Integer(2));
+        rows.push(Cell::Null);
+        rows.last_mut()[1] = Cell::Boolean(true);
+        assert_eq!(rows.iter().last(), Some((TableId(1), &[Cell::Integer(2), Cell::Boolean(true)][..])));
+        rows.undo();
+        assert_eq!(rows.iter().collect::<Vec<_>>(), [(TableId(0), &[Cell::Integer(1)][..])]);
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct Reference<'a> {
 impl<'a> Reference<'a> {
     /// The parts of `text`; `None` if it is no reference of FHIR.
     pub fn parse(text: &'a str) -> Option<Reference<'a>> {
+        if let Some(plain) = Self::plain(text) {
+            return Some(plain);
+        }
         let bare = |id, form| Reference {
             type_name: None,
             id,
@@ -76,15 +79,37 @@ impl<'a> Reference<'a> {
             key: text.get(path.len() - type_name.len()..),
         })
     }
+
+    /// `Type/id` and nothing else, as nearly all references are.
+    fn plain(text: &'a str) -> Option<Reference<'a>> {
+        let slash = text.bytes().position(|byte| byte == b'/')?;
+        let (type_name, id) = (&text[..slash], &text[slash + 1..]);
+        (is_id(id) && is_type(type_name)).then_some(Reference {
+            type_name: Some(type_name),
+            id,
+            version: None,
+            form: Form::Relative,
+            key: Some(text),
+        })
+    }
 }
 
 /// FHIR allows 64 characters; some servers write longer ids, and a join needs no limit.
 fn is_id(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    // Without a branch for each byte: ids are short, and nearly all are sound.
+    !text.is_empty() && text.bytes().fold(true, |sound, byte| sound & IN_ID[usize::from(byte)])
 }
+
+const IN_ID: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let own = byte as u8;
+        table[byte] = own.is_ascii_alphanumeric() || matches!(own, b'-' | b'.' | b'_');
+        byte += 1;
+    }
+    table
+};
 
 fn is_type(name: &str) -> bool {
     TypeId::of(name).is_some_and(|kind| kind.is_resource() && kind != TypeId::RESOURCE)

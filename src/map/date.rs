@@ -35,11 +35,14 @@ pub(super) fn cut(cell: Cell<'_>, form: DateForm) -> Cell<'_> {
     let Cell::Text(text) = cell else { return cell };
     let cut = match form {
         DateForm::Date => Some(day(text)),
-        DateForm::DateTime => moment(&text).map(Cow::Owned),
+        DateForm::DateTime => match text {
+            Cow::Borrowed(text) => moment(text),
+            Cow::Owned(text) => moment(&text).map(|moment| Cow::Owned(moment.into_owned())),
+        },
         DateForm::UtcDate => Some(in_utc(&text).map_or_else(|| day(text.clone()), |utc| Cow::Owned(utc.date().to_string()))),
         DateForm::UtcDateTime => match in_utc(&text) {
             Some(utc) => Some(Cow::Owned(utc.strftime("%Y-%m-%dT%H:%M:%S").to_string())),
-            None => moment(&text).map(Cow::Owned),
+            None => moment(&text).map(|moment| Cow::Owned(moment.into_owned())),
         },
         DateForm::Time => time(&text).map(|time| Cow::Owned(time.to_owned())),
     };
@@ -47,7 +50,7 @@ pub(super) fn cut(cell: Cell<'_>, form: DateForm) -> Cell<'_> {
 }
 
 fn day(text: Cow<'_, str>) -> Cow<'_, str> {
-    let end = text.find('T').unwrap_or(text.len());
+    let end = before_time(&text);
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
         Cow::Owned(mut text) => {
@@ -57,17 +60,21 @@ fn day(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
+/// Where the time of a moment begins. Texts this short are quicker looked through byte by byte.
+fn before_time(text: &str) -> usize {
+    text.bytes().position(|byte| byte == b'T').unwrap_or(text.len())
+}
+
 /// The wall clock to the second.
-fn moment(text: &str) -> Option<String> {
-    let (date, rest) = text.split_once('T').unwrap_or((text, ""));
-    if date.len() != 10 {
+fn moment(text: &str) -> Option<Cow<'_, str>> {
+    let end = before_time(text);
+    if end != 10 {
         return None;
     }
-    let time = match rest.len() {
-        0 => "00:00:00",
-        _ => rest.get(..8)?,
-    };
-    Some(format!("{date}T{time}"))
+    match text.len() {
+        ..=11 => Some(Cow::Owned([&text[..end], "T00:00:00"].concat())),
+        _ => text.get(..19).map(Cow::Borrowed),
+    }
 }
 
 /// hh:mm of a moment, or of a time alone.

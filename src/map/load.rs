@@ -12,6 +12,7 @@ use super::mapping::{Mapping, TableView};
 use super::resolve::Resolve;
 use super::translate::ConceptMap;
 use super::view::{Reading, View};
+use super::vocabulary::Facet;
 
 mod lookup;
 mod rule;
@@ -62,19 +63,37 @@ pub(super) fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: 
         }
     }
     lookup::share_counting(&mut mapping);
+    share_looks(&mut mapping);
+    if all.is_empty() { Ok(mapping) } else { Err(all) }
+}
+
+/// Views of one resource type ask their common conditions and look up their common codes once.
+fn share_looks(mapping: &mut Mapping) {
     let mut conditions: HashMap<String, Vec<String>> = HashMap::new();
+    let mut codes: HashMap<String, Vec<(String, Option<usize>)>> = HashMap::new();
     for TableView { view, rules, .. } in &mut mapping.views {
         view.share_conditions(conditions.entry(view.resource().to_owned()).or_default());
-        let makes_rows = |rule: &super::mapping::Rule| rule.lookup.as_ref().is_some_and(|lookup| lookup.rows.is_some());
-        let gates: Vec<_> = rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| makes_rows(rule))
-            .map(|(place, _)| place)
-            .collect();
+        let known = codes.entry(view.resource().to_owned()).or_default();
+        let mut gates = Vec::new();
+        for (place, rule) in rules.iter_mut().enumerate() {
+            let Some(lookup) = rule.lookup.as_mut().filter(|lookup| lookup.rows.is_some()) else {
+                continue;
+            };
+            gates.push(place);
+            let source = &view.sources()[place];
+            // In a `forEach` the same path means another element each time.
+            let everywhere_the_same = source.within.is_empty() && !lookup.from.contains('%');
+            if lookup.facet == Facet::Standard && everywhere_the_same && source.has_coding() && lookup.system.is_none() {
+                let own = (lookup.from.clone(), rule.resolve);
+                let place = known.iter().position(|other| *other == own);
+                lookup.shared = Some(place.unwrap_or_else(|| {
+                    known.push(own);
+                    known.len() - 1
+                }));
+            }
+        }
         view.set_gates(&gates);
     }
-    if all.is_empty() { Ok(mapping) } else { Err(all) }
 }
 
 impl Faults<'_> {

@@ -13,7 +13,7 @@ use super::mapping::{Mapping, Rule, TableView, Translation, WhenUnmapped};
 use super::resolve::{Found, Lookups, codings, each_coding};
 use super::stats::MapStats;
 use super::translate::Codes;
-use super::view::{Done, Field, Room, Row, RowFault, Taker};
+use super::view::{Asked, Done, Field, Room, Row, RowFault, Taker};
 use super::vocabulary::{CodeCache, Coded, Facet, Lookup, Picked};
 
 /// The column that broke a rule, and the rule.
@@ -22,11 +22,12 @@ pub(super) type Broken = (usize, &'static str);
 /// What one thread keeps from row to row.
 #[derive(Default)]
 pub(super) struct Work<'a> {
-    pub cells: Vec<Cell<'a>>,
     /// What the codes of the gate gave, and its place in the view's sources.
-    pub picked: Vec<Picked<'a>>,
-    pub gate: Option<usize>,
-    pub codes: Vec<Coded<'a>>,
+    picked: Vec<Picked<'a>>,
+    gate: Option<usize>,
+    /// The codes that several views of the resource at hand ask for, by `Lookup::shared`.
+    known: Vec<Option<Vec<Coded<'a>>>>,
+    codes: Vec<Coded<'a>>,
     pub cache: CodeCache,
     pub room: Room,
     pub stats: MapStats,
@@ -34,6 +35,20 @@ pub(super) struct Work<'a> {
     pub without_concept: bool,
     /// The domain of one of the resource's concepts is taken by no view.
     pub without_view: bool,
+}
+
+impl Work<'_> {
+    /// Forgets what was true of the resource before.
+    pub(super) fn next_resource(&mut self) {
+        (self.without_concept, self.without_view) = (false, false);
+        self.room.next_resource();
+        self.known.clear();
+    }
+
+    /// Forgets what was true of the view before.
+    pub(super) fn next_view(&mut self) {
+        self.gate = None;
+    }
 }
 
 /// Makes the rows of one view of one resource.
@@ -52,20 +67,41 @@ pub(super) struct RowMaker<'w, 'm, 'a> {
 type About<'p, 'a> = Option<(&'p Lookup, &'p Picked<'a>)>;
 
 impl<'t, 'm: 'a, 'a> Taker<'t, 'a> for RowMaker<'_, 'm, 'a> {
-    fn wants(&mut self, place: usize, row: &Row<'t, 'a>) -> bool {
+    fn wants(&mut self, place: usize, look: &mut dyn FnMut() -> Result<Asked<'t, 'a>, RowFault>) -> Result<bool, RowFault> {
         let rule = &self.view.rules[place];
-        let (Some(lookup), Some(at)) = (&rule.lookup, self.view.driver) else {
-            return true;
-        };
-        let Some(own) = row.fields[at].cell() else {
-            return true;
+        let Some(lookup) = &rule.lookup else { return Ok(true) };
+        self.work.gate = Some(place);
+        let mut codes = match lookup.shared.and_then(|at| self.work.known.get_mut(at)?.take()) {
+            Some(codes) => codes,
+            None => {
+                let asked = look()?;
+                let own = asked.own.cell().unwrap_or_default();
+                let mut codes = if lookup.shared.is_some() {
+                    Vec::new()
+                } else {
+                    std::mem::take(&mut self.work.codes)
+                };
+                self.gather(lookup, rule, &own, &asked.codings, &asked.references, &mut codes);
+                codes
+            }
         };
         let mut picked = std::mem::take(&mut self.work.picked);
         picked.clear();
-        self.pick(lookup, rule, &own, row, at, &mut picked);
+        self.pick(lookup, &codes, self.view.driver, &mut picked);
         self.work.picked = picked;
-        self.work.gate = Some(place);
-        !self.work.picked.is_empty()
+        match lookup.shared {
+            Some(at) => {
+                if self.work.known.len() <= at {
+                    self.work.known.resize_with(at + 1, || None);
+                }
+                self.work.known[at] = Some(codes);
+            }
+            None => {
+                codes.clear();
+                self.work.codes = codes;
+            }
+        }
+        Ok(!self.work.picked.is_empty())
     }
 
     fn take(&mut self, row: &Row<'t, 'a>) -> Done {
@@ -98,38 +134,32 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
         lookup.filter(|_| self.work.gate == Some(source))
     }
 
-    /// The table's column that the view's column `at` fills.
-    fn place(&self, at: usize) -> usize {
-        self.view.filled_by.iter().position(|filled| *filled == Some(at)).unwrap_or(0)
-    }
-
     fn one(&mut self, row: &Row<'_, 'a>, about: About<'_, 'a>) -> Result<(), Broken> {
-        let mut cells = std::mem::take(&mut self.work.cells);
-        cells.clear();
-        let done = self.cells(row, about, &mut cells);
-        if done.is_ok() {
-            self.rows.begin(self.view.table);
-            cells.drain(..).for_each(|cell| self.rows.push(cell));
+        self.rows.begin(self.view.table);
+        let done = self.cells(row, about);
+        if done.is_err() {
+            self.rows.undo();
         }
-        self.work.cells = cells;
         done
     }
 
-    fn cells(&mut self, row: &Row<'_, 'a>, about: About<'_, 'a>, cells: &mut Vec<Cell<'a>>) -> Result<(), Broken> {
+    fn cells(&mut self, row: &Row<'_, 'a>, about: About<'_, 'a>) -> Result<(), Broken> {
         let mut key = None;
         let view = self.view;
         for (place, filled) in view.filled_by.iter().enumerate() {
             let rule = filled.and_then(|at| Some((at, view.rules.get(usize::from(row.by[at]))?)));
             let Some((at, rule)) = rule else {
-                cells.push(Cell::Null);
+                self.rows.push(Cell::Null);
                 continue;
             };
             if let Some(columns) = rule.key.as_deref() {
                 key = Some((place, columns));
             }
             let cell = self.cell(rule, row, at, place, about).map_err(|word| (place, word))?;
-            cells.push(self.fitting(cell, place));
+            let cell = self.fitting(cell, place);
+            self.rows.push(cell);
         }
+        let cells = self.rows.last_mut();
         if let Some((place, columns)) = key
             && !columns.is_empty()
             && let Cell::Text(own) = &cells[place]
@@ -144,15 +174,10 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
         let cell = match (&rule.lookup, &rule.translation) {
             (Some(lookup), _) => match about.filter(|(driver, _)| driver.from == lookup.from) {
                 Some((_, picked)) => facet(lookup, picked, own),
-                None => {
-                    let mut picked = Vec::new();
-                    self.pick(lookup, rule, &own, row, at, &mut picked);
-                    let first = picked.into_iter().next().unwrap_or_default();
-                    facet(lookup, &first, own)
-                }
+                None => self.looked_up(lookup, rule, row, at, own),
             },
             (None, Some(translation)) => self.translated(translation, rule, own, row, at, place)?,
-            (None, None) if own.is_null() => match self.found(rule, row, at) {
+            (None, None) if own.is_null() => match self.found_at(rule, row, at) {
                 Some(Found::Value(cell)) => cell.borrowed(),
                 _ => Cell::Null,
             },
@@ -168,17 +193,33 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
         })
     }
 
-    /// The concepts that `lookup` takes of the column's codes, in `picked`.
-    fn pick(&mut self, lookup: &Lookup, rule: &Rule, own: &Cell<'a>, row: &Row<'_, 'a>, at: usize, picked: &mut Vec<Picked<'a>>) {
+    /// What a column's own lookup says.
+    fn looked_up(&mut self, lookup: &'m Lookup, rule: &'m Rule, row: &Row<'_, 'a>, at: usize, own: Cell<'a>) -> Cell<'a> {
+        let (mut codes, mut picked) = (std::mem::take(&mut self.work.codes), Vec::new());
+        let codings = row.codings.get(at).unwrap_or(&Field::Null);
+        let references = row.references.get(at).unwrap_or(&Field::Null);
+        self.gather(lookup, rule, &own, codings, references, &mut codes);
+        self.pick(lookup, &codes, Some(at), &mut picked);
+        codes.clear();
+        self.work.codes = codes;
+        facet(lookup, &picked.into_iter().next().unwrap_or_default(), own)
+    }
+
+    /// The codes that a column looks up, and what they mean, in `codes`.
+    fn gather(
+        &mut self,
+        lookup: &Lookup,
+        rule: &Rule,
+        own: &Cell<'a>,
+        codings: &Field<'_, 'a>,
+        references: &Field<'_, 'a>,
+        codes: &mut Vec<Coded<'a>>,
+    ) {
         let Some(systems) = self.mapping.systems.as_deref() else { return };
         let vocabulary = self.lookups.vocabulary();
-        let mut codes = std::mem::take(&mut self.work.codes);
-        codes.clear();
-        let found = self.found(rule, row, at);
-        let column = self.place(at);
-        let work = &mut *self.work;
+        let cache = &mut self.work.cache;
         let mut meet = |system: Cow<'a, str>, code: Cow<'a, str>, display: Option<Cow<'a, str>>| {
-            let resolved = work.cache.resolve(vocabulary, systems, &system, &code);
+            let resolved = cache.resolve(vocabulary, systems, &system, &code);
             codes.push(Coded {
                 system,
                 code,
@@ -186,9 +227,8 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
                 resolved,
             });
         };
-        let elements = row.codings.get(at).map_or(&[][..], Field::elements);
-        if !elements.is_empty() {
-            for node in elements.iter().filter_map(object) {
+        if !codings.elements().is_empty() {
+            for node in codings.elements().iter().filter_map(object) {
                 each_coding(node, &mut |coding| {
                     let text = |name| coding.get(name).filter(|node| node.kind() == Kind::String).map(Node::text);
                     if let Some(code) = text(Name::CODE) {
@@ -200,36 +240,46 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
             meet(Cow::Owned(system.clone()), code.clone(), None);
         }
         if codes.is_empty()
-            && let Some(Found::Codings(all)) = found
+            && let Some(Found::Codings(all)) = self.found(rule, references)
         {
+            let cache = &mut self.work.cache;
             for (system, code) in all {
-                let resolved = work.cache.resolve(vocabulary, systems, system, code);
                 codes.push(Coded {
-                    system: Cow::Owned(system.clone()),
-                    code: Cow::Owned(code.clone()),
+                    system: Cow::Borrowed(system),
+                    code: Cow::Borrowed(code),
                     display: None,
-                    resolved,
+                    resolved: cache.resolve(vocabulary, systems, system, code),
                 });
             }
         }
+    }
+
+    /// The concepts that `lookup` takes of the codes, in `picked`. What it does not take is counted for the view's column `at`.
+    fn pick(&mut self, lookup: &Lookup, codes: &[Coded<'a>], at: Option<usize>, picked: &mut Vec<Picked<'a>>) {
+        let column = || {
+            let place = self.view.filled_by.iter().position(|filled| filled.is_some() && *filled == at);
+            place.unwrap_or(0)
+        };
+        let table = self.view.table;
         let none_is_standard = codes.iter().all(|coded| coded.resolved.standard.is_empty());
-        let unmapped = codes
-            .first()
-            .filter(|_| lookup.counts)
-            .filter(|_| none_is_standard || lookup.rows.is_none());
-        let unmapped = unmapped.map(|coded| (coded.system.clone(), coded.code.clone(), coded.resolved.clone()));
+        let work = &mut *self.work;
         work.without_concept |= lookup.rows.is_some() && !lookup.none && none_is_standard && !codes.is_empty();
-        if let Some((coded, _)) = lookup.without_view(&codes) {
+        if let Some(coded) = lookup.without_view(codes) {
             work.without_view = true;
-            work.stats.count(self.view.table, column, &coded.system, &coded.code, "no-view");
+            work.stats.count(table, column(), &coded.system, &coded.code, "no-view");
         }
-        lookup.pick(&mut codes, picked);
-        work.codes = codes;
-        if let Some((system, code, resolved)) = unmapped
-            && picked.iter().all(|picked| picked.concept.is_none())
+        lookup.pick(codes, picked);
+        if let Some(first) = codes.first()
+            && lookup.counts
+            && (none_is_standard || lookup.rows.is_none())
+            && picked.iter().all(|picked| picked.standard.is_none())
         {
-            let reason = if none_is_standard { resolved.reason() } else { "other-domain" };
-            work.stats.count(self.view.table, column, &system, &code, reason);
+            let reason = if none_is_standard {
+                first.resolved.reason()
+            } else {
+                "other-domain"
+            };
+            work.stats.count(table, column(), &first.system, &first.code, reason);
         }
     }
 
@@ -253,7 +303,7 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
             codes.meet(system, code);
         }
         if !codes.met() {
-            match self.found(rule, row, at) {
+            match self.found_at(rule, row, at) {
                 Some(Found::Codings(all)) => {
                     for (system, code) in all {
                         codes.meet(system, code);
@@ -282,11 +332,15 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
         }
     }
 
-    /// What the column's reference leads to.
-    fn found(&self, rule: &Rule, row: &Row<'_, '_>, at: usize) -> Option<&'m Found> {
+    /// What the reference of the view's column `at` leads to.
+    fn found_at(&self, rule: &Rule, row: &Row<'_, '_>, at: usize) -> Option<&'m Found> {
+        self.found(rule, row.references.get(at)?)
+    }
+
+    /// What the first reference that leads to something leads to.
+    fn found(&self, rule: &Rule, references: &Field<'_, '_>) -> Option<&'m Found> {
         let resolve = rule.resolve?;
         let wanted = self.mapping.resolves.get(resolve)?.resource.as_str();
-        let references = row.references.get(at)?;
         references.elements().iter().filter_map(object).find_map(|reference| {
             let key = reference_key(reference, Some(wanted))?;
             self.lookups.get(resolve, &key)
@@ -336,7 +390,7 @@ fn facet<'a>(lookup: &Lookup, picked: &Picked<'a>, own: Cell<'a>) -> Cell<'a> {
         None => Cell::Integer(0),
     };
     let shared = |text: Option<&str>| text.map_or(Cell::Null, |text| Cell::Text(Cow::Owned(text.to_owned())));
-    let (coded, concept) = (picked.coded.as_ref(), picked.concept.as_ref());
+    let (coded, concept) = (picked.coded.as_ref(), picked.concept());
     match lookup.facet {
         Facet::Standard => id(concept.map(|concept| concept.id)),
         Facet::Source => id(coded.and_then(|coded| coded.resolved.source.as_ref()).map(|source| source.id)),

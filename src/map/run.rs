@@ -54,8 +54,7 @@ fn all_views<'a>(
     let Some(views) = root.resource_type().and_then(|type_name| mapping.by_type.get(type_name)) else {
         return Ok(Made::NoView);
     };
-    (work.without_concept, work.without_view) = (false, false);
-    work.room.next_resource();
+    work.next_resource();
     for &at in views {
         let before = rows.len();
         one_view(mapping, &mapping.views[at], lookups, root, rows, work)?;
@@ -81,7 +80,7 @@ fn one_view<'a>(
     let table = mapping.model.table(view.table);
     let refuse = |place: &str, rule: &'static str| Refusal::new(Step::Map, format!("{}.{place}", table.name), rule).by(view.file.clone());
     let mut room = std::mem::take(&mut work.room);
-    work.gate = None;
+    work.next_view();
     let mut maker = RowMaker {
         mapping,
         view,

@@ -4,13 +4,14 @@
 mod compile;
 mod field;
 mod focus;
+mod key;
 mod merge;
 mod reads;
 mod row;
 mod run;
 
 pub use field::{Field, write_csv_field};
-pub use row::{Room, Row};
+pub use row::{Asked, Room, Row};
 pub use run::{Done, RowFault, Taker};
 
 use crate::fhir::path::{Literal, Path};

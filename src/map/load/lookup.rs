@@ -77,6 +77,7 @@ impl Loader<'_, '_> {
             null_when_unmapped: empty == Some(true),
             counts: facet == Facet::Standard,
             taken: Vec::new(),
+            shared: None,
         })
     }
 

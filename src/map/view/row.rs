@@ -14,10 +14,19 @@ pub struct Row<'t, 'a> {
     pub references: Vec<Field<'t, 'a>>,
 }
 
+/// What the paths of one source gave, before there is a row.
+#[derive(Debug, Default)]
+pub struct Asked<'t, 'a> {
+    pub own: Field<'t, 'a>,
+    pub codings: Field<'t, 'a>,
+    pub references: Field<'t, 'a>,
+}
+
 impl Row<'_, '_> {
-    /// All fields null, in the same room.
+    /// No field, in the same room.
     #[inline]
-    pub(super) fn emptied(self) -> Row<'static, 'static> {
+    pub(super) fn emptied(mut self) -> Row<'static, 'static> {
+        self.by.clear();
         Row {
             fields: emptied(self.fields),
             by: self.by,
@@ -64,11 +73,26 @@ impl Shared {
 /// No `column` filled this field: an empty `forEachOrNull`.
 pub(super) const NO_SOURCE: u16 = u16::MAX;
 
-/// Collected in place: nothing is allocated.
+/// Collected in place: the room stays, and nothing is allocated.
 #[inline]
-fn emptied(fields: Vec<Field<'_, '_>>) -> Vec<Field<'static, 'static>> {
-    if fields.is_empty() {
-        return Vec::new();
-    }
+fn emptied(mut fields: Vec<Field<'_, '_>>) -> Vec<Field<'static, 'static>> {
+    fields.clear();
     fields.into_iter().map(|_| Field::Null).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emptied_row_keeps_its_room() {
+        let row = Row {
+            fields: vec![Field::Null; 20],
+            by: vec![1; 20],
+            ..Row::default()
+        };
+        let row = row.emptied();
+        assert_eq!((row.fields.len(), row.by.len()), (0, 0));
+        assert!(row.fields.capacity() >= 20 && row.by.capacity() >= 20);
+    }
 }

@@ -8,7 +8,7 @@ use crate::fhir::tree::{Kind, Node};
 
 use super::field::text_field;
 use super::focus::{At, Focus};
-use super::row::{NO_SOURCE, Room, Row};
+use super::row::{Asked, NO_SOURCE, Room, Row};
 use super::{Columns, Each, Field, Part, Select, Source, View};
 
 /// Rows of one resource: a few lists side by side multiply.
@@ -27,10 +27,11 @@ type Then<'r, 't, 'a> = &'r mut dyn FnMut(&mut Row<'t, 'a>) -> Done;
 
 /// Who takes a view's rows.
 pub trait Taker<'t, 'a> {
-    /// Whether any row is wanted with what the gate at this place of `View::sources` gave: asked before the other columns
-    /// beside it are looked at, so that a row nobody wants costs nothing.
-    fn wants(&mut self, _place: usize, _row: &Row<'t, 'a>) -> bool {
-        true
+    /// Whether any row is wanted with what the gate at this place of `View::sources` gives, which `look` tells: asked before
+    /// the other columns beside it are looked at, so that a row nobody wants costs nothing.
+    /// # Errors: those of `look`.
+    fn wants(&mut self, _place: usize, look: &mut dyn FnMut() -> Result<Asked<'t, 'a>, RowFault>) -> Result<bool, RowFault> {
+        look().map(|_| true)
     }
 
     /// Takes one row.
@@ -100,13 +101,6 @@ impl View {
                 return Ok(());
             }
         }
-        let width = self.columns.len();
-        row.fields.resize(width, Field::Null);
-        row.by.resize(width, NO_SOURCE);
-        // The room may come from a view of another width, with codings where this one has none.
-        let extended = if self.extended { width } else { 0 };
-        row.codings.resize(extended, Field::Null);
-        row.references.resize(extended, Field::Null);
         let mut left = MAX_ROWS;
         run.select(&self.select, &Focus { at, index: 0 }, row, &mut |row| {
             if left == 0 {
@@ -116,6 +110,7 @@ impl View {
                 });
             }
             left -= 1;
+            run.ready(row);
             run.taker.borrow_mut().take(row)
         })
     }
@@ -222,8 +217,23 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         Some(done.map(|()| index))
     }
 
+    /// Gives the row its width, where a resource begins with an empty one.
+    #[inline]
+    fn ready(&self, row: &mut Row<'t, 'a>) {
+        let width = self.view.columns.len();
+        if row.fields.len() != width {
+            row.fields.resize(width, Field::Null);
+            row.by.resize(width, NO_SOURCE);
+            // The room may come from a view of another width, with codings where this one has none.
+            let extended = if self.view.extended { width } else { 0 };
+            row.codings.resize(extended, Field::Null);
+            row.references.resize(extended, Field::Null);
+        }
+    }
+
     /// One row of nothing, for `forEachOrNull`. `%rowIndex` is 0 there, the rest null.
     fn nothing(&self, select: &'t Select, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
+        self.ready(row);
         for column in select.columns.clone() {
             row.fields[column] = Field::Null;
             row.by[column] = NO_SOURCE;
@@ -318,23 +328,46 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         self.context.row_index.set(focus.index);
         let sources = &self.view.sources;
         if let Some(gate) = columns.gate {
-            self.column(gate, &sources[gate], focus, row)?;
-            if !self.taker.borrow_mut().wants(gate, row) {
+            let source = &sources[gate];
+            let mut look = || self.look(source, focus);
+            if !self.taker.borrow_mut().wants(gate, &mut look)? {
                 return Ok(false);
             }
+            self.ready(row);
+            row.by[source.column] = u16::try_from(gate).unwrap_or(NO_SOURCE);
         }
+        self.ready(row);
         if let (Some(merged), Some(node)) = (&columns.merged, focus.at.node())
             && merged.fill(node, row).is_ok()
         {
             for &place in &merged.singly {
-                self.column(place, &sources[place], focus, row)?;
+                if columns.gate != Some(place) {
+                    self.column(place, &sources[place], focus, row)?;
+                }
             }
             return Ok(true);
         }
         for place in columns.sources.clone() {
-            self.column(place, &sources[place], focus, row)?;
+            if columns.gate != Some(place) {
+                self.column(place, &sources[place], focus, row)?;
+            }
         }
         Ok(true)
+    }
+
+    /// What the paths of one source give.
+    fn look(&self, source: &'t Source, focus: &Focus<'t, 'a>) -> Result<Asked<'t, 'a>, RowFault> {
+        let column = &self.view.columns[source.column];
+        let fault = |fault| fault_at(column.name.clone(), fault);
+        let extra = |path: &'t Option<Path>| match path {
+            Some(path) => self.elements(path, &focus.at),
+            None => Ok(Field::Null),
+        };
+        Ok(Asked {
+            own: self.one(&source.path, &focus.at).map_err(fault)?,
+            codings: extra(&source.coding).map_err(fault)?,
+            references: extra(&source.reference).map_err(fault)?,
+        })
     }
 
     fn column(&self, place: usize, source: &'t Source, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Done {

@@ -65,7 +65,7 @@ fn a_wide_view_takes_the_room_of_a_narrow_one_that_looked_at_codings() {
     let line = br#"{"resourceType":"Patient","id":"p","gender":"other","birthDate":"2000-01-01"}"#;
     let root = tree.parse(line, &Limits::default()).expect("the line is JSON");
     for view in &views {
-        view.rows_in(&mut room, root, &mut |row| {
+        view.rows_in(&mut room, root, |row| {
             widths.push((row.fields.len(), row.codings.len()));
             Ok(())
         })

@@ -66,6 +66,8 @@ pub(in crate::map) struct Lookup {
     pub counts: bool,
     /// Where it counts and makes rows: the domains that some view of the same codes takes; empty: all.
     pub taken: Vec<String>,
+    /// Its number among the codes that several views of one resource type ask for.
+    pub shared: Option<usize>,
 }
 
 /// One code met, and what it means.
@@ -81,63 +83,70 @@ pub(in crate::map) struct Coded<'a> {
 #[derive(Clone, Default)]
 pub(in crate::map) struct Picked<'a> {
     pub coded: Option<Coded<'a>>,
-    pub concept: Option<Concept>,
+    /// Which of the code's standard concepts.
+    pub standard: Option<usize>,
+}
+
+impl Picked<'_> {
+    pub(in crate::map) fn concept(&self) -> Option<&Concept> {
+        self.coded.as_ref()?.resolved.standard.get(self.standard?)
+    }
 }
 
 impl Lookup {
-    /// Puts the codes into the order of preference and takes those away that no preference names.
-    fn order(&self, codes: &mut Vec<Coded<'_>>) {
+    /// The codes in the order of preference, without those that no preference names.
+    fn ordered<'c, 'a>(&self, codes: &'c [Coded<'a>]) -> impl Iterator<Item = &'c Coded<'a>> {
         let rank = |coded: &Coded<'_>| {
             let own = coded.resolved.vocabulary.as_deref();
             let named = self.prefer.iter().position(|wanted| wanted.is_some() && wanted.as_deref() == own);
             named.or_else(|| self.prefer.iter().position(Option::is_none))
         };
-        if self.prefer.is_empty() {
-            return;
-        }
-        codes.retain(|coded| rank(coded).is_some());
-        codes.sort_by_key(rank);
+        let ranks = self.prefer.len().max(1);
+        (0..ranks).flat_map(move |wanted| {
+            let all = self.prefer.is_empty();
+            codes.iter().filter(move |coded| all || rank(coded) == Some(wanted))
+        })
     }
 
-    /// The first concept that no view of these codes takes, with its code.
-    pub(in crate::map) fn without_view<'c, 'a>(&self, codes: &'c [Coded<'a>]) -> Option<(&'c Coded<'a>, &'c Concept)> {
+    /// The first code with a concept that no view of these codes takes.
+    pub(in crate::map) fn without_view<'c, 'a>(&self, codes: &'c [Coded<'a>]) -> Option<&'c Coded<'a>> {
         if !self.counts || self.taken.is_empty() {
             return None;
         }
-        let concepts = codes
-            .iter()
-            .flat_map(|coded| coded.resolved.standard.iter().map(move |concept| (coded, concept)));
-        let mut lost = concepts.filter(|(_, concept)| self.taken.iter().all(|domain| **domain != *concept.domain));
-        lost.next()
+        let lost = |concept: &Concept| self.taken.iter().all(|domain| **domain != *concept.domain);
+        codes.iter().find(|coded| coded.resolved.standard.iter().any(lost))
     }
 
     /// The concepts that count, in order, each once; without any, perhaps one pick without a concept.
-    pub(in crate::map) fn pick<'a>(&self, codes: &mut Vec<Coded<'a>>, picked: &mut Vec<Picked<'a>>) {
-        self.order(codes);
-        for coded in codes.iter() {
-            for concept in &coded.resolved.standard {
+    pub(in crate::map) fn pick<'a>(&self, codes: &[Coded<'a>], picked: &mut Vec<Picked<'a>>) {
+        let mut nothing_standard = true;
+        let mut best: Option<&Coded<'a>> = None;
+        for coded in self.ordered(codes) {
+            nothing_standard &= coded.resolved.standard.is_empty();
+            // The code that at least has a concept of its own says most.
+            if best.is_none_or(|best| best.resolved.source.is_none() && coded.resolved.source.is_some()) {
+                best = Some(coded);
+            }
+            for (at, concept) in coded.resolved.standard.iter().enumerate() {
                 let counts = self.domains.is_empty() || self.domains.iter().any(|domain| **domain == *concept.domain);
-                let known = picked
-                    .iter()
-                    .any(|other| other.concept.as_ref().is_some_and(|other| other.id == concept.id));
-                if !counts || known {
+                let known = |other: &Picked<'_>| other.concept().is_some_and(|other| other.id == concept.id);
+                if !counts || picked.iter().any(known) {
                     continue;
                 }
                 picked.push(Picked {
                     coded: Some(coded.clone()),
-                    concept: Some(concept.clone()),
+                    standard: Some(at),
                 });
                 if self.rows != Some(RowsOf::Each) {
                     return;
                 }
             }
         }
-        let nothing_standard = codes.iter().all(|coded| coded.resolved.standard.is_empty());
         if picked.is_empty() && (self.rows.is_none() || (self.none && nothing_standard)) {
-            // The code that at least has a concept of its own says most.
-            let best = codes.iter().position(|coded| coded.resolved.source.is_some()).unwrap_or(0);
-            let coded = (best < codes.len()).then(|| codes.swap_remove(best));
-            picked.push(Picked { coded, concept: None });
+            picked.push(Picked {
+                coded: best.cloned(),
+                standard: None,
+            });
         }
     }
 }
