@@ -24,6 +24,7 @@ mod deliver;
 mod each;
 mod enter;
 mod error;
+mod feeds;
 mod folder;
 mod journal;
 mod lookups;
@@ -53,6 +54,7 @@ use journal::{Phase, Run};
 
 pub use counts::{Counts, Fate, TypeCounts};
 pub use error::GatewayError;
+pub use feeds::Feeds;
 pub use options::{Event, Options};
 pub use report::{Report, Unmapped};
 pub use site::{Places, RegistrySettings, Rules, Settings, Site, SiteError, Tools};

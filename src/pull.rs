@@ -9,7 +9,9 @@ use jiff::Timestamp;
 pub use self::error::PullError;
 use self::job::{Jobs, State};
 pub use self::job::{forget, transaction_time, unfinished};
+pub use self::offer::kept as not_offered;
 pub use self::origin_rule::Breach;
+pub use self::outcome::type_named;
 pub use self::scope::{beyond as scope_beyond, missing as scope_missing};
 pub use self::settings::{
     Cohort, EhrSettings, ExportOptions, Level, Limits, Listener, Method, Progress, Pulled, QuietHours, Request, Settings, Source,
@@ -38,6 +40,7 @@ mod known;
 mod lines;
 mod manifest;
 mod members;
+mod offer;
 mod origin_rule;
 mod outcome;
 mod own;

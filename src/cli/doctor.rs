@@ -124,6 +124,7 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
     };
     Ok(Subject {
         ehr,
+        feeds: rules.feeds(),
         registry,
         http: config.watchful_http(),
         try_export: args.try_export,

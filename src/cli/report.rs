@@ -65,6 +65,14 @@ pub(super) fn text(report: &Report) -> String {
             report.not_sent.join(", ")
         ));
     }
+    if !report.not_offered.is_empty() {
+        out.push(String::new());
+        out.push("Not asked for, since the EHR does not offer it (`headwater doctor` says more):".to_owned());
+        out.extend(report.not_offered.iter().map(|(name, tables)| match tables.as_slice() {
+            [] => format!("  - {name}"),
+            tables => format!("  - {name}: empty for it: {}", tables.join(", ")),
+        }));
+    }
     if !report.problems.is_empty() {
         out.push(String::new());
         out.push("The EHR did not give everything:".to_owned());
@@ -233,6 +241,20 @@ mod tests {
         let said = text(&report);
         assert!(said.contains("     1,200  note"), "{said}");
         assert!(said.contains("NOT SENT") && said.contains("observation_period"), "{said}");
+    }
+
+    #[test]
+    fn what_the_ehr_does_not_offer_is_said_with_the_tables_that_stay_empty() {
+        let mut report = Report::default();
+        report
+            .not_offered
+            .insert("Coverage".to_owned(), vec!["payer_plan_period".to_owned()]);
+        report.not_offered.insert("Device".to_owned(), Vec::new());
+        let said = text(&report);
+        assert!(
+            said.contains("does not offer") && said.contains("  - Coverage: empty for it: payer_plan_period\n  - Device\n"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -203,6 +203,7 @@ fn exit_of(error: &GatewayError) -> Exit {
             | PullError::Breach(_)
             | PullError::Refused { .. }
             | PullError::WiderScope { .. }
+            | PullError::NotOffered(_)
             | PullError::TypeFilter { .. }
             | PullError::Nobody(_)
             | PullError::CohortFile { .. }
@@ -347,6 +348,7 @@ mod tests {
                 GatewayError::Pull(PullError::Refused {
                     status: 403,
                     codes: String::new(),
+                    named_type: None,
                     hint: "",
                 }),
                 Exit::Usage,

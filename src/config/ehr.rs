@@ -89,7 +89,7 @@ impl FhirConfig {
 }
 
 /// Every key of `[ehr]` for a FHIR server.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "kind",
     "base",
     "client_id",
@@ -98,6 +98,7 @@ const KEYS: [&str; 25] = [
     "group",
     "cohort",
     "types",
+    "ask_unlisted",
     "export",
     "hydrate",
     "attachments",
@@ -144,6 +145,7 @@ pub(super) fn read(reader: &mut Reader, ehr: &Section<'_>, base: &Path) -> EhrCo
         method,
         level: level(reader, ehr),
         cohort: cohort(reader, ehr, base),
+        ask_unlisted: reader.switch(ehr, "ask_unlisted", false),
         export: export(reader, ehr),
         hydrate: reader.switch(ehr, "hydrate", true),
         attachments: reader.switch(ehr, "attachments", false),

@@ -3,7 +3,7 @@
 //! trial export, if a person asks for one, is taken back at once.
 //!
 //! ```text
-//! address -> dns -> tcp (or proxy) -> tls -> clock -> fhir -> offer
+//! address -> dns -> tcp (or proxy) -> tls -> clock -> fhir -> offer -> types
 //!         -> discovery -> token-endpoint -> auth -> jwks -> token -> scope -> group -> reads -> export
 //! registry, whatever the EHR says
 //! ```
@@ -15,6 +15,7 @@ use crate::platform::clock::Clock;
 use crate::platform::http::{self, Client, HttpError, HttpSettings};
 use crate::pull::EhrSettings;
 
+use super::feeds::Feeds;
 use finding::Notes;
 use refusal::Evidence;
 use sign_in::SignedIn;
@@ -37,6 +38,8 @@ pub use finding::{Diagnosis, Finding, Listener, Mender, Outcome, Verdict};
 pub struct Subject {
     /// `None`: a folder of files, with nothing to connect to.
     pub ehr: Option<(EhrSettings, ClientKey)>,
+    /// Which types fill which tables.
+    pub feeds: Feeds,
     /// Base, client id and key at the registry. `None`: not enrolled yet.
     pub registry: Option<(String, String, ClientKey)>,
     pub http: HttpSettings,
@@ -99,10 +102,11 @@ fn client(settings: &HttpSettings) -> Result<Client, Box<Finding>> {
     })
 }
 
-const AFTER_CONTACT: [&str; 9] = [
+const AFTER_CONTACT: [&str; 10] = [
     "clock.skipped",
     "fhir.skipped",
     "offer.skipped",
+    "types.skipped",
     "discovery.skipped",
     "token-endpoint.skipped",
     "auth.skipped",
@@ -144,6 +148,10 @@ async fn ehr(subject: &Subject, settings: &EhrSettings, key: &ClientKey, client:
     let (finding, offer) = fhir::examine(answer, &metadata).await;
     notes.note(finding);
     notes.note(fhir::way(settings, &offer));
+    let unlisted = offer.unlisted(settings);
+    notes.note(fhir::types(settings, &unlisted, &subject.feeds));
+    // What a run does not ask for need not be granted, nor be there.
+    let settings = &pull_settings(settings, &unlisted);
 
     let clocks = Clocks {
         clock,
@@ -176,6 +184,20 @@ async fn ehr(subject: &Subject, settings: &EhrSettings, key: &ClientKey, client:
         notes.note(reader.export(clock.now()).await);
     } else {
         notes.skip(&["export.not-tried"], "begun only with --try-export, and then taken back at once");
+    }
+}
+
+/// The EHR as a run asks it: without what it does not offer.
+fn pull_settings(settings: &EhrSettings, unlisted: &[String]) -> EhrSettings {
+    let (not_asked, types) = settings
+        .types
+        .iter()
+        .cloned()
+        .partition(|name| name != "Patient" && unlisted.contains(name));
+    EhrSettings {
+        types,
+        not_asked,
+        ..settings.clone()
     }
 }
 

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use crate::landing::{Kind, Segment};
 use crate::platform::database;
+use crate::pull;
 
 use super::ahead::Ahead;
 use super::counts::Counts;
@@ -80,6 +81,7 @@ pub(super) fn prepare(
         rehearsed: options.rehearse,
         unmapped: unmapped(&site.rules.model, &stats),
         not_sent: not_sent(&site.rules.model, &site.rules.derivations, &site.rules.policy),
+        not_offered: site.rules.feeds().empty_without(&pull::not_offered(&site.db, run.id)?),
         problems,
         policy: site.rules.policy.name().to_owned(),
         key_fingerprint: site.keys.fingerprint().to_owned(),

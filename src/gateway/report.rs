@@ -39,6 +39,9 @@ pub struct Report {
     /// Tables of the model that are derived from many resources' rows: a run does not send them, `headwater map` makes them.
     #[serde(default)]
     pub not_sent: Vec<String>,
+    /// Types that the EHR does not offer, so that they were not asked for, and the tables that stay empty for it.
+    #[serde(default)]
+    pub not_offered: BTreeMap<String, Vec<String>>,
     /// What the EHR did not give, in words without patient values.
     pub problems: Vec<String>,
     pub policy: String,

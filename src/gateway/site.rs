@@ -22,6 +22,7 @@ use crate::platform::{database, random};
 use crate::pull;
 use crate::validate::Profiles;
 
+use super::feeds::Feeds;
 use super::{ledger, people, quarantine};
 
 /// What SQLite may hold of the ledger in memory while it works on all of it.
@@ -46,6 +47,15 @@ impl Rules {
     /// Begins the pass that gathers what the mapping looks up.
     pub fn lookups(&self) -> LookupsBuilder<'_> {
         self.mapping.lookups().with_vocabulary(self.vocabulary.clone())
+    }
+
+    /// Which types of resources fill which table that may leave.
+    pub fn feeds(&self) -> Feeds {
+        let pairs = self
+            .mapping
+            .feeds()
+            .map(|(name, table)| (name, self.model.table(table).name.as_str()));
+        Feeds::of(pairs.filter(|(_, table)| !self.policy.withheld().any(|(withheld, _)| withheld == *table)))
     }
 
     /// The resource types the mappings read, those they look up, and patients, without whom nothing may leave.

@@ -99,6 +99,12 @@ impl Mapping {
         types
     }
 
+    /// Which types of resources fill which table, one pair for each view.
+    pub fn feeds(&self) -> impl Iterator<Item = (&str, TableId)> {
+        let of_type = self.by_type.iter();
+        of_type.flat_map(move |(name, views)| views.iter().map(move |view| (name.as_str(), self.views[*view].table)))
+    }
+
     /// Types of resources that must be fed to `lookups` before the first `map`.
     pub fn lookup_types(&self) -> Vec<&str> {
         let mut types: Vec<_> = self.resolves.iter().map(|resolve| resolve.resource.as_str()).collect();

@@ -40,9 +40,10 @@ pub(super) struct Dial<'a> {
     max_wait: Duration,
 }
 
-/// The scope that was asked for, and what to do when more is granted.
+/// The scope that was asked for, the most that may be granted, and what to do when more is.
 struct Asked {
     scope: String,
+    widest: String,
     accepts_wider: bool,
     warned: AtomicBool,
 }
@@ -76,6 +77,7 @@ impl<'a> Dial<'a> {
             pace: Pace::new(clock, limits, settings.vendor.concurrency),
             asked: Asked {
                 scope: settings.effective_scope(),
+                widest: settings.widest_scope(),
                 accepts_wider: settings.accept_wider_scope,
                 warned: AtomicBool::new(false),
             },
@@ -172,7 +174,7 @@ impl<'a> Dial<'a> {
     async fn token(&self, tokens: &TokenSource) -> Result<AccessToken, PullError> {
         let token = tokens.token().await?;
         let granted = tokens.granted_scope().unwrap_or_default();
-        let mut more = scope::beyond(&self.asked.scope, &granted);
+        let mut more = scope::beyond(&self.asked.widest, &granted);
         if !more.is_empty() {
             more.truncate(5);
             let granted = more.join(" ");

@@ -21,8 +21,19 @@ pub enum PullError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Breach(#[from] Breach),
-    #[error("EHR refused the export: it answered {status}{codes}; {hint}")]
-    Refused { status: u16, codes: String, hint: &'static str },
+    #[error("EHR refused the export: it answered {status}{codes}; {hint}{}", named(named_type.as_deref()))]
+    Refused {
+        status: u16,
+        codes: String,
+        /// The only type of those asked for that the refusal names.
+        named_type: Option<String>,
+        hint: &'static str,
+    },
+    #[error(
+        "the EHR does not offer {0}: its CapabilityStatement lists other types only, so there is nothing to ask for; check \
+         `base` in [ehr], and ask the EHR's team; if it has them all the same, set ask_unlisted = true in [ehr]"
+    )]
+    NotOffered(String),
     #[error("type filter {place} of the export {why}")]
     TypeFilter { place: usize, why: &'static str },
     #[error("EHR gave the export up: it answered {status}{codes}; the next run asks anew")]
@@ -59,6 +70,12 @@ pub enum PullError {
     Overtaken,
     #[error("a part of this program stopped unexpectedly while landing; what was landed before is kept")]
     Interrupted,
+}
+
+fn named(named_type: Option<&str>) -> String {
+    named_type.map_or_else(String::new, |name| {
+        format!("; it names {name} and no other type asked for: ask its team whether it exports that, or leave it out of `types` in [ehr]")
+    })
 }
 
 impl PullError {

@@ -342,7 +342,14 @@ pub(super) fn restart(tx: &Transaction<'_>, run: i64, now: Timestamp) -> Result<
 /// Forgets everything of a run whose landed files are forgotten with it: no file of it counts as landed any more.
 /// # Errors: the database.
 pub fn forget(tx: &Transaction<'_>, run: i64) -> Result<(), Error> {
-    for table in ["landed_file", "export_file", "export_note", "export_job", "pull_plan"] {
+    for table in [
+        "landed_file",
+        "export_file",
+        "export_note",
+        "export_job",
+        "pull_plan",
+        "pull_not_offered",
+    ] {
         tx.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
     }
     crawl::forget(tx, run)

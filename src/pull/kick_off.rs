@@ -63,6 +63,7 @@ pub(super) async fn kick_off(talk: &Talk<'_>, job: &Job) -> Result<(), PullError
                     let refusal = PullError::Refused {
                         status,
                         codes: issues.in_brackets(),
+                        named_type: issues.names_one_of(&talk.settings.types),
                         hint: hint(status, &talk.settings.level),
                     };
                     // The first refusal is the one to tell: what came after it were our own attempts around it.

@@ -19,9 +19,9 @@ const TRANSIENT: [&str; 7] = [
     "throttled",
 ];
 
-/// The issues of an OperationOutcome: severity and code, both made harmless.
+/// The issues of an OperationOutcome: severity and code, both made harmless; and which resource types its texts name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Issues(Vec<(Severity, String)>);
+pub(super) struct Issues(Vec<(Severity, String)>, BTreeSet<&'static str>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Severity {
@@ -38,7 +38,14 @@ impl Issues {
             return None;
         }
         let issues = document["issue"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Some(Self(issues.iter().map(issue).collect()))
+        Some(Self(issues.iter().map(issue).collect(), issues.iter().flat_map(types_in).collect()))
+    }
+
+    /// The only one of `asked` that is named anywhere. Of two nobody knows which one is meant: servers list what they know, too.
+    pub(super) fn names_one_of(&self, asked: &[String]) -> Option<String> {
+        let mut named = asked.iter().filter(|name| self.1.contains(name.as_str()));
+        let first = named.next()?;
+        named.next().is_none().then(|| first.clone())
     }
 
     /// ` (code, code)`, or nothing.
@@ -72,6 +79,11 @@ impl Issues {
     pub(super) fn severity(&self) -> Severity {
         self.0.iter().map(|(severity, _)| *severity).max().unwrap_or(Severity::Error)
     }
+}
+
+/// The only type of `asked` that the refusal `body` names. Nothing else of it comes through.
+pub fn type_named(body: &[u8], asked: &[String]) -> Option<String> {
+    Issues::parse(body)?.names_one_of(asked)
 }
 
 /// What the source itself reported in its outcome files.
@@ -188,6 +200,19 @@ fn type_of(line: &[u8]) -> Option<String> {
     named.all(|other| other == Some(first)).then(|| first.to_owned())
 }
 
+/// The resource types that an issue names by a word of their own: in its place, its words or its diagnostics.
+fn types_in(issue: &Value) -> impl Iterator<Item = &'static str> {
+    let places = ["expression", "location"]
+        .into_iter()
+        .filter_map(|member| issue[member].as_array())
+        .flatten();
+    let texts = places
+        .chain([&issue["details"]["text"], &issue["diagnostics"]])
+        .filter_map(Value::as_str);
+    let words = texts.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()));
+    words.filter_map(|word| TypeId::of(word).filter(|found| found.is_resource()).map(TypeId::as_str))
+}
+
 fn issue(issue: &Value) -> (Severity, String) {
     let severity = match issue["severity"].as_str() {
         Some("information" | "success") => Severity::Information,
@@ -230,6 +255,36 @@ mod tests {
         check(r#"{"expression":["Jane Doe"]}"#, None);
         check(r#"{"expression":["Period.start"]}"#, None);
         check("", None);
+    }
+
+    #[test]
+    fn a_refusal_names_a_type_when_it_names_one_of_those_asked_for_and_no_other() {
+        let asked = ["Condition", "Coverage", "Patient"].map(str::to_owned);
+        let check = |issues: &str, expected: Option<&str>| {
+            let body = format!(r#"{{"resourceType":"OperationOutcome","issue":[{issues}]}}"#);
+            let issues = Issues::parse(body.as_bytes()).unwrap();
+            assert_eq!(issues.names_one_of(&asked).as_deref(), expected, "{body}");
+            assert!(!format!("{issues:?}").contains("Hushson"), "{issues:?}");
+        };
+        check(r#"{"diagnostics":"Unknown type 'Coverage' for Hushson"}"#, Some("Coverage"));
+        check(
+            r#"{"details":{"text":"_type: Coverage is not supported. Coverage!"}}"#,
+            Some("Coverage"),
+        );
+        check(r#"{"expression":["Coverage"]},{"diagnostics":"see Device"}"#, Some("Coverage"));
+        check(r#"{"diagnostics":"Coverage is none of: Condition, Patient"}"#, None);
+        check(r#"{"diagnostics":"Device is not supported"}"#, None);
+        check(r#"{"diagnostics":"CoverageHushson, Coverages"}"#, None);
+        check("", None);
+        assert_eq!(
+            type_named(
+                br#"{"resourceType":"OperationOutcome","issue":[{"diagnostics":"no Coverage"}]}"#,
+                &asked
+            )
+            .as_deref(),
+            Some("Coverage")
+        );
+        assert_eq!(type_named(b"Coverage", &asked), None);
     }
 
     #[test]

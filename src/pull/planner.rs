@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::capability::Capability;
 use super::crawl::REFERENCED;
+use super::offer;
 use super::settings::{Cohort, EhrSettings, Level, Method, Request};
 use super::vendor::Preferred;
 use crate::platform::database::{self, DatabaseError};
@@ -110,16 +111,17 @@ fn can_export(settings: &EhrSettings, request: &Request, capability: Option<&Cap
     }
 }
 
-/// The plan of the run; `decided`, and kept from now on, when it has none.
+/// The plan of the run; `decided`, and kept from now on, when it has none. So are the types that it leaves out.
 /// # Errors: the database.
-pub(super) fn keep(database: &Mutex<Connection>, request: &Request, decided: &Plan) -> Result<(), DatabaseError> {
+pub(super) fn keep(database: &Mutex<Connection>, request: &Request, decided: &Plan, not_offered: &[String]) -> Result<(), DatabaseError> {
     let list = |types: &Option<Vec<String>>| types.as_ref().map(|types| types.join(","));
     database::transaction(database, |tx| {
         tx.execute(
             "INSERT INTO pull_plan (run, bulk, search, aside) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
             params![request.run, list(&decided.bulk), list(&decided.search), request.is_aside()],
         )
-        .map(drop)
+        .map(drop)?;
+        offer::keep(tx, request.run, not_offered)
     })
 }
 
@@ -296,9 +298,10 @@ mod tests {
             bulk: Some(Vec::new()),
             search: Some(vec!["Goal".to_owned(), "Basic".to_owned()]),
         };
-        keep(&database, &Request::new(1), &plan).unwrap();
-        keep(&database, &Request::new(1), &Plan::default()).unwrap();
+        keep(&database, &Request::new(1), &plan, &["Coverage".to_owned()]).unwrap();
+        keep(&database, &Request::new(1), &Plan::default(), &[]).unwrap();
         assert_eq!(kept(&database, 1).unwrap(), Some(plan));
+        assert_eq!(offer::kept(&database, 1).unwrap(), ["Coverage"]);
         let base = Url::parse("https://ehr.test").unwrap();
         measured(&database, &base, Preferred::Bulk, 60, 1000).unwrap();
         assert_eq!(rates(&database, &base).unwrap().bulk, None, "too little to say");

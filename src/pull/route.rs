@@ -1,14 +1,16 @@
 //! One EHR, each type its way: plans which types come by export and which by search, keeps the plan for the run, and goes
 //! both ways. Knows no manifest and no page: `bulk` and `crawl` do.
 
+use jiff::Timestamp;
 use tracing::info;
 
+use super::capability::Capability;
 use super::dial::Dial;
 use super::error::PullError;
 use super::job::{Jobs, State};
 use super::settings::{EhrSettings, Limits, Listener, Method, Progress, Request};
 use super::vendor::Preferred;
-use super::{bulk, capability, crawl, planner};
+use super::{bulk, capability, crawl, offer, planner};
 use crate::landing::Landing;
 use crate::platform::backend_services::ClientKey;
 use crate::platform::clock::{Clock, Stopwatch};
@@ -27,23 +29,41 @@ pub(super) async fn pull(
     let (database, run) = (landing.database(), request.run);
     let jobs = Jobs { database, run };
     let kept = planner::kept(database, run)?;
-    let asks = match &kept {
+    let searches = match &kept {
         Some(plan) => plan.search.is_some(),
         None => ehr.method != Method::Bulk,
     };
+    let narrows = kept.is_none() && !ehr.types.is_empty() && !ehr.ask_unlisted;
     let mut dial = None;
     let (mut capability, mut date) = (None, None);
-    if asks {
-        let open = Dial::open(ehr, limits, http, clock, key).await?;
-        (capability, date) = capability::ask(&open, &ehr.base, limits).await?;
-        dial = Some(open);
+    if searches || narrows {
+        let said = statement(ehr, limits, (http, clock), key).await;
+        match said {
+            Ok((open, found, at)) => (dial, capability, date) = (Some(open), found, at),
+            Err(error) if searches => return Err(error),
+            // An export needs no statement, and will meet what is wrong with this server itself.
+            Err(_) => info!(run, "the EHR's CapabilityStatement cannot be read: every wanted type is asked for"),
+        }
+    }
+    let not_offered = match &kept {
+        Some(_) => offer::kept(database, run)?,
+        None => offer::not_offered(ehr, capability.as_ref())?,
+    };
+    let ehr = &offer::narrowed(ehr, &not_offered);
+    if !not_offered.is_empty() {
+        let names = not_offered.join(", ");
+        info!(run, names, "the EHR does not offer {names}: run {run} does not ask for them");
+        if searches {
+            // Its token is for what is asked.
+            dial = Some(Dial::open(ehr, limits, http, clock, key).await?);
+        }
     }
     let plan = match kept {
         Some(plan) => plan,
         None => {
             let rates = planner::rates(database, &ehr.base)?;
             let plan = planner::decide(ehr, request, capability.as_ref(), rates);
-            planner::keep(database, request, &plan)?;
+            planner::keep(database, request, &plan, &not_offered)?;
             tell(run, &plan, listener);
             plan
         }
@@ -95,6 +115,19 @@ pub(super) async fn pull(
     exported
 }
 
+/// What the server says of itself and what its clock says, and the way it was asked by.
+/// # Errors: it is not reached.
+async fn statement<'a>(
+    ehr: &EhrSettings,
+    limits: &Limits,
+    (http, clock): (&'a Client, &'a Clock),
+    key: Option<&ClientKey>,
+) -> Result<(Dial<'a>, Option<Capability>, Option<Timestamp>), PullError> {
+    let dial = Dial::open(ehr, limits, http, clock, key).await?;
+    let (capability, date) = capability::ask(&dial, &ehr.base, limits).await?;
+    Ok((dial, capability, date))
+}
+
 #[allow(clippy::too_many_arguments, reason = "a pull's, and the types")]
 async fn export(
     ehr: &EhrSettings,
@@ -114,7 +147,12 @@ async fn export(
         return Ok(());
     }
     let watch = Stopwatch::start(clock);
-    let ehr = EhrSettings { types, ..ehr.clone() };
+    let beside = ehr.types.iter().filter(|name| !types.contains(name));
+    let ehr = EhrSettings {
+        not_asked: ehr.not_asked.iter().chain(beside).cloned().collect(),
+        types,
+        ..ehr.clone()
+    };
     let bulk = bulk::Bulk::new(&ehr, limits, request.clone(), landing, (http, clock), key, listener).await?;
     bulk.run().await?;
     if jobs.open(clock.now())?.state == State::Done {

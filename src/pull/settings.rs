@@ -45,6 +45,11 @@ pub struct EhrSettings {
     pub cohort: Cohort,
     /// Resource types to ask for; empty asks for all the server would give.
     pub types: Vec<String>,
+    /// Asks for `types` that the server's CapabilityStatement does not list, too. Default: no, they are left out.
+    pub ask_unlisted: bool,
+    /// Types that are not asked for here, and whose scope is no breach when it is granted: what the server does not offer,
+    /// what comes another way. Default: none; a pull fills it.
+    pub not_asked: Vec<String>,
     /// What of the export's parameters to use beyond level, types and `_since`.
     pub export: ExportOptions,
     /// Whether a search reads what the found resources refer to: Medication, Practitioner, PractitionerRole, Location,
@@ -80,6 +85,8 @@ impl EhrSettings {
             level: Level::System,
             cohort: Cohort::Level,
             types: Vec::new(),
+            ask_unlisted: false,
+            not_asked: Vec::new(),
             export: ExportOptions::default(),
             hydrate: true,
             attachments: false,
@@ -99,14 +106,23 @@ impl EhrSettings {
         match &self.scope {
             Some(scope) => scope.clone(),
             None if self.types.is_empty() => "system/*.rs".to_owned(),
-            None => self
-                .types
-                .iter()
-                .map(|name| format!("system/{name}.rs"))
-                .collect::<Vec<_>>()
-                .join(" "),
+            None => scopes(&self.types),
         }
     }
+
+    /// The scope beyond which nothing may be granted: a server may give a client all it is registered for.
+    #[must_use]
+    pub fn widest_scope(&self) -> String {
+        let asked = self.effective_scope();
+        match (&self.scope, self.not_asked.is_empty()) {
+            (None, false) => format!("{asked} {}", scopes(&self.not_asked)),
+            _ => asked,
+        }
+    }
+}
+
+fn scopes(types: &[String]) -> String {
+    types.iter().map(|name| format!("system/{name}.rs")).collect::<Vec<_>>().join(" ")
 }
 
 /// Whose data.
@@ -289,6 +305,8 @@ pub struct Pulled {
     pub counts: Vec<(String, u64)>,
     /// What is proven of each type that was asked for.
     pub types: BTreeMap<String, TypePulled>,
+    /// Types that the server does not offer: not asked for, and nothing is proven of them.
+    pub not_offered: Vec<String>,
 }
 
 /// What a pull proved of one resource type.

@@ -188,6 +188,7 @@ async fn fault(
         return Err(PullError::Refused {
             status,
             codes: issues.in_brackets(),
+            named_type: None,
             hint: "the token that kicked it off may not ask for its status; tell the EHR's owner",
         });
     }

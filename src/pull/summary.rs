@@ -6,7 +6,7 @@ use super::error::PullError;
 use super::job::{Jobs, State};
 use super::proof::Proof;
 use super::settings::{Pulled, Request, Settings, Source, TypePulled};
-use super::{crawl, known, wish};
+use super::{crawl, known, offer, wish};
 use crate::landing::{Kind, Landing, Segment};
 use crate::platform::clock::Clock;
 
@@ -25,8 +25,9 @@ pub(super) fn summary(
     let counts = counts(&segments);
     let searched = crawl::proof(landing.database(), request)?;
     let names = || counts.iter().map(|(name, _)| name.clone()).collect();
+    let not_offered = offer::kept(landing.database(), jobs.run)?;
     let (asked, vendor) = match &settings.source {
-        Source::Ehr(ehr) => (ehr.types.clone(), Some(&ehr.vendor)),
+        Source::Ehr(ehr) => (offer::narrowed(ehr, &not_offered).types, Some(&ehr.vendor)),
         Source::Files(_) => (Vec::new(), None),
     };
     let mut exported: Vec<String> = if asked.is_empty() { names() } else { asked.clone() };
@@ -85,6 +86,7 @@ pub(super) fn summary(
         counts,
         segments,
         types,
+        not_offered,
     })
 }
 

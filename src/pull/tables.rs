@@ -1,5 +1,5 @@
 //! The tables of the pull, in the site's database. Harmless to apply again.
-//! `pull_` which types come which way; `export_` the job of each run, the files it listed, what is to be told of it, and the
+//! `pull_` which types come which way, and which the EHR does not offer; `export_` the job of each run, the files it listed, what is to be told of it, and the
 //! jobs of ours that an EHR may still hold, whatever became of their run; `crawl_` how far each search is; `known_patient`
 //! and `landed_file` what later runs need not ask for again. No id of a patient stands here in clear.
 
@@ -11,6 +11,11 @@ CREATE TABLE IF NOT EXISTS pull_plan (
     search TEXT,
     aside  INTEGER NOT NULL                    -- a backfill: no nightly run goes on from it
 ) STRICT;
+CREATE TABLE IF NOT EXISTS pull_not_offered (  -- wanted, and not asked for
+    run           INTEGER NOT NULL,
+    resource_type TEXT NOT NULL,
+    PRIMARY KEY (run, resource_type)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pull_rate (
     ehr          TEXT NOT NULL,
     way          TEXT NOT NULL CHECK (way IN ('bulk', 'search')),

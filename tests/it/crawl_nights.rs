@@ -24,7 +24,7 @@ fn database(site: &Path) -> rusqlite::Connection {
 }
 
 /// The watermarks of all types.
-fn marks(site: &Path) -> Vec<(String, String)> {
+pub fn marks(site: &Path) -> Vec<(String, String)> {
     let db = database(site);
     let mut statement = db.prepare("SELECT type, since FROM type_watermark ORDER BY 1").expect("a table");
     let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");

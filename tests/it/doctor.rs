@@ -7,6 +7,7 @@ mod tls;
 
 use std::sync::Arc;
 
+use headwater::gateway::Feeds;
 use headwater::gateway::doctor::{Diagnosis, Finding, Mender, Outcome, Subject, Verdict, examine};
 use headwater::platform::backend_services::{Algorithm, ClientKey};
 use headwater::platform::clock::Clock;
@@ -54,6 +55,7 @@ impl Scene {
 async fn diagnose(settings: &EhrSettings, key: &ClientKey, http: HttpSettings, try_export: bool) -> Diagnosis {
     let subject = Subject {
         ehr: Some((settings.clone(), key.clone())),
+        feeds: Feeds::of([("Condition", "diagnosis"), ("Condition", "finding"), ("Observation", "finding")]),
         registry: None,
         http,
         try_export,
@@ -111,6 +113,7 @@ async fn every_step_is_well_at_an_ehr_that_is_set_up_well() {
             "clock.ok",
             "fhir.ok",
             "offer.ok",
+            "types.ok",
             "discovery.ok",
             "token-endpoint.ok",
             "auth.ok",
@@ -155,6 +158,8 @@ async fn each_planted_misconfiguration_is_named_by_its_own_leaf() {
         (M::WideScope, "scope.wide", mend),
         (M::GroupNotVisible, "group.not-visible", mend),
         (M::NoGroupExport, "export.not-offered", mend),
+        (M::TypeNotOffered, "types.not-offered", Verdict::Fine),
+        (M::TypeNotExported, "export.type-refused", mend),
         (M::TypeForbidden, "reads.forbidden", mend),
         (M::FhirStu3, "fhir.wrong-version", mend),
         (M::Metadata404, "fhir.not-found", mend),
@@ -210,6 +215,28 @@ async fn types_that_may_not_be_read_are_named_one_by_one() {
     scene.ehr.plant(Misconfiguration::Read500);
     let broken = scene.examine().await;
     check(&broken, "reads.unavailable", Verdict::Later, "every read fails");
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_offer_is_told_with_the_tables_that_stay_empty() {
+    let mut scene = scene().await;
+    scene.ehr.plant(Misconfiguration::TypeNotOffered);
+    let diagnosis = scene.examine().await;
+    let leaf = diagnosis.leaf().unwrap();
+    assert_eq!((leaf.id, leaf.who), ("types.not-offered", Some(Mender::EhrTeam)));
+    assert!(
+        leaf.means.contains("Condition") && leaf.means.ends_with(": diagnosis"),
+        "{}",
+        leaf.means
+    );
+    assert!(leaf.next.as_deref().unwrap().contains("ask_unlisted"));
+    // Neither its scope nor its reads nor its export is missed.
+    let ids: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.id).collect();
+    for id in ["scope.ok", "reads.ok", "export.ok"] {
+        assert!(ids.contains(&id), "{ids:?}");
+    }
+    scene.settings.types = vec!["Condition".to_owned()];
+    check(&scene.examine().await, "types.none", Verdict::Mend, "nothing is left");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod ledger;
 mod mappings;
 mod models;
 mod nights;
+mod not_offered;
 mod omop;
 mod pcornet;
 mod pull;

@@ -16,6 +16,7 @@ mod hostile;
 mod kick_off;
 mod matrix;
 mod network;
+mod offered;
 mod pace;
 mod requirements;
 mod status;

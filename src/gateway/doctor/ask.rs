@@ -44,10 +44,14 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// The body, where it holds nothing of a patient; empty when it broke off or is longer than any such document.
+    pub(super) async fn body(self) -> Vec<u8> {
+        http::read_body(self.response, LONGEST_BODY).await.unwrap_or_default()
+    }
+
     /// The body as JSON; `Null` when it is none, broke off, or is longer than any such document.
     pub(super) async fn json(self) -> Value {
-        let body = http::read_body(self.response, LONGEST_BODY).await.unwrap_or_default();
-        serde_json::from_slice(&body).unwrap_or(Value::Null)
+        serde_json::from_slice(&self.body().await).unwrap_or(Value::Null)
     }
 
     /// The server's own time.

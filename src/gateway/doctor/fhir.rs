@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::ask::Answer;
 use super::finding::{Finding, Mender};
+use crate::gateway::feeds::Feeds;
 use crate::platform::http::{Url, WebOrigin};
 use crate::pull::{EhrSettings, Level, Method};
 
@@ -33,7 +34,7 @@ impl Offer {
             said: true,
             ..Self::default()
         };
-        for rest in list(&statement["rest"]) {
+        for rest in list(&statement["rest"]).into_iter().filter(|rest| rest["mode"] != "client") {
             offer.system_export |= exports(&rest);
             for resource in list(&rest["resource"]) {
                 let may = |code: &str| list(&resource["interaction"]).iter().any(|interaction| interaction["code"] == code);
@@ -46,6 +47,14 @@ impl Offer {
 
     fn of_type(&self, name: &str) -> Option<&(String, bool, bool, bool)> {
         self.types.iter().find(|(found, ..)| found == name)
+    }
+
+    /// The types this site wants that the statement does not list, as a run sees it.
+    pub(super) fn unlisted(&self, settings: &EhrSettings) -> Vec<String> {
+        if settings.ask_unlisted || self.types.is_empty() {
+            return Vec::new();
+        }
+        settings.types.iter().filter(|name| self.of_type(name).is_none()).cloned().collect()
     }
 
     /// Whether a resource of this type can be read by its id.
@@ -207,6 +216,41 @@ pub(super) fn way(settings: &EhrSettings, offer: &Offer) -> Finding {
             Finding::ok("offer.ok", format!("the server offers {ways}"))
         }
     }
+}
+
+/// Whether the server offers every type this site wants; `unlisted` are those that it does not list.
+pub(super) fn types(settings: &EhrSettings, unlisted: &[String], feeds: &Feeds) -> Finding {
+    let next =
+        "ask the EHR's team whether it has them; if it does, let the CapabilityStatement list them, or set ask_unlisted = true in [ehr]";
+    if unlisted.iter().any(|name| name == "Patient") {
+        let means = "the server's CapabilityStatement lists types, and Patient is none of them: a run is refused";
+        return Finding::fail("types.no-patient", means, Mender::EhrTeam, next);
+    }
+    if !unlisted.is_empty() && unlisted.len() == settings.types.len() {
+        let means = "the server's CapabilityStatement lists none of the types this site wants: a run is refused";
+        return Finding::fail("types.none", means, Mender::EhrTeam, next);
+    }
+    if unlisted.is_empty() {
+        return Finding::ok("types.ok", "the server does not leave out any type this site wants");
+    }
+    let without = feeds.empty_without(unlisted);
+    let mut tables: Vec<&str> = without.values().flatten().map(String::as_str).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let empty = if tables.is_empty() {
+        "no table stays empty for it".to_owned()
+    } else {
+        format!("these tables stay empty for it: {}", tables.join(", "))
+    };
+    Finding::warn(
+        "types.not-offered",
+        format!(
+            "the server does not offer {}, so a run does not ask for it; {empty}",
+            unlisted.join(", ")
+        ),
+        Mender::EhrTeam,
+        format!("nothing, if it has none of these; else {next}"),
+    )
 }
 
 /// The level's name, as it stands in the site's file.

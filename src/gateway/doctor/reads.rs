@@ -1,5 +1,6 @@
 //! What the token opens: the Group, one read of each type, and, if a person asks for it, an export taken back at once.
-//! Only the status of an answer is looked at: its body, which may hold a patient, is never read.
+//! Only the status of an answer is looked at: its body, which may hold a patient, is never read. From a refused export, which
+//! holds none, the name of one of the wanted types is taken.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::ask::{self, Answer, Unanswered};
 use super::fhir::{Offer, level_name};
 use super::finding::{Finding, Mender};
 use crate::platform::http::{Client, Url, WebOrigin};
-use crate::pull::{EhrSettings, KickOff, Level, Method};
+use crate::pull::{EhrSettings, KickOff, Level, Method, type_named};
 
 /// The EHR, asked with a token.
 pub(super) struct Reader<'a> {
@@ -133,7 +134,7 @@ impl Reader<'_> {
         Finding::ok("reads.ok", format!("{} may be read{more}{wants}", plural(asked.len())))
     }
 
-    /// An export of what changed this minute, of one type, taken back as soon as the server took it.
+    /// An export of what changed this minute, of every type a run asks for, taken back as soon as the server took it.
     pub(super) async fn export(&self, now: Timestamp) -> Finding {
         let settings = self.settings;
         let path: &[&str] = match &settings.level {
@@ -142,17 +143,20 @@ impl Reader<'_> {
             Level::Group(id) => &["Group", id, "$export"],
         };
         let mut url = ask::below(&settings.base, path);
-        let (kind, since) = (settings.types.first().map_or("Patient", String::as_str), now.to_string());
+        let exported = settings.types.iter().filter(|name| !settings.vendor.not_exported.contains(name));
+        let (kinds, since): (Vec<&str>, _) = (exported.map(String::as_str).collect(), now.to_string());
         let request = if settings.vendor.kick_off == KickOff::Post {
-            let parameters = json!({ "resourceType": "Parameters", "parameter": [
-                { "name": "_type", "valueString": kind }, { "name": "_since", "valueInstant": since },
-            ]});
+            let kinds = kinds.iter().map(|kind| json!({ "name": "_type", "valueString": kind }));
+            let parameters: Vec<_> = kinds.chain([json!({ "name": "_since", "valueInstant": since })]).collect();
             self.client
                 .post(url.clone())
                 .header("content-type", "application/fhir+json")
-                .body(parameters.to_string())
+                .body(json!({ "resourceType": "Parameters", "parameter": parameters }).to_string())
         } else {
-            url.query_pairs_mut().append_pair("_type", kind).append_pair("_since", &since);
+            if !kinds.is_empty() {
+                url.query_pairs_mut().append_pair("_type", &kinds.join(","));
+            }
+            url.query_pairs_mut().append_pair("_since", &since);
             self.client.get(url.clone())
         };
         let request = request.header("prefer", "respond-async");
@@ -184,12 +188,22 @@ impl Reader<'_> {
                 Mender::You,
                 "ask again when the nightly run is over",
             ),
-            status @ (400 | 409 | 422) => Finding::warn(
-                "export.parameters",
-                format!("the EHR offers the export, but did not take the one this check asked for ({status})"),
-                Mender::You,
-                "name the vendor in [ehr] (`vendor`), so that it is asked as it likes to be",
-            ),
+            status @ (400 | 409 | 422) => match type_named(&answer.body().await, &settings.types) {
+                Some(name) => Finding::fail(
+                    "export.type-refused",
+                    format!("the EHR lists {name} and refuses an export that asks for it ({status})"),
+                    Mender::EhrTeam,
+                    format!(
+                        "ask the EHR's team whether it exports {name}; if not, leave it out of `types` in [ehr], or set method = \"search\""
+                    ),
+                ),
+                None => Finding::warn(
+                    "export.parameters",
+                    format!("the EHR offers the export, but did not take the one this check asked for ({status})"),
+                    Mender::You,
+                    "name the vendor in [ehr] (`vendor`), so that it is asked as it likes to be",
+                ),
+            },
             status => broken("export.unavailable", "the export", status),
         }
     }

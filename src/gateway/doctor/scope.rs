@@ -30,7 +30,7 @@ pub(super) fn examine(granted: Option<&str>, settings: &EhrSettings) -> Finding 
             format!("ask the EHR's team to grant it {}", wanted.join(" ").replace("everything", "*")),
         );
     }
-    let beyond = scope_beyond(&settings.effective_scope(), granted);
+    let beyond = scope_beyond(&settings.widest_scope(), granted);
     if !beyond.is_empty() {
         let means = format!("the EHR grants this client more than it asked for: {}", beyond.join(" "));
         return if settings.accept_wider_scope {

@@ -114,7 +114,12 @@ async fn searched(errand: &Errand<'_>, at: Option<String>, first: Url, name: &st
                 }
                 Answer::Refused { status, codes } => {
                     let hint = "check the cohort's search, and that the client may search Patient";
-                    return Err(PullError::Refused { status, codes, hint });
+                    return Err(PullError::Refused {
+                        status,
+                        codes,
+                        named_type: None,
+                        hint,
+                    });
                 }
                 Answer::Later(status) => return Err(PullError::Unavailable { what: WHAT, status }),
                 Answer::Odd(why) => Err(why),
@@ -209,7 +214,12 @@ async fn group(errand: &Errand<'_>, id: &str, at: Option<String>) -> Result<(), 
             return match searched(errand, at, first, "Patient").await {
                 Err(PullError::Refused { .. }) => {
                     let hint = "check the id of the Group, and that the client has the scope `system/Group.r`";
-                    Err(PullError::Refused { status, codes, hint })
+                    Err(PullError::Refused {
+                        status,
+                        codes,
+                        named_type: None,
+                        hint,
+                    })
                 }
                 ended => ended,
             };
@@ -304,11 +314,21 @@ async fn identified(errand: &Errand<'_>, slot: &mut Option<Basket>, identifier: 
         },
         Answer::Refused { status, codes } if matches!(status, 401 | 403) => {
             let hint = "the client may not search Patient by identifier; ask the EHR's owner for it";
-            return Err(PullError::Refused { status, codes, hint });
+            return Err(PullError::Refused {
+                status,
+                codes,
+                named_type: None,
+                hint,
+            });
         }
         Answer::Refused { status, codes } if matches!(status, 404 | 405 | 501) => {
             let hint = "it takes no search by POST, and an identifier may stand in no address; list ids instead";
-            return Err(PullError::Refused { status, codes, hint });
+            return Err(PullError::Refused {
+                status,
+                codes,
+                named_type: None,
+                hint,
+            });
         }
         Answer::Refused { .. } | Answer::Odd(_) => problem(slot, UNKNOWN),
         Answer::Later(status) => return Err(PullError::Unavailable { what: WHAT, status }),

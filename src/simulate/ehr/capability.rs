@@ -22,9 +22,13 @@ pub(super) async fn metadata(State(ehr): Ehr) -> Response {
         "4.0.1"
     };
     let world = ehr.world();
+    // What it may have one day is offered, too: a server does not leave out a type for want of a resource.
     let mut kinds = world.kinds();
-    kinds.insert("Group");
-    let resources: Vec<Value> = kinds.into_iter().map(|kind| resource(&ehr, kind)).collect();
+    for kind in terms::kinds() {
+        kinds.insert(kind);
+    }
+    let kinds = kinds.into_iter().filter(|kind| ehr.offers(kind));
+    let resources: Vec<Value> = kinds.map(|kind| resource(&ehr, kind)).collect();
     let mut statement = json!({
         "resourceType": "CapabilityStatement",
         "status": "active",

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::access::Grant;
 use super::asked::{Asked, Parameters};
+use super::misconfiguration::{MISSING_TYPE, Misconfiguration};
 use super::query::Query;
 use super::reply::Refused;
 use super::shape::Elements;
@@ -190,6 +191,11 @@ impl Reading<'_> {
 
     fn finish(mut self, grant: &Grant) -> Result<Wanted, Refused> {
         if let Some(types) = &self.types {
+            let planted = &self.ehr.planted;
+            let is_missing = |one| types.contains(MISSING_TYPE) && planted.shows(one);
+            if is_missing(Misconfiguration::TypeNotOffered) || is_missing(Misconfiguration::TypeNotExported) {
+                return Err(Refused::invalid(format!("_type: {MISSING_TYPE} is not supported")));
+            }
             let companions = self.ehr.temper.companions;
             if !companions.is_empty() && types.iter().all(|kind| companions.contains(&kind.as_str())) {
                 return Err(Refused::invalid("_type must name a clinical type, too"));

@@ -30,6 +30,8 @@ named! {
         WideScope = "wide-scope": "whatever is asked for, `system/*.*` is granted",
         GroupNotVisible = "group-not-visible": "no Group is shown to the client: 404",
         NoGroupExport = "no-group-export": "a Group's `$export` answers 501",
+        TypeNotOffered = "type-not-offered": "Conditions are not offered: the CapabilityStatement does not list them, searches answer 404, exports that name them 400",
+        TypeNotExported = "type-not-exported": "an export that names Conditions answers 400, though the CapabilityStatement lists them",
         TypeForbidden = "type-forbidden": "Observations answer 403, whatever the scope says",
         OpaqueRefusal = "opaque-refusal": "every token request is refused with `invalid_client` and no description",
         FhirStu3 = "fhir-stu3": "the CapabilityStatement says FHIR 3.0.2",
@@ -38,6 +40,8 @@ named! {
     }
 }
 
+/// The type that `type-not-offered` and `type-not-exported` are about.
+pub(super) const MISSING_TYPE: &str = "Condition";
 /// The type that `type-forbidden` forbids.
 pub(super) const FORBIDDEN_TYPE: &str = "Observation";
 /// What `wrong-audience` expects.

@@ -154,7 +154,7 @@ fn enter(ehr: &Shared, headers: &HeaderMap, kind: &str) -> Result<Grant, Refused
     if kind.is_empty() || kind == "Group" {
         return Ok(grant);
     }
-    if !ehr.world().kinds().contains(kind) {
+    if !ehr.offers(kind) {
         return Err(Refused::new(StatusCode::NOT_FOUND, "not-supported", "this server has no such type"));
     }
     match &grant.types {

@@ -14,8 +14,9 @@ use super::fault::Faults;
 use super::index::Snapshot;
 use super::jobs::Jobs;
 use super::listing::Listings;
-use super::misconfiguration::Planted;
+use super::misconfiguration::{MISSING_TYPE, Misconfiguration, Planted};
 use super::settings::{EhrError, EhrSettings};
+use super::terms;
 use super::vendor::Temper;
 use crate::platform::http;
 
@@ -102,6 +103,12 @@ impl Shared {
     /// The data as it stands now, with its index.
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&lock(&self.snapshot))
+    }
+
+    /// Whether this type can be searched for and exported here, be there a resource of it or not.
+    pub(super) fn offers(&self, kind: &str) -> bool {
+        let is_missing = kind == MISSING_TYPE && self.planted.shows(Misconfiguration::TypeNotOffered);
+        !is_missing && (self.world().kinds().contains(kind) || terms::kinds().any(|known| known == kind))
     }
 
     pub(super) fn next_day_url(&self) -> String {

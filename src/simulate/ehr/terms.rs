@@ -184,6 +184,11 @@ static TERMS: [Term; 62] = [
     term("target", Reference, "target", "Provenance"),
 ];
 
+/// The types that have parameters of their own.
+pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
+    TERMS.iter().flat_map(|term| term.types.split_ascii_whitespace())
+}
+
 /// The parameters of a type.
 pub(super) fn of(kind: &str) -> impl Iterator<Item = &'static Term> {
     TERMS
