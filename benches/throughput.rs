@@ -60,11 +60,12 @@ fn observations(corpus: &Corpus) {
 fn map_files(corpus: &Corpus) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     map::write_folder(&corpus.lines, folder.path());
+    let vocabulary = map::vocabulary_of(&corpus.lines);
     let mut tape = [Runner::new("simd-json tape", tape_parse())];
     corpus.race(&mut tape);
     for model in map::models() {
         println!("map to {model}, files to files:");
-        let best = |threads| map::best_pass(&model, folder.path(), threads);
+        let best = |threads| map::best_pass(&model, folder.path(), threads, &vocabulary);
         let (Some(one), Some(two)) = (best(1), best(2)) else {
             println!("  skipped: it needs more than the resources");
             continue;

@@ -1,13 +1,18 @@
-//! The whole offline path, files to files: read, validate against the network's profiles, map to every table of the
-//! `ibd-registry` model, write. With one thread and with two, beside simd-json merely reading the same bytes.
+//! The whole offline path, files to files: read, validate against the network's profiles, map to every table of each
+//! model, write. With one thread and with two, beside simd-json merely reading the same bytes. A model that looks codes
+//! up gets a vocabulary made of the input's own codes, each standard, so that every one of them makes its row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headwater::fhir::tree::Limits;
+use headwater::fhir::name::Name;
+use headwater::fhir::tree::{Kind, Limits, Node, Tree};
 use headwater::gateway::offline::{Format, Job, map_folder};
+use headwater::map::vocabulary::{MemoryVocabulary, Vocabulary};
 use headwater::network::Package;
 
 /// Lines grouped into one file per resource type, as an export would give them.
@@ -41,9 +46,51 @@ pub(crate) fn models() -> Vec<String> {
     names
 }
 
-/// `None` when the model cannot be mapped without more than the folder (a vocabulary that the site obtains).
-pub(crate) fn best_pass(model: &str, folder: &Path, threads: usize) -> Option<Best> {
-    let network = Package::BuiltIn.load(model).ok()?;
+/// Every code of the lines as a standard concept, of the domain in which its type of resource belongs.
+pub(crate) fn vocabulary_of(lines: &[Vec<u8>]) -> Arc<dyn Vocabulary> {
+    let (mut tree, limits, mut codes) = (Tree::new(), Limits::default(), BTreeSet::new());
+    for line in lines {
+        let Ok(root) = tree.parse(line, &limits) else { continue };
+        let domain = match root.resource_type() {
+            Some("Observation" | "DiagnosticReport") => "Measurement",
+            Some("MedicationRequest" | "Immunization") => "Drug",
+            Some("Condition") => "Condition",
+            Some("Procedure") => "Procedure",
+            Some("Encounter") => "Visit",
+            Some("AllergyIntolerance") => "Observation",
+            _ => continue,
+        };
+        gather(root, domain, &mut codes);
+    }
+    let mut concepts =
+        "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tconcept_class_id\tstandard_concept\tconcept_code\tinvalid_reason\n".to_owned();
+    for ((vocabulary, code, domain), id) in codes.iter().zip(2_000_000_000u32..) {
+        writeln!(concepts, "{id}\t{code}\t{domain}\t{vocabulary}\tx\tS\t{code}\t").expect("a text takes all");
+    }
+    let relationships = "concept_id_1\tconcept_id_2\trelationship_id\tinvalid_reason\n";
+    Arc::new(MemoryVocabulary::parse(&concepts, relationships, "bench").expect("the bench's own vocabulary is sound"))
+}
+
+fn gather(node: Node<'_, '_>, domain: &'static str, codes: &mut BTreeSet<(&'static str, String, &'static str)>) {
+    let text = |name| node.get(name).filter(|text| text.kind() == Kind::String).map(Node::text);
+    if let (Some(system), Some(code)) = (text(Name::SYSTEM), text(Name::CODE)) {
+        let known = match &*system {
+            "http://loinc.org" => Some(("LOINC", domain)),
+            "http://snomed.info/sct" => Some(("SNOMED", domain)),
+            "http://www.nlm.nih.gov/research/umls/rxnorm" => Some(("RxNorm", domain)),
+            "http://hl7.org/fhir/sid/cvx" => Some(("CVX", domain)),
+            "http://unitsofmeasure.org" => Some(("UCUM", "Unit")),
+            _ => None,
+        };
+        codes.extend(known.map(|(vocabulary, domain)| (vocabulary, code.into_owned(), domain)));
+    }
+    node.children().for_each(|child| gather(child, domain, codes));
+}
+
+/// `None` when the model cannot be mapped.
+pub(crate) fn best_pass(model: &str, folder: &Path, threads: usize, vocabulary: &Arc<dyn Vocabulary>) -> Option<Best> {
+    let mut network = Package::BuiltIn.load(model).ok()?;
+    network.vocabulary = Some(Arc::clone(vocabulary));
     let rules = network.under("safe-harbor").expect("the built-in policy compiles");
     let out = tempfile::tempdir().expect("a temporary folder");
     let job = Job {

@@ -204,6 +204,48 @@ fn without_rows_a_column_takes_the_first_concept_that_counts_or_0() {
 }
 
 #[test]
+fn a_row_that_no_concept_asks_for_is_not_looked_at() {
+    // Two notes: more than one value for the column, a fault where the row is made.
+    let notes = r#",{"name":"unit","path":"note.text.length()"}"#;
+    let more = r#","note":[{"text":"a"},{"text":"b"}]"#;
+    let views = [view("m", &tag("domain", "Measurement"), &tag("rows", "each"), notes)];
+    let mapping = load(&views).expect("the mapping loads");
+    let lookups = mapping.lookups().with_vocabulary(Some(vocabulary())).finish();
+    let fate = |code: &str| {
+        let line = line(&coding("http://a", code), more);
+        let (mut tree, mut rows, mut work) = (Tree::new(), Rows::new(), Work::default());
+        let root = tree.parse(line.as_bytes(), &Limits::default()).expect("the line is JSON");
+        run(&mapping, &lookups, root, &mut rows, &mut work).map(|_| rows.len()).ok()
+    };
+    assert_eq!((fate("1"), fate("2")), (None, Some(0)));
+}
+
+#[test]
+fn what_views_share_of_one_resource_is_forgotten_at_the_next() {
+    let mapping = load(&by_domain()).expect("the mapping loads");
+    let lookups = mapping.lookups().with_vocabulary(Some(vocabulary())).finish();
+    let lines = [("http://b", "2"), ("http://b", "9"), ("http://a", "1")].map(|(system, code)| line(&coding(system, code), ""));
+    let (mut rows, mut work, mut made) = (Rows::new(), Work::default(), Vec::new());
+    let mut trees = lines.each_ref().map(|_| Tree::new());
+    for (line, tree) in lines.iter().zip(&mut trees) {
+        rows.clear();
+        let root = tree.parse(line.as_bytes(), &Limits::default()).expect("the line is JSON");
+        run(&mapping, &lookups, root, &mut rows, &mut work).expect("rows");
+        let concepts = rows.iter().map(|(table, cells)| (table.0, cells[1].clone()));
+        made.push(concepts.collect::<Vec<_>>());
+    }
+    let concept = |table: u16, id: i64| (table, crate::cdm::Cell::Integer(id));
+    assert_eq!(
+        made,
+        [
+            vec![concept(0, 2_000_000_001), concept(1, 2_000_000_002)],
+            vec![concept(1, 0)],
+            vec![concept(0, 2_000_000_001)]
+        ]
+    );
+}
+
+#[test]
 fn what_a_lookup_cannot_be_is_told_when_it_is_loaded() {
     let fault = |domain: &str, rows: &str, more: &str| load(&[view("m", domain, rows, more)]).expect_err("a fault").join("; ");
     assert!(fault(&tag("domain", "none"), "", "").contains("names `none` alone"));
