@@ -57,6 +57,8 @@ pub struct Source {
     /// Further paths that a mapping asks for on the same focus: `headwater/coding`, `headwater/reference`.
     coding: Option<Path>,
     reference: Option<Path>,
+    /// This source or another of its column has one of these.
+    extended: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -56,6 +56,8 @@ pub struct Choice {
     test: Test,
     then: Fast,
     otherwise: Fast,
+    /// `iif(a.exists(), a, …)`: what is there answers both.
+    itself: bool,
 }
 
 /// What stands at the end.
@@ -99,6 +101,10 @@ impl Fast {
             Fast::Test(test) => Ok(test.holds(focus, constants)?.map_or(Found::Nothing, Found::Boolean)),
             Fast::Literal(literal) => Ok(Found::Literal(literal)),
             Fast::Nothing => Ok(Found::Nothing),
+            Fast::If(choice) if choice.itself => match choice.then.one(focus, constants)? {
+                Found::Nothing => choice.otherwise.one(focus, constants),
+                found => Ok(found),
+            },
             Fast::If(choice) => choice.branch(focus, constants)?.one(focus, constants),
             Fast::Several(several) => {
                 let mut found = Found::Nothing;

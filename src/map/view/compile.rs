@@ -84,16 +84,18 @@ impl Compiler<'_, '_> {
             }
         }
         let select = self.selects(root, &focus);
+        let more = |source: &&Source| source.coding.is_some() || source.reference.is_some();
+        let extended: Vec<usize> = self.sources.iter().filter(more).map(|source| source.column).collect();
+        for source in &mut self.sources {
+            source.extended = extended.contains(&source.column);
+        }
         Some(View {
             name: text(root, "name").unwrap_or_default(),
             resource,
             type_id,
             constants,
             wheres,
-            extended: self
-                .sources
-                .iter()
-                .any(|source| source.coding.is_some() || source.reference.is_some()),
+            extended: !extended.is_empty(),
             columns: self.columns,
             sources: self.sources,
             select: select?,
@@ -355,6 +357,7 @@ impl Compiler<'_, '_> {
                 text: path_text,
                 coding,
                 reference,
+                extended: false,
             });
         }
     }

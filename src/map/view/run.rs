@@ -384,7 +384,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             }
         };
         row.by[source.column] = u16::try_from(place).unwrap_or(NO_SOURCE);
-        if self.view.extended {
+        if source.extended {
             let extra = |path: &'t Option<Path>| match path {
                 Some(path) => self.elements(path, &focus.at).map_err(|fault| fault_at(column.name.clone(), fault)),
                 None => Ok(Field::Null),

@@ -81,9 +81,15 @@ fn combined(expr: &Expr, focus: TypeId) -> Option<Fast> {
 fn choice(call: &Call, focus: TypeId) -> Option<Fast> {
     let (test_expr, then) = (call.arguments.first()?, call.arguments.get(1)?);
     let branch = |expr: &Expr| value(expr, focus).unwrap_or(Fast::Ask);
+    let (test, then) = (test(test_expr, focus, true)?, branch(then));
+    let itself = match (&test, &then) {
+        (Test::Exists(ways), Fast::Way(way)) => matches!(ways.as_slice(), [asked] if asked.is_same_names(way)),
+        _ => false,
+    };
     Some(Fast::If(Box::new(Choice {
-        test: test(test_expr, focus, true)?,
-        then: branch(then),
+        test,
+        then,
+        itself,
         otherwise: call.arguments.get(2).map_or(Fast::Nothing, branch),
     })))
 }
