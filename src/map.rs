@@ -8,6 +8,7 @@ mod date;
 pub mod derive;
 pub mod fault;
 mod file;
+mod fit;
 mod load;
 mod mapped;
 mod mapping;

@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 
-use crate::cdm::{Cell, Kind as ColumnKind, Rows, Table};
+use crate::cdm::{Cell, Rows, Table};
 use crate::fhir::name::Name;
 use crate::fhir::path::reference_key;
 use crate::fhir::tree::{Kind, Node};
 
 use super::date;
+use super::fit::{fit, joined, target_cell, truncate};
 use super::mapping::{Mapping, Rule, TableView, Translation, WhenUnmapped};
 use super::resolve::{Found, Lookups, codings, each_coding};
 use super::stats::MapStats;
@@ -155,8 +156,8 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
             if let Some(columns) = rule.key.as_deref() {
                 key = Some((place, columns));
             }
-            let cell = self.cell(rule, row, at, place, about).map_err(|word| (place, word))?;
-            let cell = self.fitting(cell, place);
+            let mut cell = self.cell(rule, row, at, place, about).map_err(|word| (place, word))?;
+            fit(&mut cell, &self.table.columns[place]);
             self.rows.push(cell);
         }
         let cells = self.rows.last_mut();
@@ -171,7 +172,7 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
 
     fn cell(&mut self, rule: &'m Rule, row: &Row<'_, 'a>, at: usize, place: usize, about: About<'_, 'a>) -> Result<Cell<'a>, &'static str> {
         let own = row.fields[at].cell().ok_or("not a single primitive value")?;
-        let cell = match (&rule.lookup, &rule.translation) {
+        let mut cell = match (&rule.lookup, &rule.translation) {
             (Some(lookup), _) => match about.filter(|(driver, _)| driver.from == lookup.from) {
                 Some((_, picked)) => facet(lookup, picked, own),
                 None => self.looked_up(lookup, rule, row, at, own),
@@ -183,14 +184,14 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
             },
             (None, None) => own,
         };
-        let cell = match rule.date {
-            Some(form) => date::cut(cell, form),
-            None => cell,
-        };
-        Ok(match rule.truncate {
-            Some(length) => truncated(cell, length),
-            None => cell,
-        })
+        // In place: a cell moved is a cell copied.
+        if let Some(form) = rule.date {
+            cell = date::cut(cell, form);
+        }
+        if let Some(length) = rule.truncate {
+            truncate(&mut cell, length);
+        }
+        Ok(cell)
     }
 
     /// What a column's own lookup says.
@@ -346,40 +347,6 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
             self.lookups.get(resolve, &key)
         })
     }
-
-    /// The cell as the column's kind writes it: a whole number is an integer where the column is one, a value of another
-    /// kind is text where the column is text, a partial date is nothing where only a whole one fits and none is needed.
-    /// What does not fit stays and is refused by the check.
-    fn fitting(&self, cell: Cell<'a>, place: usize) -> Cell<'a> {
-        let column = &self.table.columns[place];
-        match (column.kind, cell) {
-            (ColumnKind::Integer, Cell::Decimal(digits)) => match digits.parse() {
-                Ok(number) => Cell::Integer(number),
-                Err(_) => Cell::Decimal(digits),
-            },
-            (ColumnKind::Text, Cell::Decimal(digits)) => Cell::Text(digits),
-            (ColumnKind::Text, Cell::Integer(number)) => Cell::Text(number.to_string().into()),
-            (ColumnKind::Text, Cell::Boolean(value)) => Cell::Text(if value { "true".into() } else { "false".into() }),
-            (ColumnKind::Date, Cell::Text(date)) if !column.required && matches!(date.len(), 4 | 7) => Cell::Null,
-            (_, cell) => cell,
-        }
-    }
-}
-
-/// The key with what follows it: `Type/id#part#part`.
-fn joined(own: &str, columns: &[usize], cells: &[Cell<'_>]) -> String {
-    let mut text = own.to_owned();
-    for &column in columns {
-        text.push('#');
-        match &cells[column] {
-            Cell::Null => {}
-            Cell::Boolean(value) => text.push_str(if *value { "true" } else { "false" }),
-            Cell::Integer(number) => text.push_str(&number.to_string()),
-            Cell::Decimal(digits) => text.push_str(digits),
-            Cell::Text(part) => text.push_str(part),
-        }
-    }
-    text
 }
 
 /// What the lookup's column says of the pick. `own` is what the column's own path gave.
@@ -400,28 +367,6 @@ fn facet<'a>(lookup: &Lookup, picked: &Picked<'a>, own: Cell<'a>) -> Cell<'a> {
         Facet::Domain => shared(concept.map(|concept| &*concept.domain)),
         Facet::Vocabulary => shared(coded.and_then(|coded| coded.resolved.vocabulary.as_deref())),
     }
-}
-
-/// A translation's target as its column wants it.
-fn target_cell(target: Cow<'_, str>, kind: ColumnKind) -> Result<Cell<'_>, &'static str> {
-    match kind {
-        ColumnKind::Integer => target.parse().map(Cell::Integer).map_err(|_| "type"),
-        _ => Ok(Cell::Text(target)),
-    }
-}
-
-fn truncated(cell: Cell<'_>, length: usize) -> Cell<'_> {
-    let Cell::Text(text) = cell else { return cell };
-    let Some((end, _)) = text.char_indices().nth(length) else {
-        return Cell::Text(text);
-    };
-    Cell::Text(match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
-        }
-    })
 }
 
 fn object<'t, 'a>(field: &Field<'t, 'a>) -> Option<Node<'t, 'a>> {
