@@ -23,6 +23,7 @@ pub mod view;
 pub mod vocabulary;
 
 pub use fault::MappingFault;
+pub use file::MAX_FILE_BYTES;
 pub use mapped::Mapped;
 pub use mapping::Mapping;
 pub use new_case::new_case;

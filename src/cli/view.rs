@@ -9,6 +9,7 @@ use crate::cli::show::{self, count};
 use crate::cli::{Exit, Failure};
 use crate::fhir::ndjson::Lines;
 use crate::fhir::tree::{Limits, Tree};
+use crate::map::MAX_FILE_BYTES;
 use crate::map::view::{Field, Reading, Room, Row, RowFault, View, write_csv_field};
 
 /// Runs one SQL-on-FHIR ViewDefinition over NDJSON.
@@ -39,6 +40,10 @@ enum Format {
 /// # Errors: usage for a view that does not compile or a file that is not there; partial when a line was broken.
 pub fn run(args: Args) -> Result<(), Failure> {
     let name = args.view.display().to_string();
+    if std::fs::metadata(&args.view).is_ok_and(|found| found.len() > MAX_FILE_BYTES as u64) {
+        let message = format!("the view `{name}` is larger than {} MiB", MAX_FILE_BYTES >> 20);
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let text = std::fs::read_to_string(&args.view)
         .map_err(|error| Failure::new(Exit::Usage, format!("cannot read the view `{name}`: {error}")))?;
     let view = View::compile(&text, &name, Reading::Standard).map_err(|faults| {
@@ -165,6 +170,7 @@ impl<W: Write> Printer<'_, W> {
         let (view, format, heads) = (self.view, self.format, &self.heads);
         let before = self.left;
         let (buffer, left) = (&mut self.buffer, &mut self.left);
+        self.room.next_resource();
         // Rows are written only when all of the resource's rows came out.
         let done = view.rows_in(&mut self.room, root, |row| {
             if *left == 0 {

@@ -71,6 +71,9 @@ pub(super) fn read(text: &str, model: &Model) -> PolicyFile {
     }
 }
 
+/// Faults shown of one file: who mends them sees the others next.
+const MAX_FAULTS: usize = 100;
+
 /// One policy's own lines.
 pub(super) struct Heading {
     pub claims: String,
@@ -89,6 +92,9 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn fault(&mut self, at: usize, place: &str, fault: impl Into<String>) {
+        if self.faults.len() >= MAX_FAULTS {
+            return;
+        }
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
         self.faults.push(PolicyFault {
             line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),

@@ -31,7 +31,7 @@ mod work;
 pub use ast::{Literal, Variable};
 pub use check::Typing;
 pub use eval::Context;
-pub use fast::{End, Fast, Found, Unsure};
+pub use fast::{End, Fast, Found, Given, Unsure};
 pub use items::Collection;
 pub use keys::{reference_key, resource_key};
 pub use print::write_json;
@@ -70,7 +70,8 @@ impl PathError {
 pub fn place(source: &str, offset: usize) -> (usize, usize) {
     let before = source.get(..offset).unwrap_or(source);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    let lines = before.bytes().filter(|byte| *byte == b'\n').count();
+    (lines + 1, before[line_start..].chars().count() + 1)
 }
 
 /// What names an expression may use, and how strictly it is read.
@@ -119,12 +120,13 @@ pub struct Path {
     expr: ast::Expr,
     fast: Option<Fast>,
     typing: Typing,
+    making: usize,
 }
 
 impl Path {
     /// # Errors: where the text is no FHIRPath; when strict, where it asks for what R4 does not have.
     pub fn compile(source: &str, names: &Names<'_>, start: &Start) -> Result<Self, PathError> {
-        let expr = parser::parse(source, names)?;
+        let (expr, making) = parser::parse(source, names)?;
         let checker = Checker {
             source,
             strict: start.strict,
@@ -133,12 +135,22 @@ impl Path {
         };
         let typing = checker.expr(&expr, &start.focus)?;
         let fast = Fast::of(&expr, &start.focus);
-        Ok(Self { expr, fast, typing })
+        Ok(Self {
+            expr,
+            fast,
+            typing,
+            making,
+        })
     }
 
     /// The types its items may have; `None` when that is not known.
     pub fn typing(&self) -> &Typing {
         &self.typing
+    }
+
+    /// What its patterns cost to make: whoever compiles many expressions bounds the sum.
+    pub fn making(&self) -> usize {
+        self.making
     }
 
     /// The straight way, where there is one.

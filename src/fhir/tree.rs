@@ -16,6 +16,12 @@ use super::name::Name;
 /// A number longer than this is refused: no measurement needs it, and readers behind us may be quadratic in it.
 pub const NUMBER_BYTES: usize = 64;
 
+/// Members of one object: FHIR's widest type has far fewer, and whoever asks for a member looks through all of them.
+pub const MEMBERS: usize = 256;
+
+/// Bytes of a member's name.
+pub const NAME_BYTES: usize = 256;
+
 /// Limits on one line.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -146,6 +152,13 @@ impl<'t, 'a> Node<'t, 'a> {
         name
     }
 
+    /// Bytes of the value's JSON text, without a string's quotes.
+    #[inline]
+    pub fn size(self) -> usize {
+        let node = self.node();
+        (node.end - node.start) as usize
+    }
+
     /// The JSON text of the value: a string without its quotes and still escaped, a number with its digits,
     /// an array or object with its brackets.
     #[inline]
@@ -161,6 +174,16 @@ impl<'t, 'a> Node<'t, 'a> {
             Cow::Owned(unescape::unescape(self.raw()))
         } else {
             Cow::Borrowed(self.raw())
+        }
+    }
+
+    /// The value's text is this.
+    #[inline]
+    pub fn is_text(self, text: &str) -> bool {
+        // An escape is at most six bytes for one: what is longer need not be read.
+        match self.is_escaped() {
+            false => self.raw() == text,
+            true => self.size() <= text.len().saturating_mul(6) && self.text() == text,
         }
     }
 

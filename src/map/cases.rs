@@ -15,6 +15,11 @@ use super::row::Work;
 use super::run::run;
 use super::vocabulary::Vocabulary;
 
+/// Cases of one file, failures shown of it, and steps that all its cases may take together: some seconds.
+const MAX_CASES: usize = 1000;
+const MAX_FAILURES: usize = 100;
+const MAX_STEPS: usize = 10_000_000;
+
 /// A case that did not come out as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseFailure {
@@ -77,10 +82,23 @@ pub fn run_cases(mapping: &Mapping, vocabulary: Option<&Arc<dyn Vocabulary>>, fi
     };
     let table = mapping.model().table(id);
     let mut count = 0;
+    let (mut steps, mut failures) = (0, 0);
     for case in items(root, "cases") {
+        if count == MAX_CASES || steps > MAX_STEPS || failures > MAX_FAILURES {
+            let most = format!("{MAX_CASES} cases, {MAX_FAILURES} failures and {MAX_STEPS} steps are the most");
+            fail(
+                "",
+                Failure::whole(case.offset(), format!("is not gone through from here on: {most}")),
+            );
+            break;
+        }
         count += 1;
         let name = text(case, "name").unwrap_or_else(|| format!("case {count}"));
-        for failure in check(mapping, vocabulary, id, table, case) {
+        for failure in check(mapping, vocabulary, id, table, case, &mut steps)
+            .into_iter()
+            .take(MAX_FAILURES)
+        {
+            failures += 1;
             fail(&name, failure);
         }
     }
@@ -118,6 +136,7 @@ fn check(
     id: crate::cdm::TableId,
     table: &Table,
     case: Node<'_, '_>,
+    steps: &mut usize,
 ) -> Vec<Failure> {
     let whole = |message: String| vec![Failure::whole(case.offset(), message)];
     let Some(resource) = member(case, "resource") else {
@@ -131,6 +150,7 @@ fn check(
             Err(error) => return whole(format!("a landed resource is no tree: {}", error.rule)),
         }
     }
+    *steps += builder.steps();
     let lookups = builder.finish();
     let mut tree = Tree::new();
     let root = match read(&mut tree, resource.raw()) {
@@ -138,7 +158,9 @@ fn check(
         Err(error) => return whole(format!("the resource is no tree: {}", error.rule)),
     };
     let mut rows = Rows::new();
-    let made = run(mapping, &lookups, root, &mut rows, &mut Work::default());
+    let mut work = Work::default();
+    let made = run(mapping, &lookups, root, &mut rows, &mut work);
+    *steps += 1 + work.room.steps();
     match (made, member(case, "refusal")) {
         (Err(refusal), Some(expected)) => {
             let (path, rule) = (

@@ -5,13 +5,20 @@ use crate::fhir::tree::{Kind, Limits, Node, SyntaxError, Tree};
 
 use super::fault::MappingFault;
 
+/// Bytes of one mapping file: some ten thousand codes, far more than any view.
+pub const MAX_FILE_BYTES: usize = 4 << 20;
+/// Faults shown of one file: who mends them sees the others next.
+const MAX_FAULTS: usize = 50;
+/// Characters shown of a text that stands in the file.
+const SHOWN: usize = 120;
+
 /// Limits on one mapping file.
 const LIMITS: Limits = Limits {
-    line_bytes: 64 << 20,
+    line_bytes: MAX_FILE_BYTES,
     depth: 64,
 };
 
-/// Collects the faults of one file.
+/// Collects the faults of one file, the first of them.
 pub(super) struct Faults<'f> {
     pub file: &'f str,
     pub text: &'f str,
@@ -27,13 +34,21 @@ impl<'f> Faults<'f> {
         }
     }
 
+    /// No more are taken: the file need not be read on.
+    pub(super) fn is_full(&self) -> bool {
+        self.all.len() >= MAX_FAULTS
+    }
+
     pub(super) fn at(&mut self, offset: usize, message: impl Into<String>) {
+        if self.is_full() {
+            return;
+        }
         let (line, column) = place(self.text, offset);
         self.all.push(MappingFault {
             file: self.file.to_owned(),
             line,
             column,
-            message: message.into(),
+            message: short(message.into(), 4 * SHOWN),
         });
     }
 
@@ -46,13 +61,22 @@ impl<'f> Faults<'f> {
         let inside = if node.is_escaped() { 0 } else { error.offset };
         let message = format!(
             "`{}` is not usable FHIRPath at line {} column {}: {}",
-            node.text(),
+            short(node.text().into_owned(), SHOWN),
             error.line,
             error.column,
             error.message
         );
         self.at(node.offset() + 1 + inside, message);
     }
+}
+
+/// The text, or its beginning where it is long.
+fn short(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// The file's root.

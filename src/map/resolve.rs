@@ -71,6 +71,8 @@ impl Lookups {
 pub struct LookupsBuilder<'m> {
     resolves: &'m [Resolve],
     lookups: Lookups,
+    /// Steps that looking for the targets took.
+    steps: usize,
 }
 
 impl<'m> LookupsBuilder<'m> {
@@ -79,6 +81,7 @@ impl<'m> LookupsBuilder<'m> {
         Self {
             resolves,
             lookups: Lookups { found, vocabulary: None },
+            steps: 0,
         }
     }
 
@@ -102,10 +105,16 @@ impl<'m> LookupsBuilder<'m> {
             .enumerate()
             .filter(|(_, resolve)| resolve.resource == type_name)
         {
-            if let Some(found) = wanted(&resolve.path, root) {
+            let (found, steps) = wanted(&resolve.path, root);
+            self.steps += steps;
+            if let Some(found) = found {
                 self.lookups.found[at].insert(key.to_string(), found);
             }
         }
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.steps
     }
 
     pub fn finish(self) -> Lookups {
@@ -114,14 +123,19 @@ impl<'m> LookupsBuilder<'m> {
 }
 
 /// A target whose expression has no answer is as good as absent: the column is then empty, and checked as such.
-fn wanted<'t>(path: &'t Path, root: Node<'t, '_>) -> Option<Found> {
+fn wanted<'t>(path: &'t Path, root: Node<'t, '_>) -> (Option<Found>, usize) {
     let context = Context::new(root, &[]);
+    let found = evaluated(&context, path, root);
+    (found, context.steps() as usize)
+}
+
+fn evaluated<'t, 'a>(context: &Context<'t, 'a>, path: &'t Path, root: Node<'t, 'a>) -> Option<Found> {
     let focus = Item::Element(Element {
         node: Some(root),
         under: None,
         type_id: root.resource_type().and_then(TypeId::of),
     });
-    let items: Vec<Field<'_, '_>> = path.evaluate(&context, focus).ok()?.into_iter().map(Field::of).collect();
+    let items: Vec<Field<'_, '_>> = path.evaluate(context, focus).ok()?.into_iter().map(Field::of).collect();
     let mut all = Vec::new();
     for field in &items {
         match field {

@@ -1,10 +1,13 @@
 //! A SQL-on-FHIR v2 ViewDefinition: compiled once, then rows from any resource. Knows no table and no concept.
 //! Basis: SQL on FHIR v2 (2.1), profile ShareableViewDefinition and its "Processing Algorithm".
 
+mod bound;
 mod compile;
+mod constant;
 mod field;
 mod focus;
 mod key;
+mod limits;
 mod merge;
 mod reads;
 mod row;
@@ -95,6 +98,8 @@ pub struct View {
     select: Select,
     /// Some source has a path besides its own.
     extended: bool,
+    /// What a row costs, beyond what stands in it.
+    row_steps: usize,
 }
 
 /// One `where`.

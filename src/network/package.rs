@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
+use crate::map::MAX_FILE_BYTES;
 use crate::pull::Vendor;
 
 static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
@@ -140,6 +141,9 @@ impl Package {
 }
 
 fn read(path: &Path) -> Result<String, String> {
+    if fs::metadata(path).is_ok_and(|found| found.len() > MAX_FILE_BYTES as u64) {
+        return Err(format!("{}: is larger than {} MiB", path.display(), MAX_FILE_BYTES >> 20));
+    }
     fs::read_to_string(path).map_err(|error| format!("{}: cannot be read as UTF-8 text ({})", path.display(), error.kind()))
 }
 

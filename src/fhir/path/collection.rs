@@ -10,7 +10,7 @@ use super::types::{conforms_to, is_kept, is_of_type};
 use super::value::{Element, Item, Text};
 use super::{boundary, convert, keys, number, text};
 use crate::fhir::name::Name;
-use crate::fhir::tree::Kind;
+use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
 
 impl<'t, 'a> Evaluator<'_, 't, 'a> {
@@ -49,7 +49,9 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             F::Select => {
                 let mut out = Collection::None;
                 for (index, item) in input.into_iter().enumerate() {
-                    out.append(self.each(&call.arguments[0], item, index)?);
+                    let found = self.each(&call.arguments[0], item, index)?;
+                    self.context.spend(found.len(), at)?;
+                    out.append(found);
                     out = room(out, at)?;
                 }
                 out
@@ -107,10 +109,11 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             }
             F::Not => boolean(truth(&input, at)?.map(|value| !value)),
             F::OfType => match &call.type_name {
-                Some(asked) => input.into_iter().filter(|item| is_kept(item, asked)).collect(),
+                Some(asked) => self.weighed(input, at)?.into_iter().filter(|item| is_kept(item, asked)).collect(),
                 None => Collection::None,
             },
             F::Is | F::As => {
+                let input = self.weighed(input, at)?;
                 let (Some(asked), Some(item)) = (&call.type_name, single(&input, at)?) else {
                     return Ok(Collection::None);
                 };
@@ -121,7 +124,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 }
             }
             F::ConformsTo => {
-                let profile = argument(0)?;
+                let profile = self.weighed(argument(0)?, at)?;
                 let (Some(profile), Some(item)) = (single(&profile, at)?, single(&input, at)?) else {
                     return Ok(Collection::None);
                 };
@@ -130,7 +133,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                     at,
                 })?))
             }
-            F::Type => input.as_slice().iter().map(type_info).collect(),
+            F::Type => self.weighed(input, at)?.as_slice().iter().map(type_info).collect(),
             F::Children => self.children(&input, at)?,
             F::Descendants => {
                 let mut out = Collection::None;
@@ -144,14 +147,14 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 out
             }
             F::Extension => {
-                let url = argument(0)?;
+                let url = self.weighed(argument(0)?, at)?;
                 match single(&url, at)?.and_then(Item::to_text) {
-                    Some(url) => extensions(&input, &url),
+                    Some(url) => self.extensions(&input, &url, at)?,
                     None => Collection::None,
                 }
             }
             F::HasValue => boolean(Some(matches!(input.as_slice(), [item] if has_value(item)))),
-            F::GetValue => match input.as_slice() {
+            F::GetValue => match self.weighed(input, at)?.as_slice() {
                 [item] if has_value(item) => Collection::One(item.clone().plain()),
                 _ => Collection::None,
             },
@@ -165,16 +168,23 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                     Item::Element(element) => keys::reference_key(element.node?, asked).map(Item::Text),
                     _ => None,
                 };
+                for item in input.as_slice() {
+                    self.context.spend(reference_size(item) / 32, at)?;
+                }
                 input.as_slice().iter().filter_map(key).collect()
             }
-            F::LowBoundary | F::HighBoundary | F::Precision | F::Comparable => boundary::call(call, &input, &argument(0)?)?,
+            F::LowBoundary | F::HighBoundary | F::Precision | F::Comparable => {
+                boundary::call(call, &self.weighed(input, at)?, &self.weighed(argument(0)?, at)?)?
+            }
             F::Abs | F::Ceiling | F::Exp | F::Floor | F::Ln | F::Log | F::Power | F::Round | F::Sqrt | F::Truncate => {
-                number::call(call, &input, &argument(0)?)?
+                number::call(call, &self.weighed(input, at)?, &self.weighed(argument(0)?, at)?)?
             }
             F::YearOf | F::MonthOf | F::DayOf | F::HourOf | F::MinuteOf | F::SecondOf | F::DateOf | F::TimeOf => {
-                boundary::part(call, &input)?
+                boundary::part(call, &self.weighed(input, at)?)?
             }
-            function if convert::is_conversion(function) => convert::call(call, &input, &argument(0)?)?,
+            function if convert::is_conversion(function) => {
+                convert::call(call, &self.weighed(input, at)?, &self.weighed(argument(0)?, at)?)?
+            }
             _ => {
                 let (first, second) = (argument(0)?, argument(1)?);
                 self.context.spend(input.weight() + first.weight() + second.weight(), at)?;
@@ -199,6 +209,12 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 total: Collection::None,
             },
         )
+    }
+
+    /// The collection, once reading its texts is paid for.
+    fn weighed(&self, collection: Collection<'t, 'a>, at: u32) -> Answer<'t, 'a> {
+        self.context.spend(collection.weight(), at)?;
+        Ok(collection)
     }
 
     fn any(&self, criteria: &'t Expr, input: &Collection<'t, 'a>, at: u32) -> Result<bool, Fault> {
@@ -259,6 +275,33 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 element.children(&mut out);
             }
         }
+        self.context.spend(2 * out.len(), at)?;
+        room(out, at)
+    }
+
+    /// `extension(url)`: also of a primitive, whose extensions stand in its sibling.
+    fn extensions(&self, input: &Collection<'t, 'a>, url: &str, at: u32) -> Answer<'t, 'a> {
+        let type_id = TypeId::of("Extension");
+        let mut out = Collection::None;
+        for item in input.as_slice() {
+            let Item::Element(element) = item else { continue };
+            let holders = [element.node, element.under];
+            for holder in holders.into_iter().flatten().filter(|node| node.kind() == Kind::Object) {
+                let Some(all) = holder.get(Name::EXTENSION) else { continue };
+                let mut went_over = 0;
+                for node in all.children() {
+                    went_over += 1;
+                    if node.get(Name::URL).is_some_and(|own| own.is_text(url)) {
+                        out.push(Item::Element(Element {
+                            node: Some(node),
+                            under: None,
+                            type_id,
+                        }));
+                    }
+                }
+                self.context.spend(went_over, at)?;
+            }
+        }
         self.context.spend(out.len(), at)?;
         room(out, at)
     }
@@ -300,29 +343,12 @@ fn type_info<'t, 'a>(item: &Item<'t, 'a>) -> Item<'t, 'a> {
     }
 }
 
-/// `extension(url)`: also of a primitive, whose extensions stand in its sibling.
-fn extensions<'t, 'a>(input: &Collection<'t, 'a>, url: &str) -> Collection<'t, 'a> {
-    let (extension, url_name) = (Name::EXTENSION, Name::URL);
-    let type_id = TypeId::of("Extension");
-    let mut out = Collection::None;
-    for item in input.as_slice() {
-        let Item::Element(element) = item else { continue };
-        let holders = [element.node, element.under];
-        for holder in holders.into_iter().flatten().filter(|node| node.kind() == Kind::Object) {
-            let Some(all) = holder.get(extension) else { continue };
-            for node in all
-                .children()
-                .filter(|node| node.get(url_name).is_some_and(|own| own.text() == url))
-            {
-                out.push(Item::Element(Element {
-                    node: Some(node),
-                    under: None,
-                    type_id,
-                }));
-            }
-        }
-    }
-    out
+/// Bytes of the text that a reference is read from.
+fn reference_size(item: &Item<'_, '_>) -> usize {
+    let Item::Element(Element { node: Some(node), .. }) = item else {
+        return 0;
+    };
+    node.get(Name::REFERENCE).map_or(0, Node::size)
 }
 
 /// A text argument; empty gives `None`.

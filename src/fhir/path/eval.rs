@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::ast::{Expr, Literal, Member, Operator, Step, Variable};
+use super::fast::Given;
 use super::items::Collection;
 use super::pattern::Kept;
 use super::temporal::Temporal;
@@ -11,7 +12,7 @@ use super::types::{is_kept, is_of_type};
 use super::value::{Element, Item, Text};
 use super::work::Work;
 
-use crate::fhir::tree::Node;
+use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
 
 pub(super) use super::work::Fault;
@@ -53,6 +54,12 @@ impl<'t, 'a> Context<'t, 'a> {
     /// Counts `steps` more.
     pub fn spend(&self, steps: usize, at: u32) -> Result<(), Fault> {
         self.work.spend(steps, at)
+    }
+
+    /// What a straight way on this resource is given.
+    #[inline]
+    pub fn given(&self) -> Given<'_> {
+        Given::new(self.constants, &self.work)
     }
 
     /// Steps taken so far.
@@ -117,6 +124,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             Expr::Negate(operand, at) => self.negate(operand, *at, scope),
             Expr::TypeTest { operand, keep, type_name } => {
                 let operand = self.eval(operand, scope)?;
+                self.context.spend(operand.weight(), type_name.at)?;
                 let Some(item) = single(&operand, type_name.at)? else {
                     return Ok(Collection::None);
                 };
@@ -199,7 +207,8 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 _ => {}
             }
         }
-        self.context.spend(input.len() + out.len(), member.at)?;
+        // What is found stays in memory for a while: twice what looking at it costs.
+        self.context.spend(input.len() + 2 * out.len(), member.at)?;
         room(out, member.at)
     }
 }
@@ -246,7 +255,9 @@ pub(super) fn whole(argument: &Collection<'_, '_>, at: u32) -> Result<Option<i64
 pub(super) fn truth(collection: &Collection<'_, '_>, at: u32) -> Result<Option<bool>, Fault> {
     Ok(single(collection, at)?.map(|item| match item {
         Item::Boolean(value) => *value,
-        Item::Element(element) => !matches!(element.value(), Some(Item::Boolean(false))),
+        Item::Element(element) => !element
+            .value_node()
+            .is_some_and(|node| node.kind() == Kind::Boolean && node.raw() == "false"),
         _ => true,
     }))
 }
@@ -258,12 +269,16 @@ pub(super) fn boolean<'t, 'a>(value: Option<bool>) -> Collection<'t, 'a> {
 /// A text that an expression made, if it is not too long.
 pub(super) fn text<'t, 'a>(text: String, at: u32) -> Answer<'t, 'a> {
     if text.len() > MAX_TEXT {
-        return Err(Fault {
-            rule: "the expression makes a text longer than 1 MiB",
-            at,
-        });
+        return too_long(at);
     }
     Ok(Collection::One(Item::Text(text.into())))
+}
+
+pub(super) fn too_long<'t, 'a>(at: u32) -> Answer<'t, 'a> {
+    Err(Fault {
+        rule: "the expression makes a text longer than 1 MiB",
+        at,
+    })
 }
 
 /// The collection, if it is not too large.

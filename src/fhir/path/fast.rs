@@ -7,9 +7,11 @@
 //! behind the first item wanted is not looked for.
 
 mod compile;
+mod given;
 mod test;
 mod way;
 
+pub use given::Given;
 pub use test::Test;
 pub use way::{End, Way};
 
@@ -86,33 +88,36 @@ impl Fast {
         }
     }
 
-    /// The only item, from `focus`. `constants` are the values of the view's `%constants`.
-    pub fn one<'t, 'a>(&'t self, focus: Node<'t, 'a>, constants: &'t [Literal]) -> Told<Found<'t, 'a>> {
+    /// The only item, from `focus`.
+    pub fn one<'t, 'a>(&'t self, focus: Node<'t, 'a>, given: Given<'_>) -> Told<Found<'t, 'a>> {
         match self {
-            Fast::Way(way) => way.one(focus, constants),
+            Fast::Way(way) => way.one(focus, given),
             Fast::First(ways) => {
                 for way in ways {
-                    if let Some(node) = way.first(focus, constants)? {
+                    if let Some(node) = way.first(focus, given)? {
                         return Ok(Found::Node(node));
                     }
                 }
                 Ok(Found::Nothing)
             }
-            Fast::Test(test) => Ok(test.holds(focus, constants)?.map_or(Found::Nothing, Found::Boolean)),
+            Fast::Test(test) => Ok(test.holds(focus, given)?.map_or(Found::Nothing, Found::Boolean)),
             Fast::Literal(literal) => Ok(Found::Literal(literal)),
             Fast::Nothing => Ok(Found::Nothing),
-            Fast::If(choice) if choice.itself => match choice.then.one(focus, constants)? {
-                Found::Nothing => choice.otherwise.one(focus, constants),
+            Fast::If(choice) if choice.itself => match choice.then.one(focus, given)? {
+                Found::Nothing => choice.otherwise.one(focus, given),
                 found => Ok(found),
             },
-            Fast::If(choice) => choice.branch(focus, constants)?.one(focus, constants),
+            Fast::If(choice) => choice.branch(focus, given)?.one(focus, given),
             Fast::Several(several) => {
                 let mut found = Found::Nothing;
                 let mut count = 0;
-                several.walk(focus, constants, &mut |node| {
+                several.walk(focus, given, &mut |node| {
                     let item = match &several.tail.end {
                         End::ReferenceKey(asked) => match reference_key(node, asked.as_deref()) {
-                            Some(key) => Found::Key(key),
+                            Some(key) => {
+                                given.read(node.size())?;
+                                Found::Key(key)
+                            }
                             None => return Ok(true),
                         },
                         _ => Found::Node(node),
@@ -129,20 +134,20 @@ impl Fast {
 
     /// Calls `visit` for each node that stands at the end, until it says `false`.
     /// # Errors: what stands there is no element of the line.
-    pub fn each<'t, 'a>(&self, focus: Node<'t, 'a>, constants: &[Literal], visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<()> {
+    pub fn each<'t, 'a>(&self, focus: Node<'t, 'a>, given: Given<'_>, visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<()> {
         match self {
-            Fast::Way(way) if way.end == End::Value => way.walk(focus, constants, visit),
-            Fast::Several(several) if several.tail.end == End::Value => several.walk(focus, constants, visit),
-            Fast::If(choice) => choice.branch(focus, constants)?.each(focus, constants, visit),
+            Fast::Way(way) if way.end == End::Value => way.walk(focus, given, visit),
+            Fast::Several(several) if several.tail.end == End::Value => several.walk(focus, given, visit),
+            Fast::If(choice) => choice.branch(focus, given)?.each(focus, given, visit),
             Fast::Nothing => Ok(()),
             _ => Err(Unsure),
         }
     }
 
     /// The answer to a condition; `None` when the expression is no condition, or the answer is empty.
-    pub fn holds(&self, focus: Node<'_, '_>, constants: &[Literal]) -> Option<Told<Option<bool>>> {
+    pub fn holds(&self, focus: Node<'_, '_>, given: Given<'_>) -> Option<Told<Option<bool>>> {
         match self {
-            Fast::Test(test) => Some(test.holds(focus, constants)),
+            Fast::Test(test) => Some(test.holds(focus, given)),
             _ => None,
         }
     }
@@ -150,18 +155,18 @@ impl Fast {
 
 impl Choice {
     #[inline]
-    fn branch(&self, focus: Node<'_, '_>, constants: &[Literal]) -> Told<&Fast> {
-        let holds = self.test.holds(focus, constants)? == Some(true);
+    fn branch(&self, focus: Node<'_, '_>, given: Given<'_>) -> Told<&Fast> {
+        let holds = self.test.holds(focus, given)? == Some(true);
         Ok(if holds { &self.then } else { &self.otherwise })
     }
 }
 
 impl Several {
-    fn walk<'t, 'a>(&self, focus: Node<'t, 'a>, constants: &[Literal], visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<()> {
+    fn walk<'t, 'a>(&self, focus: Node<'t, 'a>, given: Given<'_>, visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<()> {
         let mut first = None;
         let mut count = 0;
         for way in &self.ways {
-            way.walk(focus, constants, &mut |node| {
+            way.walk(focus, given, &mut |node| {
                 count += 1;
                 first = first.or(Some(node));
                 Ok(!(self.distinct && count > 1))
@@ -172,13 +177,13 @@ impl Several {
             return Err(Unsure);
         }
         if let (Some(only), 1) = (first, count) {
-            return self.tail.walk(only, constants, visit);
+            return self.tail.walk(only, given, visit);
         }
         let mut more = true;
         for way in &self.ways {
-            way.walk(focus, constants, &mut |node| {
+            way.walk(focus, given, &mut |node| {
                 if more {
-                    self.tail.walk(node, constants, &mut |node| {
+                    self.tail.walk(node, given, &mut |node| {
                         more = visit(node)?;
                         Ok(more)
                     })?;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use super::ast::{Expr, Literal, Operator, Step, Variable};
 use super::compare::{collections_equal, collections_equivalent, compare, contains};
-use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, text, truth};
+use super::eval::{Answer, Evaluator, Fault, MAX_TEXT, Scope, boolean, room, single, text, too_long, truth};
 use super::items::Collection;
 use super::operator::arithmetic;
 use super::value::{Element, Item, Text};
@@ -31,7 +31,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             return None;
         }
         let found = node.get(member.name).filter(|found| found.kind() == Kind::String)?;
-        let equal = found.text() == text.as_str();
+        let equal = found.is_text(text);
         let dated = text.starts_with(|c: char| c.is_ascii_digit());
         (equal || !dated).then_some(equal)
     }
@@ -95,7 +95,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 let (Some(a), Some(b)) = (single(&left, at)?, single(&right, at)?) else {
                     return Ok(Collection::None);
                 };
-                work.add(a.weight().min(b.weight()));
+                work.add(a.weight() + b.weight());
                 let order = compare(a, b).map_err(|rule| Fault { rule, at })?;
                 boolean(order.map(|order| match operator {
                     Operator::Less => order == Ordering::Less,
@@ -117,16 +117,20 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 }
             }
             Operator::Concatenate => {
+                self.context.spend(left.weight() + right.weight(), at)?;
                 let part = |side: &Collection<'t, 'a>| Ok(single(side, at)?.and_then(Item::to_text));
                 let (a, b): (Option<Text<'t, 'a>>, Option<Text<'t, 'a>>) = (part(&left)?, part(&right)?);
-                text(format!("{}{}", a.as_deref().unwrap_or(""), b.as_deref().unwrap_or("")), at)?
+                joined(a.as_deref().unwrap_or(""), b.as_deref().unwrap_or(""), at)?
             }
             _ => {
                 let (Some(a), Some(b)) = (single(&left, at)?, single(&right, at)?) else {
                     return Ok(Collection::None);
                 };
-                let result = arithmetic(operator, a.clone().plain(), b.clone().plain());
-                result.map_err(|rule| Fault { rule, at })?.into()
+                self.context.spend(a.weight() + b.weight(), at)?;
+                match (a.clone().plain(), b.clone().plain()) {
+                    (Item::Text(a), Item::Text(b)) if operator == Operator::Add => joined(&a, &b, at)?,
+                    (a, b) => arithmetic(operator, a, b).map_err(|rule| Fault { rule, at })?.into(),
+                }
             }
         })
     }
@@ -140,8 +144,17 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 out.push(item);
             }
         }
+        self.context.spend(0, at)?;
         room(out, at)
     }
+}
+
+/// Two texts as one, if it is not too long.
+fn joined<'t, 'a>(a: &str, b: &str, at: u32) -> Answer<'t, 'a> {
+    if a.len() + b.len() > MAX_TEXT {
+        return too_long(at);
+    }
+    text(format!("{a}{b}"), at)
 }
 
 fn logic(operator: Operator, left: Option<bool>, right: Option<bool>) -> Option<bool> {

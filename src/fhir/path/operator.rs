@@ -21,7 +21,6 @@ pub(super) fn arithmetic<'t, 'a>(operator: Operator, a: Item<'t, 'a>, b: Item<'t
             };
             decimals(operator, x, y)
         }
-        (Item::Text(x), Item::Text(y)) if operator == Operator::Add => Ok(Some(Item::Text(format!("{}{}", &**x, &**y).into()))),
         (Item::Temporal(moment), Item::Quantity(amount, unit)) if matches!(operator, Operator::Add | Operator::Subtract) => {
             let amount = i64::try_from(amount.truncate()).map_err(|_| RANGE)?;
             let amount = if operator == Operator::Subtract {

@@ -9,14 +9,14 @@ use super::{Names, PathError};
 use crate::fhir::name::Name;
 
 /// Longest expression, in bytes.
-pub(super) const MAX_BYTES: usize = 16 << 10;
+const MAX_BYTES: usize = 16 << 10;
 /// Deepest tree.
-pub(super) const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Open calls of `expression` at one time: a nesting may need one per level of precedence.
 const MAX_OPEN: usize = 80;
 
-/// The tree of `source`. `names` says which `%constants` there are.
-pub(super) fn parse(source: &str, names: &Names<'_>) -> Result<Expr, PathError> {
+/// The tree of `source`, and what its patterns cost to make. `names` says which `%constants` there are.
+pub(super) fn parse(source: &str, names: &Names<'_>) -> Result<(Expr, usize), PathError> {
     if source.len() > MAX_BYTES {
         return Err(PathError::at(source, 0, "the expression is longer than 16 KiB"));
     }
@@ -25,11 +25,12 @@ pub(super) fn parse(source: &str, names: &Names<'_>) -> Result<Expr, PathError> 
         tokens: tokens(source)?,
         next: 0,
         open: 0,
+        making: 0,
         names,
     };
     let (expr, _) = parser.expression(0)?;
     match parser.peek() {
-        Token::End => Ok(expr),
+        Token::End => Ok((expr, parser.making)),
         _ => parser.fault("an operator or the end was expected here"),
     }
 }
@@ -39,6 +40,8 @@ struct Parser<'s> {
     tokens: Vec<(Token, usize)>,
     next: usize,
     open: usize,
+    /// What the patterns so far cost to make.
+    making: usize,
     names: &'s Names<'s>,
 }
 

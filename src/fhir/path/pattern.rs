@@ -7,12 +7,12 @@ use regex::{Regex, RegexBuilder};
 
 use super::ast::Call;
 use super::collection::text_of;
-use super::eval::{Answer, Evaluator, Fault, MAX_TEXT, boolean, text};
+use super::eval::{Answer, Evaluator, Fault, MAX_TEXT, boolean, text, too_long};
 use super::function::Function as F;
 use super::items::Collection;
 
 /// A compiled pattern and what a byte of text costs with it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pattern {
     regex: Regex,
     steps: usize,
@@ -25,15 +25,31 @@ pub(super) type Kept = Option<(String, bool, Rc<Pattern>)>;
 const SIZES: [(usize, usize); 3] = [(8 << 10, 8), (64 << 10, 64), (256 << 10, 512)];
 /// Steps that making a pattern takes, per step of its text.
 const MAKING: usize = 100;
+/// Longest pattern, in bytes: classes of Unicode make a large program of few characters.
+const LONGEST: usize = 1 << 10;
+/// What all patterns of one expression may cost to make.
+pub(super) const MAX_MAKING: usize = 8 * SIZES[2].1;
 
 impl Pattern {
-    /// For who looks at texts of a line, whose length is bounded.
+    /// What making it cost, in the same measure as `MAX_MAKING`.
+    pub(super) fn making(&self) -> usize {
+        self.steps
+    }
+
+    /// Steps that looking through `text` takes.
+    pub(super) fn cost(&self, text: &str) -> usize {
+        text.len().saturating_mul(self.steps) / 16
+    }
+
     pub(super) fn regex(&self) -> &Regex {
         &self.regex
     }
 
     /// A pattern in single-line mode; `None` if it is no regular expression or too large a one.
     pub fn compile(pattern: &str, whole: bool) -> Option<Self> {
+        if pattern.len() > LONGEST {
+            return None;
+        }
         let anchored;
         let pattern = if whole {
             anchored = format!("^(?:{pattern})$");
@@ -74,7 +90,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 &*made
             }
         };
-        self.context.spend(own.len().saturating_mul(pattern.steps) / 16, at)?;
+        self.context.spend(pattern.cost(&own), at)?;
         if call.function != F::ReplaceMatches {
             return Ok(boolean(Some(pattern.regex.is_match(&own))));
         }
@@ -84,11 +100,17 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         if pattern.regex.as_str().is_empty() {
             return text(own.to_string(), at);
         }
-        // To look for all places may take the square of the text's length.
-        self.context.spend(own.len().saturating_mul(own.len()) / 256, at)?;
-        let places = pattern.regex.find_iter(&own).count();
+        // To look for the next place may take the whole rest of the text, all of them together its square.
+        let mut square = own.len().saturating_mul(own.len()) / 256;
+        let mut places = 0usize;
+        for place in pattern.regex.find_iter(&own) {
+            let steps = pattern.cost(&own[place.end()..]).min(square);
+            square -= steps;
+            self.context.spend(1 + steps, at)?;
+            places += 1;
+        }
         if places.saturating_mul(by.len() + own.len()) > MAX_TEXT * 16 {
-            return text(" ".repeat(MAX_TEXT + 1), at);
+            return too_long(at);
         }
         text(pattern.regex.replace_all(&own, &*by).into_owned(), at)
     }
@@ -101,12 +123,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
         {
             return Ok(Rc::clone(pattern));
         }
-        let made = if source.len() > super::parser::MAX_BYTES {
-            None
-        } else {
-            self.context.spend(source.len(), at)?;
-            Pattern::compile(source, whole)
-        };
+        let made = Pattern::compile(source, whole);
         let steps = made.as_ref().map_or(SIZES[2].1, |pattern| pattern.steps);
         self.context.spend(steps * MAKING, at)?;
         let made = Rc::new(made.ok_or(Fault {

@@ -29,6 +29,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             }
             todo = next;
         }
+        self.context.spend(0, at)?;
         Ok(out)
     }
 

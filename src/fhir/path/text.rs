@@ -2,7 +2,7 @@
 
 use super::ast::Call;
 use super::collection::text_of;
-use super::eval::{Answer, Fault, MAX_ITEMS, MAX_TEXT, boolean, room, text, whole};
+use super::eval::{Answer, Fault, MAX_ITEMS, MAX_TEXT, boolean, room, text, too_long, whole};
 use super::function::Function as F;
 use super::items::Collection;
 use super::value::Item;
@@ -96,7 +96,7 @@ pub(super) fn call<'t, 'a>(
                 own.matches(other).count()
             };
             if places.saturating_mul(by.len()) > MAX_TEXT {
-                return text(" ".repeat(MAX_TEXT + 1), at);
+                return too_long(at);
             }
             text(own.replace(other, &by), at)?
         }

@@ -311,7 +311,7 @@ impl<'t, 'a> Item<'t, 'a> {
     /// Steps that copying the item takes, beyond the first: text of the line is not copied.
     pub(super) fn copied(&self) -> usize {
         match self {
-            Item::Text(Text::Line(Cow::Owned(text))) => text.len() / 32,
+            Item::Text(Text::Line(Cow::Owned(text))) => 1 + text.len() / 32,
             _ => 0,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Kind, Limits, NUMBER_BYTES, Node, Raw, SyntaxError, scan, unescape};
+use super::{Kind, Limits, MEMBERS, NAME_BYTES, NUMBER_BYTES, Node, Raw, SyntaxError, scan, unescape};
 use crate::fhir::name::{Name, Names};
 
 /// Room that is kept from line to line.
@@ -188,6 +188,9 @@ fn member(names: &Names, line: &[u8], at: usize, open: &mut Open, guess: &mut Na
         Some(end) => end,
         None => {
             let (end, escaped) = string(line, at + 1)?;
+            if end - at - 1 > NAME_BYTES {
+                return error("member name too long", at);
+            }
             *guess = if escaped {
                 Name::of(&unescaped(line, at + 1, end))
             } else {
@@ -205,6 +208,10 @@ fn member(names: &Names, line: &[u8], at: usize, open: &mut Open, guess: &mut Na
         at = space(line, at);
         if line.get(at) != Some(&b':') {
             return error("no colon", at);
+        }
+        // A name is found again by looking back from its value.
+        if at - end > NAME_BYTES {
+            return error("too much space before a colon", end);
         }
     }
     Ok((name, space(line, at + 1)))
@@ -291,7 +298,7 @@ fn digits(line: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Looks closely at an object whose names share a bit. No worse than sorting its members.
+/// Looks closely at an object whose names share a bit, as those of every large one do. No worse than sorting its members.
 #[inline(never)]
 fn duplicate(nodes: &[Raw], members: &mut Vec<(Name, u32)>, text: &str, object: u32) -> Result<(), SyntaxError> {
     members.clear();
@@ -304,6 +311,9 @@ fn duplicate(nodes: &[Raw], members: &mut Vec<(Name, u32)>, text: &str, object: 
             members.push((node.name, at));
         }
         at = node.next;
+    }
+    if members.len() + unknown > MEMBERS {
+        return error("too many members", nodes[object as usize].start as usize);
     }
     if unknown > 1 {
         duplicate_unknown(nodes, text, object)?;

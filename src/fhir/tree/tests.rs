@@ -163,12 +163,21 @@ fn a_member_name_may_stand_once_however_it_is_written() {
 }
 
 #[test]
-fn an_object_of_a_hundred_thousand_members_is_read_in_the_time_of_sorting_them() {
-    let members: Vec<String> = (0..100_000).map(|number| format!("\"name{number}\":{number}")).collect();
-    let mut line = format!("{{{}}}", members.join(","));
-    assert_eq!(rule(line.as_bytes()), "accepted");
-    line.insert_str(line.len() - 1, ",\"name4711\":0");
-    assert_eq!(rule(line.as_bytes()), "duplicate member");
+fn an_object_has_at_most_256_members_of_at_most_256_bytes() {
+    let object = |count: usize, name: &str| {
+        let members: Vec<String> = (0..count).map(|number| format!("\"{name}{number}\":{number}")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    assert_eq!(rule(object(256, "name").as_bytes()), "accepted");
+    assert_eq!(rule(object(257, "name").as_bytes()), "too many members");
+    assert_eq!(rule(object(100_000, "name").as_bytes()), "too many members");
+    let twice = object(200, "name").replacen("\"name7\"", "\"name9\"", 1);
+    assert_eq!(rule(twice.as_bytes()), "duplicate member");
+    assert_eq!(rule(object(1, &"a".repeat(255)).as_bytes()), "accepted");
+    assert_eq!(rule(object(1, &"a".repeat(256)).as_bytes()), "member name too long");
+    assert_eq!(rule(format!("{{\"a\"{}:1}}", " ".repeat(200)).as_bytes()), "accepted");
+    let far = format!("{{\"a\"{}:1}}", " ".repeat(300));
+    assert_eq!(rule(far.as_bytes()), "too much space before a colon");
 }
 
 #[test]

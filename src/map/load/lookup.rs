@@ -1,6 +1,7 @@
 //! The tags of a vocabulary lookup: `headwater/vocabulary` and what narrows it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::super::mapping::{Mapping, Rule};
 use super::super::view::{Source, View};
@@ -76,7 +77,7 @@ impl Loader<'_, '_> {
             null_when_empty: empty.is_some(),
             null_when_unmapped: empty == Some(true),
             counts: facet == Facet::Standard,
-            taken: Vec::new(),
+            taken: Arc::default(),
             shared: None,
         })
     }
@@ -106,7 +107,7 @@ struct Shared {
     view: usize,
     rank: (bool, usize, usize),
     /// Domains that one of them takes; `None`: all.
-    domains: Option<Vec<String>>,
+    domains: Option<BTreeSet<String>>,
 }
 
 /// Several views may share the codes of one resource type out by domain: a code without any standard concept, or with one whose
@@ -125,7 +126,7 @@ pub(super) fn share_counting(mapping: &mut Mapping) {
             let own = Shared {
                 view: at,
                 rank,
-                domains: (domains > 0).then(|| lookup.domains.clone()),
+                domains: (domains > 0).then(|| lookup.domains.iter().cloned().collect()),
             };
             match shared.get_mut(&(view.view.resource().to_owned(), lookup.from.clone())) {
                 Some(known) => known.join(own),
@@ -135,15 +136,20 @@ pub(super) fn share_counting(mapping: &mut Mapping) {
             }
         }
     }
+    let taken = |shared: &Shared| shared.domains.iter().flatten().cloned().collect::<Arc<[String]>>();
+    let shared: HashMap<_, _> = shared
+        .into_iter()
+        .map(|(codes, shared)| (codes, (shared.view, taken(&shared))))
+        .collect();
     for (at, view) in mapping.views.iter_mut().enumerate() {
         let resource = view.view.resource().to_owned();
         for lookup in view.rules.iter_mut().filter_map(|rule| rule.lookup.as_mut()) {
             let codes = (resource.clone(), lookup.from.clone());
-            let Some(shared) = shared.get(&codes).filter(|_| lookup.rows.is_some()) else {
+            let Some((counting, taken)) = shared.get(&codes).filter(|_| lookup.rows.is_some()) else {
                 continue;
             };
-            lookup.counts = shared.view == at;
-            lookup.taken = shared.domains.clone().unwrap_or_default();
+            lookup.counts = *counting == at;
+            lookup.taken = Arc::clone(taken);
         }
     }
 }

@@ -1,17 +1,15 @@
 //! ViewDefinition file to `View`: shape, names, constants, expressions, and the rules on columns. All faults at once.
 
-use crate::fhir::path::{Literal, Names, Path, Start, Temporal, Typing};
+use crate::fhir::path::{Names, Path, Start, Typing};
 use crate::fhir::tree::{Kind, Node, Tree};
 use crate::fhir::types::TypeId;
 
 use super::super::fault::MappingFault;
 use super::super::file::{Faults, items, member, read, text};
+use super::constant::is_name;
+use super::limits::{MAX_COLUMNS, MAX_LIST, MAX_MAKING, MAX_OPEN, MAX_SELECTS, MAX_SOURCES, MAX_WHERES, MAX_WORDS, open};
 use super::merge::Merged;
-use super::{Column, Columns, Condition, Each, Part, Reading, Select, Source, Tag, View};
-use crate::fhir::decimal::Decimal;
-
-/// Columns of one view.
-const MAX_COLUMNS: usize = 1000;
+use super::{Column, Columns, Condition, Each, Part, Reading, Select, Source, Tag, View, bound};
 
 pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View, Vec<MappingFault>> {
     let mut faults = Faults::new(file, source);
@@ -31,6 +29,8 @@ pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View
         sources: Vec::new(),
         within: String::new(),
         resource: None,
+        selects: 0,
+        making: 0,
     }
     .view(root);
     match view {
@@ -39,15 +39,19 @@ pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View
     }
 }
 
-struct Compiler<'c, 'f> {
-    faults: &'c mut Faults<'f>,
+pub(super) struct Compiler<'c, 'f> {
+    pub(super) faults: &'c mut Faults<'f>,
     reading: Reading,
-    constants: Vec<String>,
+    pub(super) constants: Vec<String>,
     columns: Vec<Column>,
     sources: Vec<Source>,
     /// The `forEach`s around what is read now, each followed by a point.
     within: String,
     resource: Typing,
+    /// How many there were so far.
+    selects: usize,
+    /// What the patterns so far cost to make.
+    making: usize,
 }
 
 impl Compiler<'_, '_> {
@@ -73,7 +77,12 @@ impl Compiler<'_, '_> {
         let constants = self.constants(root);
         let focus = self.resource.clone();
         let mut wheres = Vec::new();
-        for condition in items(root, "where") {
+        for (number, condition) in items(root, "where").enumerate() {
+            if number == MAX_WHERES {
+                self.faults
+                    .at(condition.offset(), format!("the view has more than {MAX_WHERES} conditions"));
+                break;
+            }
             match member(condition, "path") {
                 Some(path) => wheres.extend(self.path(path, &focus, true).map(|compiled| Condition {
                     path: compiled,
@@ -84,6 +93,12 @@ impl Compiler<'_, '_> {
             }
         }
         let select = self.selects(root, &focus);
+        if select.as_ref().is_some_and(|select| open(select) > MAX_OPEN) {
+            self.faults.at(
+                root.offset(),
+                format!("a row goes through more than {MAX_OPEN} `select`s, in one another or side by side"),
+            );
+        }
         let more = |source: &&Source| source.coding.is_some() || source.reference.is_some();
         let extended: Vec<usize> = self.sources.iter().filter(more).map(|source| source.column).collect();
         for source in &mut self.sources {
@@ -96,6 +111,7 @@ impl Compiler<'_, '_> {
             constants,
             wheres,
             extended: !extended.is_empty(),
+            row_steps: bound::row_steps(self.columns.iter().map(|column| column.name.as_str())),
             columns: self.columns,
             sources: self.sources,
             select: select?,
@@ -117,43 +133,13 @@ impl Compiler<'_, '_> {
         })
     }
 
-    fn constants(&mut self, root: Node<'_, '_>) -> Vec<Literal> {
-        let mut values = Vec::new();
-        for constant in items(root, "constant") {
-            let Some(name) = text(constant, "name").filter(|name| is_name(name)) else {
-                self.faults.at(
-                    constant.offset(),
-                    "a constant needs a `name` of letters, digits and `_`, beginning with a letter",
-                );
-                continue;
-            };
-            let mut found = constant.children().filter(|child| child.name_text().starts_with("value"));
-            let (Some(value), None) = (found.next(), found.next()) else {
-                self.faults
-                    .at(constant.offset(), format!("constant `{name}` needs exactly one `value[x]`"));
-                continue;
-            };
-            let Some(literal) = literal(value) else {
-                self.faults.at(
-                    value.offset(),
-                    format!("constant `{name}` has no value of the type that `{}` says", value.name_text()),
-                );
-                continue;
-            };
-            if self.constants.contains(&name) {
-                self.faults.at(constant.offset(), format!("constant `{name}` is defined twice"));
-                continue;
-            }
-            self.constants.push(name);
-            values.push(literal);
-        }
-        values
-    }
-
     fn path(&mut self, node: Node<'_, '_>, focus: &Typing, strict: bool) -> Option<Path> {
         if node.kind() != Kind::String {
             self.faults
                 .at(node.offset(), "a FHIRPath expression was expected here, as a string");
+            return None;
+        }
+        if self.faults.is_full() {
             return None;
         }
         let names = Names {
@@ -166,7 +152,15 @@ impl Compiler<'_, '_> {
             strict: strict && self.reading == Reading::Mapping,
         };
         match Path::compile(&node.text(), &names, &start) {
-            Ok(path) => Some(path),
+            Ok(path) => {
+                self.making += path.making();
+                if self.making > MAX_MAKING {
+                    self.faults
+                        .at(node.offset(), "the patterns of the view are too many or too large together");
+                    return None;
+                }
+                Some(path)
+            }
             Err(error) => {
                 self.faults.path(node, &error);
                 None
@@ -177,6 +171,12 @@ impl Compiler<'_, '_> {
     fn select(&mut self, node: Node<'_, '_>, focus: &Typing) -> Option<Select> {
         if node.kind() != Kind::Object {
             self.faults.at(node.offset(), "a `select` must be an object");
+            return None;
+        }
+        self.selects += 1;
+        if self.selects > MAX_SELECTS {
+            self.faults
+                .at(node.offset(), format!("the view has more than {MAX_SELECTS} `select`s"));
             return None;
         }
         let ways = ["forEach", "forEachOrNull", "repeat"].map(|way| member(node, way));
@@ -190,6 +190,14 @@ impl Compiler<'_, '_> {
         for way in ways.iter().flatten() {
             self.within.push_str(&way.text());
             self.within.push('.');
+        }
+        if self.within.len() > MAX_WORDS {
+            self.faults.at(
+                node.offset(),
+                format!("the `forEach`s around this are longer than {MAX_WORDS} bytes together"),
+            );
+            self.within.truncate(outside);
+            return None;
         }
         let first = self.columns.len();
         let (each, inner) = match ways {
@@ -248,6 +256,10 @@ impl Compiler<'_, '_> {
             self.faults.at(node.offset(), "`repeat` must be a list of FHIRPath expressions");
             return (None, None);
         }
+        if node.children().count() > MAX_LIST {
+            self.faults.at(node.offset(), format!("`repeat` has more than {MAX_LIST} paths"));
+            return (None, None);
+        }
         // The paths are asked of the focus and of all they give, so no one type tells what is misspelt.
         let paths: Vec<Path> = node.children().filter_map(|path| self.path(path, &None, false)).collect();
         let mut known = Vec::new();
@@ -283,6 +295,11 @@ impl Compiler<'_, '_> {
     }
 
     fn column(&mut self, node: Node<'_, '_>, focus: &Typing) {
+        if self.columns.len() >= MAX_COLUMNS || self.sources.len() >= MAX_SOURCES {
+            self.faults
+                .at(node.offset(), format!("the view has more than {MAX_COLUMNS} columns"));
+            return;
+        }
         let Some(name) = text(node, "name").filter(|name| is_name(name)) else {
             self.faults.at(
                 node.offset(),
@@ -292,10 +309,6 @@ impl Compiler<'_, '_> {
         };
         if self.columns.iter().any(|column| column.name == name) {
             self.faults.at(node.offset(), format!("column `{name}` is defined twice"));
-            return;
-        }
-        if self.columns.len() >= MAX_COLUMNS {
-            self.faults.at(node.offset(), "the view has more than 1000 columns");
             return;
         }
         let Some(path) = member(node, "path") else {
@@ -313,6 +326,11 @@ impl Compiler<'_, '_> {
         let mut tags = Vec::new();
         for tag in items(node, "tag").chain(items(node, "tags")) {
             match (text(tag, "name"), text(tag, "value")) {
+                (Some(_), Some(value)) if tags.len() >= MAX_LIST || value.len() > MAX_WORDS => {
+                    let message = format!("column `{name}` has more than {MAX_LIST} tags, or one longer than {MAX_WORDS} bytes");
+                    self.faults.at(tag.offset(), message);
+                    break;
+                }
                 (Some(name), Some(value)) => tags.push(Tag {
                     name,
                     value,
@@ -369,14 +387,17 @@ impl Compiler<'_, '_> {
         let mut agreed: Option<Vec<Column>> = None;
         for branch in node.children() {
             self.columns.truncate(first);
+            if self.faults.is_full() {
+                return None;
+            }
             let select = self.select(branch, focus);
-            let own = self.columns[first..].to_vec();
+            let own = &self.columns[first..];
             match &agreed {
-                None => agreed = Some(own),
+                None => agreed = Some(own.to_vec()),
                 Some(columns) => {
-                    let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>().join(", ");
-                    let (expected, found) = (names(columns), names(&own));
-                    if expected != found {
+                    if !names(columns).eq(names(own)) {
+                        let told = |columns: &[Column]| names(columns).collect::<Vec<_>>().join(", ");
+                        let (expected, found) = (told(columns), told(own));
                         self.faults.at(
                             branch.offset(),
                             format!(
@@ -399,27 +420,6 @@ fn self_reads_tags(tags: &[Tag]) -> bool {
     tags.iter().any(|tag| tag.name.starts_with("headwater/"))
 }
 
-/// `^[A-Za-z][A-Za-z0-9_]*$`
-fn is_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-fn literal(value: Node<'_, '_>) -> Option<Literal> {
-    let type_name = value.name_text().strip_prefix("value")?;
-    let text = value.text();
-    let temporal = |temporal: Option<Temporal>| temporal.map(Literal::Temporal);
-    match (type_name, value.kind()) {
-        ("Boolean", Kind::Boolean) => Some(Literal::Boolean(value.raw() == "true")),
-        ("Integer" | "PositiveInt" | "UnsignedInt", Kind::Number) | ("Integer64", Kind::Number | Kind::String) => {
-            text.parse().ok().map(Literal::Integer)
-        }
-        ("Decimal", Kind::Number) => Decimal::parse(&text).map(Literal::Decimal),
-        ("Date", Kind::String) => temporal(Temporal::date(&text)),
-        ("DateTime" | "Instant", Kind::String) => temporal(Temporal::date_time(&text)),
-        ("Time", Kind::String) => temporal(Temporal::time(&text)),
-        ("Base64Binary" | "Canonical" | "Code" | "Id" | "Markdown" | "Oid" | "String" | "Uri" | "Url" | "Uuid", Kind::String) => {
-            Some(Literal::Text(text.into_owned()))
-        }
-        _ => None,
-    }
+fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
+    columns.iter().map(|column| column.name.as_str())
 }

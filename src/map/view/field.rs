@@ -68,6 +68,16 @@ impl<'t, 'a> Field<'t, 'a> {
         }
     }
 
+    /// Bytes it writes, more or less.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Field::Node(node) => node.size(),
+            Field::Cell(Cell::Text(text) | Cell::Decimal(text)) => text.len(),
+            Field::List(fields) => fields.iter().map(|field| 1 + field.size()).sum(),
+            Field::Null | Field::Cell(_) => 0,
+        }
+    }
+
     #[inline]
     pub fn is_null(&self) -> bool {
         matches!(self, Field::Null)

@@ -2,7 +2,7 @@
 //! once, and the children of an object are looked through once for all columns.
 
 use crate::fhir::name::Name;
-use crate::fhir::path::{End, Fast, Unsure, reference_key};
+use crate::fhir::path::{End, Fast, Given, Unsure, reference_key};
 use crate::fhir::tree::{Kind, Node};
 
 use super::Source;
@@ -101,7 +101,7 @@ impl Merged {
 
     /// Fills the merged columns of `row`.
     /// # Errors: something is odd, or there are several values; then every column must be asked for itself.
-    pub(super) fn fill<'t, 'a>(&self, focus: Node<'t, 'a>, row: &mut Row<'t, 'a>) -> Result<(), Unsure> {
+    pub(super) fn fill<'t, 'a>(&self, focus: Node<'t, 'a>, row: &mut Row<'t, 'a>, given: Given<'_>) -> Result<(), Unsure> {
         for &(column, place) in &self.merged {
             row.fields[column] = Field::Null;
             row.by[column] = place;
@@ -112,22 +112,22 @@ impl Merged {
                 row.references[column] = Field::Null;
             }
         }
-        self.branches(&self.forks[0], focus, &mut row.fields)
+        self.branches(&self.forks[0], focus, &mut row.fields, given)
     }
 
     #[inline]
-    fn walk<'t, 'a>(&self, fork: usize, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>]) -> Result<(), Unsure> {
+    fn walk<'t, 'a>(&self, fork: usize, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>], given: Given<'_>) -> Result<(), Unsure> {
         let fork = &self.forks[fork];
         for ending in &fork.ends {
-            ending.fill(node, fields)?;
+            ending.fill(node, fields, given)?;
         }
         if fork.edges.is_empty() {
             return Ok(());
         }
-        self.branches(fork, node, fields)
+        self.branches(fork, node, fields, given)
     }
 
-    fn branches<'t, 'a>(&self, fork: &Fork, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>]) -> Result<(), Unsure> {
+    fn branches<'t, 'a>(&self, fork: &Fork, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>], given: Given<'_>) -> Result<(), Unsure> {
         for child in node.children() {
             let name = child.name();
             if fork.bits & bit(name) == 0 {
@@ -142,11 +142,14 @@ impl Merged {
                     if edge.primitive && node.get(name.companion()).is_some() {
                         return Err(Unsure);
                     }
+                    let mut went_over = 0;
                     for item in child.children() {
-                        self.walk(edge.fork, item, fields)?;
+                        went_over += 1;
+                        self.walk(edge.fork, item, fields, given)?;
                     }
+                    given.went_over(went_over)?;
                 }
-                _ => self.walk(edge.fork, child, fields)?,
+                _ => self.walk(edge.fork, child, fields, given)?,
             }
         }
         Ok(())
@@ -159,14 +162,17 @@ fn key<'t, 'a>(node: Node<'t, 'a>, asked: Option<&str>) -> Field<'t, 'a> {
 
 impl Ending {
     #[inline]
-    fn fill<'t, 'a>(&self, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>]) -> Result<(), Unsure> {
+    fn fill<'t, 'a>(&self, node: Node<'t, 'a>, fields: &mut [Field<'t, 'a>], given: Given<'_>) -> Result<(), Unsure> {
         let field = &mut fields[self.column];
         if !field.is_null() || node.kind() == Kind::Null {
             return Err(Unsure);
         }
         *field = match &self.key {
             None => Field::Node(node),
-            Some(asked) => key(node, asked.as_deref()),
+            Some(asked) => {
+                given.read(node.size())?;
+                key(node, asked.as_deref())
+            }
         };
         Ok(())
     }

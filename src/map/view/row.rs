@@ -23,6 +23,11 @@ pub struct Asked<'t, 'a> {
 }
 
 impl Row<'_, '_> {
+    /// Bytes of all its fields, more or less.
+    pub(super) fn size(&self) -> usize {
+        self.fields.iter().map(Field::size).sum()
+    }
+
     /// No field, in the same room.
     #[inline]
     pub(super) fn emptied(mut self) -> Row<'static, 'static> {
@@ -42,12 +47,20 @@ pub struct Room {
     pub(super) row: Row<'static, 'static>,
     pub(super) found: Vec<u32>,
     pub(super) shared: Shared,
+    /// Steps that the views of this resource took so far.
+    pub(super) steps: usize,
 }
 
 impl Room {
     /// What the conditions gave was true of the resource before.
     pub fn next_resource(&mut self) {
         self.shared.answers.iter_mut().for_each(|answer| *answer = None);
+        self.steps = 0;
+    }
+
+    /// Steps that the views of this resource took so far.
+    pub fn steps(&self) -> usize {
+        self.steps
     }
 }
 

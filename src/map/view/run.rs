@@ -6,13 +6,11 @@ use crate::cdm::Cell;
 use crate::fhir::path::{Collection, Context, Element, End, Fault, Found, Item, Path};
 use crate::fhir::tree::{Kind, Node};
 
+use super::bound::Bound;
 use super::field::text_field;
 use super::focus::{At, Focus};
 use super::row::{Asked, NO_SOURCE, Room, Row};
 use super::{Columns, Each, Field, Part, Select, Source, View};
-
-/// Rows of one resource: a few lists side by side multiply.
-const MAX_ROWS: usize = 100_000;
 
 /// Why a resource has no rows: the column (or `where`, `forEach`) and the rule. Never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,25 +60,34 @@ impl View {
         if root.resource_type() != Some(self.resource.as_str()) {
             return Ok(());
         }
-        let mut row: Row<'t, 'a> = std::mem::take(&mut room.row);
-        let done = self.rows_into(root, room, &mut row, taker);
-        room.row = row.emptied();
-        done
-    }
-
-    fn rows_into<'t, 'a>(&'t self, root: Node<'t, 'a>, room: &mut Room, row: &mut Row<'t, 'a>, taker: &mut dyn Taker<'t, 'a>) -> Done {
-        let Room { found, shared, .. } = room;
-        found.clear();
         let resource = Element {
             node: Some(root),
             under: None,
             type_id: self.type_id,
         };
         let context = Context::of(resource, &self.constants);
+        context.spend(room.steps, 0).map_err(of_rows)?;
+        let mut row: Row<'t, 'a> = std::mem::take(&mut room.row);
+        let done = self.rows_into(&context, root, room, &mut row, taker);
+        room.row = row.emptied();
+        room.steps = context.steps() as usize;
+        done
+    }
+
+    fn rows_into<'t, 'a>(
+        &'t self,
+        context: &Context<'t, 'a>,
+        root: Node<'t, 'a>,
+        room: &mut Room,
+        row: &mut Row<'t, 'a>,
+        taker: &mut dyn Taker<'t, 'a>,
+    ) -> Done {
+        let Room { found, shared, .. } = room;
+        found.clear();
         let at = At::Node(root, self.type_id);
         let run = Run {
             view: self,
-            context: &context,
+            context,
             found: RefCell::new(found),
             taker: RefCell::new(taker),
         };
@@ -101,15 +108,9 @@ impl View {
                 return Ok(());
             }
         }
-        let mut left = MAX_ROWS;
+        let mut bound = Bound::new(self, root);
         run.select(&self.select, &Focus { at, index: 0 }, row, &mut |row| {
-            if left == 0 {
-                return Err(RowFault {
-                    place: "select".to_owned(),
-                    rule: "more than 100000 rows",
-                });
-            }
-            left -= 1;
+            bound.pay(row, context).map_err(of_rows)?;
             run.ready(row);
             run.taker.borrow_mut().take(row)
         })
@@ -128,10 +129,15 @@ fn fault_at(place: String, fault: Fault) -> RowFault {
     RowFault { place, rule: fault.rule }
 }
 
+/// What the rows come to together, no one expression of them.
+fn of_rows(fault: Fault) -> RowFault {
+    fault_at("select".to_owned(), fault)
+}
+
 impl<'t, 'a> Run<'_, 't, 'a> {
     fn holds(&self, condition: &'t Path, focus: &At<'t, 'a>) -> Result<bool, Fault> {
         if let (Some(fast), Some(node)) = (condition.fast(), focus.node())
-            && let Some(Ok(holds)) = fast.holds(node, self.context.constants)
+            && let Some(Ok(holds)) = fast.holds(node, self.context.given())
         {
             return Ok(holds == Some(true));
         }
@@ -153,6 +159,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     }
 
     fn select(&self, select: &'t Select, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
+        self.context.spend(1, 0).map_err(of_rows)?;
         let (path, word) = match &select.each {
             Each::Once => return self.parts(&select.parts, focus, row, then),
             Each::Items(path) => (path, "forEach"),
@@ -174,9 +181,15 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         }
         for (item, index) in found.into_iter().zip(0..) {
             let at = At::Item(item);
-            self.parts(&select.parts, &Focus { at, index }, row, then)?;
+            self.item(&select.parts, &Focus { at, index }, row, then)?;
         }
         Ok(())
+    }
+
+    /// One item that a `select` goes through: a step, whether a row comes of it or not.
+    fn item(&self, parts: &'t [Part], focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
+        self.context.spend(1, 0).map_err(of_rows)?;
+        self.parts(parts, focus, row, then)
     }
 
     /// The straight way over complex elements: how many there were; `None` when the path has no straight way.
@@ -196,7 +209,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         }
         // No row may leave before it is known that the way can be gone to its end.
         let start = self.found.borrow().len();
-        let walked = way.walk(node, self.context.constants, &mut |node| {
+        let walked = way.walk(node, self.context.given(), &mut |node| {
             self.found.borrow_mut().push(node.index());
             Ok(true)
         });
@@ -209,7 +222,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             }
             let found = self.found.borrow()[place];
             let at = At::Node(node.numbered(found), Some(type_id));
-            done = self.parts(&select.parts, &Focus { at, index }, row, then);
+            done = self.item(&select.parts, &Focus { at, index }, row, then);
             index += 1;
         }
         self.found.borrow_mut().truncate(start);
@@ -233,6 +246,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
 
     /// One row of nothing, for `forEachOrNull`. `%rowIndex` is 0 there, the rest null.
     fn nothing(&self, select: &'t Select, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
+        self.context.spend(1 + select.columns.len() / 4, 0).map_err(of_rows)?;
         self.ready(row);
         for column in select.columns.clone() {
             row.fields[column] = Field::Null;
@@ -275,7 +289,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         while let Some(item) = stack.pop() {
             let below = self.below(select, paths, &item)?;
             let at = At::Item(item);
-            self.parts(&select.parts, &Focus { at, index }, row, then)?;
+            self.item(&select.parts, &Focus { at, index }, row, then)?;
             stack.extend(below);
             index += 1;
         }
@@ -289,6 +303,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             let found = path
                 .evaluate(self.context, item.clone())
                 .map_err(|fault| fault_at(self.word(select, "repeat"), fault))?;
+            self.context.spend(found.len(), 0).map_err(of_rows)?;
             all.append(found);
         }
         let mut items: Vec<_> = all.into_iter().collect();
@@ -326,6 +341,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     /// `false`: the row is not wanted.
     fn columns(&self, columns: &'t Columns, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>) -> Result<bool, RowFault> {
         self.context.row_index.set(focus.index);
+        self.context.spend(1 + columns.sources.len() / 2, 0).map_err(of_rows)?;
         let sources = &self.view.sources;
         if let Some(gate) = columns.gate {
             let source = &sources[gate];
@@ -338,7 +354,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         }
         self.ready(row);
         if let (Some(merged), Some(node)) = (&columns.merged, focus.at.node())
-            && merged.fill(node, row).is_ok()
+            && merged.fill(node, row, self.context.given()).is_ok()
         {
             for &place in &merged.singly {
                 if columns.gate != Some(place) {
@@ -401,7 +417,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             at: 0,
         };
         if let (Some(fast), Some(node)) = (path.fast(), focus.node())
-            && let Ok(found) = fast.one(node, self.context.constants)
+            && let Ok(found) = fast.one(node, self.context.given())
         {
             return match found {
                 Found::Nothing => Ok(Field::Null),
@@ -432,13 +448,15 @@ impl<'t, 'a> Run<'_, 't, 'a> {
     fn elements(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
         let mut all = Field::Null;
         if let (Some(fast), Some(node)) = (path.fast(), focus.node()) {
-            let walked = fast.each(node, self.context.constants, &mut |node| {
+            let walked = fast.each(node, self.context.given(), &mut |node| {
                 if node.kind() != Kind::Null {
                     all.push(Field::Node(node));
                 }
                 Ok(true)
             });
             if walked.is_ok() {
+                let count = if let Field::List(all) = &all { all.len() } else { 1 };
+                self.context.spend(count, 0)?;
                 return Ok(all);
             }
             all = Field::Null;

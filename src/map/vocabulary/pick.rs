@@ -65,7 +65,7 @@ pub(in crate::map) struct Lookup {
     /// Whether a code without a standard concept is counted here, and not by another view of the same codes.
     pub counts: bool,
     /// Where it counts and makes rows: the domains that some view of the same codes takes; empty: all.
-    pub taken: Vec<String>,
+    pub taken: Arc<[String]>,
     /// Its number among the codes that several views of one resource type ask for.
     pub shared: Option<usize>,
 }

@@ -260,7 +260,7 @@ fn search(call: &Call, argument: &Expr) -> Option<Search> {
         F::StartsWith => Search::StartsWith(operand(argument)?),
         F::EndsWith => Search::EndsWith(operand(argument)?),
         F::Contains => Search::Contains(operand(argument)?),
-        _ => Search::Matches(call.pattern.as_ref()?.regex().clone()),
+        _ => Search::Matches(call.pattern.as_deref()?.clone()),
     })
 }
 

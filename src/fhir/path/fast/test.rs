@@ -1,10 +1,9 @@
 //! A condition on one node: true, false, or empty.
 
-use regex::Regex;
-
 use super::way::Way;
-use super::{Fast, Found, Told, Unsure};
+use super::{Fast, Found, Given, Told, Unsure};
 use crate::fhir::path::ast::Literal;
+use crate::fhir::path::pattern::Pattern;
 use crate::fhir::tree::{Kind, Node};
 
 #[derive(Debug)]
@@ -63,15 +62,15 @@ pub enum Search {
     StartsWith(Operand),
     EndsWith(Operand),
     Contains(Operand),
-    Matches(Regex),
+    Matches(Pattern),
 }
 
 impl Operand {
     #[inline]
-    fn text<'o>(&'o self, constants: &'o [Literal]) -> Told<&'o str> {
+    fn text<'o>(&'o self, given: Given<'o>) -> Told<&'o str> {
         match self {
             Operand::Text(text) => Ok(text),
-            Operand::Constant(at) => match constants.get(*at) {
+            Operand::Constant(at) => match given.constants.get(*at) {
                 Some(Literal::Text(text)) => Ok(text),
                 _ => Err(Unsure),
             },
@@ -80,21 +79,22 @@ impl Operand {
 }
 
 impl Test {
-    pub(super) fn holds(&self, focus: Node<'_, '_>, constants: &[Literal]) -> Told<Option<bool>> {
+    pub(super) fn holds(&self, focus: Node<'_, '_>, given: Given<'_>) -> Told<Option<bool>> {
         match self {
-            Test::All(tests) => several(tests, false, focus, constants),
-            Test::Any(tests) => several(tests, true, focus, constants),
+            Test::All(tests) => several(tests, false, focus, given),
+            Test::Any(tests) => several(tests, true, focus, given),
             Test::Equal { way, texts, unequal } => {
-                let Some(node) = way.single(focus, constants)? else {
+                let Some(node) = way.single(focus, given)? else {
                     return Ok(None);
                 };
                 if node.kind() != Kind::String {
                     return Err(Unsure);
                 }
                 let mut found = false;
+                given.went_over(texts.len())?;
                 for text in texts {
-                    let text = text.text(constants)?;
-                    if is_text(node, text) {
+                    let text = text.text(given)?;
+                    if node.is_text(text) {
                         found = true;
                         break;
                     }
@@ -102,47 +102,54 @@ impl Test {
                 Ok(Some(found != *unequal))
             }
             Test::Flag { way, value } => {
-                let Some(node) = way.single(focus, constants)? else {
+                let Some(node) = way.single(focus, given)? else {
                     return Ok(None);
                 };
                 Ok(Some((flag(node)?) == *value))
             }
             Test::Text { way, search } => {
-                let Some(node) = way.single(focus, constants)? else {
+                let Some(node) = way.single(focus, given)? else {
                     return Ok(None);
                 };
                 if node.kind() != Kind::String {
                     return Err(Unsure);
                 }
+                given.read(node.size())?;
                 let text = node.text();
                 Ok(Some(match search {
-                    Search::StartsWith(start) => text.starts_with(start.text(constants)?),
-                    Search::EndsWith(end) => text.ends_with(end.text(constants)?),
-                    Search::Contains(part) => text.contains(part.text(constants)?),
-                    Search::Matches(pattern) => pattern.is_match(&text),
+                    Search::StartsWith(start) => text.starts_with(start.text(given)?),
+                    Search::EndsWith(end) => text.ends_with(end.text(given)?),
+                    Search::Contains(part) => text.contains(part.text(given)?),
+                    Search::Matches(pattern) => {
+                        given.spent(pattern.cost(&text))?;
+                        pattern.regex().is_match(&text)
+                    }
                 }))
             }
-            Test::Exists(ways) => exists(ways, focus, constants).map(Some),
-            Test::Empty(ways) => exists(ways, focus, constants).map(|exists| Some(!exists)),
-            Test::Not(test) => Ok(test.holds(focus, constants)?.map(|holds| !holds)),
-            Test::Holds(way) => match way.single(focus, constants)? {
+            Test::Exists(ways) => exists(ways, focus, given).map(Some),
+            Test::Empty(ways) => exists(ways, focus, given).map(|exists| Some(!exists)),
+            Test::Not(test) => Ok(test.holds(focus, given)?.map(|holds| !holds)),
+            Test::Holds(way) => match way.single(focus, given)? {
                 None => Ok(None),
                 Some(node) => flag(node).map(Some),
             },
             Test::Every { way, test } => {
                 let mut all = true;
-                way.walk(focus, constants, &mut |node| {
-                    all = test.holds(node, constants)? == Some(true);
+                way.walk(focus, given, &mut |node| {
+                    all = test.holds(node, given)? == Some(true);
                     Ok(all)
                 })?;
                 Ok(Some(all))
             }
-            Test::Length { value, least } => match value.one(focus, constants)? {
+            Test::Length { value, least } => match value.one(focus, given)? {
                 Found::Nothing => Ok(None),
-                Found::Node(node) => long(node, *least).map(Some),
+                Found::Node(node) => {
+                    given.read(node.size())?;
+                    long(node, *least).map(Some)
+                }
                 _ => Err(Unsure),
             },
-            Test::Gives(value) => match value.one(focus, constants)? {
+            Test::Gives(value) => match value.one(focus, given)? {
                 Found::Nothing => Ok(Some(false)),
                 // An element without a value may still have extensions.
                 Found::Node(node) if node.kind() == Kind::Null => Err(Unsure),
@@ -165,15 +172,6 @@ fn long(node: Node<'_, '_>, least: usize) -> Told<bool> {
     Ok(raw.len() >= least)
 }
 
-#[inline]
-fn is_text(node: Node<'_, '_>, text: &str) -> bool {
-    if node.is_escaped() {
-        node.text() == text
-    } else {
-        node.raw() == text
-    }
-}
-
 fn flag(node: Node<'_, '_>) -> Told<bool> {
     match node.kind() {
         Kind::Boolean => Ok(node.raw() == "true"),
@@ -181,9 +179,9 @@ fn flag(node: Node<'_, '_>) -> Told<bool> {
     }
 }
 
-fn exists(ways: &[Way], focus: Node<'_, '_>, constants: &[Literal]) -> Told<bool> {
+fn exists(ways: &[Way], focus: Node<'_, '_>, given: Given<'_>) -> Told<bool> {
     for way in ways {
-        if way.exists(focus, constants)? {
+        if way.exists(focus, given)? {
             return Ok(true);
         }
     }
@@ -191,10 +189,11 @@ fn exists(ways: &[Way], focus: Node<'_, '_>, constants: &[Literal]) -> Told<bool
 }
 
 /// `or` with `decisive` true, `and` with it false: one decisive answer decides, an empty one leaves it open.
-fn several(tests: &[Test], decisive: bool, focus: Node<'_, '_>, constants: &[Literal]) -> Told<Option<bool>> {
+fn several(tests: &[Test], decisive: bool, focus: Node<'_, '_>, given: Given<'_>) -> Told<Option<bool>> {
     let mut open = false;
+    given.went_over(tests.len())?;
     for test in tests {
-        match test.holds(focus, constants)? {
+        match test.holds(focus, given)? {
             Some(holds) if holds == decisive => return Ok(Some(decisive)),
             Some(_) => {}
             None => open = true,

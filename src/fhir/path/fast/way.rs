@@ -1,9 +1,8 @@
 //! A way through the tree: names, filters, `first()`, an extension by its url.
 
 use super::test::Test;
-use super::{Found, Told, Unsure};
+use super::{Found, Given, Told, Unsure};
 use crate::fhir::name::Name;
-use crate::fhir::path::ast::Literal;
 use crate::fhir::path::keys::{reference_key, resource_key};
 use crate::fhir::tree::{Kind, Node};
 
@@ -85,11 +84,11 @@ impl Member {
 impl Way {
     /// Calls `visit` for each node at the end of the way until it says `false`.
     #[inline]
-    pub fn walk<'t, 'a>(&self, focus: Node<'t, 'a>, constants: &[Literal], visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<()> {
+    pub fn walk<'t, 'a>(&self, focus: Node<'t, 'a>, given: Given<'_>, visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<()> {
         let mut focus = focus;
         for stage in &self.stages {
             let mut found = None;
-            follow(stage, focus, constants, &mut |node| {
+            follow(stage, focus, given, &mut |node| {
                 found = Some(node);
                 Ok(false)
             })?;
@@ -98,14 +97,14 @@ impl Way {
                 None => return Ok(()),
             }
         }
-        follow(&self.last, focus, constants, visit)?;
+        follow(&self.last, focus, given, visit)?;
         Ok(())
     }
 
     /// The first node.
-    pub(super) fn first<'t, 'a>(&self, focus: Node<'t, 'a>, constants: &[Literal]) -> Told<Option<Node<'t, 'a>>> {
+    pub(super) fn first<'t, 'a>(&self, focus: Node<'t, 'a>, given: Given<'_>) -> Told<Option<Node<'t, 'a>>> {
         let mut found = None;
-        self.walk(focus, constants, &mut |node| {
+        self.walk(focus, given, &mut |node| {
             found = Some(node);
             Ok(false)
         })?;
@@ -113,9 +112,9 @@ impl Way {
     }
 
     /// The only node, which must have a value.
-    pub(super) fn single<'t, 'a>(&self, focus: Node<'t, 'a>, constants: &[Literal]) -> Told<Option<Node<'t, 'a>>> {
+    pub(super) fn single<'t, 'a>(&self, focus: Node<'t, 'a>, given: Given<'_>) -> Told<Option<Node<'t, 'a>>> {
         let mut found = None;
-        self.walk(focus, constants, &mut |node| {
+        self.walk(focus, given, &mut |node| {
             if found.is_some() || node.kind() == Kind::Null {
                 return Err(Unsure);
             }
@@ -126,19 +125,26 @@ impl Way {
     }
 
     /// What stands at the end, if it is one.
-    pub(super) fn one<'t, 'a>(&'t self, focus: Node<'t, 'a>, constants: &[Literal]) -> Told<Found<'t, 'a>> {
+    pub(super) fn one<'t, 'a>(&'t self, focus: Node<'t, 'a>, given: Given<'_>) -> Told<Found<'t, 'a>> {
         let asked = match &self.end {
             End::Value => None,
-            End::ResourceKey => return Ok(resource_key(focus).map_or(Found::Nothing, Found::Key)),
+            End::ResourceKey => {
+                let key = resource_key(focus);
+                given.read(key.as_ref().map_or(0, |key| key.len()))?;
+                return Ok(key.map_or(Found::Nothing, Found::Key));
+            }
             End::ReferenceKey(type_name) => Some(type_name.as_deref()),
         };
         let mut found = Found::Nothing;
         let mut count = 0;
-        self.walk(focus, constants, &mut |node| {
+        self.walk(focus, given, &mut |node| {
             let item = match asked {
                 None => Found::Node(node),
                 Some(type_name) => match reference_key(node, type_name) {
-                    Some(key) => Found::Key(key),
+                    Some(key) => {
+                        given.read(node.size())?;
+                        Found::Key(key)
+                    }
                     None => return Ok(true),
                 },
             };
@@ -150,12 +156,15 @@ impl Way {
     }
 
     /// Something stands at the end.
-    pub(super) fn exists(&self, focus: Node<'_, '_>, constants: &[Literal]) -> Told<bool> {
+    pub(super) fn exists(&self, focus: Node<'_, '_>, given: Given<'_>) -> Told<bool> {
         let mut found = false;
-        self.walk(focus, constants, &mut |node| {
+        self.walk(focus, given, &mut |node| {
             found = match &self.end {
                 End::Value => true,
-                End::ReferenceKey(asked) => reference_key(node, asked.as_deref()).is_some(),
+                End::ReferenceKey(asked) => {
+                    given.read(node.size())?;
+                    reference_key(node, asked.as_deref()).is_some()
+                }
                 End::ResourceKey => return Err(Unsure),
             };
             Ok(!found)
@@ -192,12 +201,7 @@ impl Way {
 }
 
 /// `true` while `visit` wants more.
-fn follow<'t, 'a>(
-    hops: &[Hop],
-    node: Node<'t, 'a>,
-    constants: &[Literal],
-    visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>,
-) -> Told<bool> {
+fn follow<'t, 'a>(hops: &[Hop], node: Node<'t, 'a>, given: Given<'_>, visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>) -> Told<bool> {
     let Some((hop, rest)) = hops.split_first() else {
         return visit(node);
     };
@@ -205,14 +209,17 @@ fn follow<'t, 'a>(
         Hop::Member(member) => {
             let Some(child) = member.find(node)? else { return Ok(true) };
             if child.kind() == Kind::Array {
-                return all(rest, child, constants, visit, &mut |_| true);
+                return all(rest, child, given, visit, &mut |_| true);
             }
-            follow(rest, child, constants, visit)
+            follow(rest, child, given, visit)
         }
-        Hop::Where(test) => match test.holds(node, constants)? {
-            Some(true) => follow(rest, node, constants, visit),
-            _ => Ok(true),
-        },
+        Hop::Where(test) => {
+            given.spent(1)?;
+            match test.holds(node, given)? {
+                Some(true) => follow(rest, node, given, visit),
+                _ => Ok(true),
+            }
+        }
         Hop::Ask => Err(Unsure),
         Hop::Extension(url) => {
             let Some(extensions) = node.get(Name::EXTENSION) else {
@@ -221,8 +228,8 @@ fn follow<'t, 'a>(
             if extensions.kind() != Kind::Array {
                 return Err(Unsure);
             }
-            let mut wanted = |node: Node<'t, 'a>| node.get(Name::URL).is_some_and(|own| own.text() == url.as_str());
-            all(rest, extensions, constants, visit, &mut wanted)
+            let mut wanted = |node: Node<'t, 'a>| node.get(Name::URL).is_some_and(|own| own.is_text(url));
+            all(rest, extensions, given, visit, &mut wanted)
         }
     }
 }
@@ -230,14 +237,18 @@ fn follow<'t, 'a>(
 fn all<'t, 'a>(
     hops: &[Hop],
     array: Node<'t, 'a>,
-    constants: &[Literal],
+    given: Given<'_>,
     visit: &mut impl FnMut(Node<'t, 'a>) -> Told<bool>,
     wanted: &mut impl FnMut(Node<'t, 'a>) -> bool,
 ) -> Told<bool> {
+    let (mut went_over, mut more) = (0, true);
     for item in array.children() {
-        if wanted(item) && !follow(hops, item, constants, visit)? {
-            return Ok(false);
+        went_over += 1;
+        if wanted(item) && !follow(hops, item, given, visit)? {
+            more = false;
+            break;
         }
     }
-    Ok(true)
+    given.went_over(went_over)?;
+    Ok(more)
 }

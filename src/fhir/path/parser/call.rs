@@ -4,7 +4,7 @@ use super::super::PathError;
 use super::super::ast::{Call, Expr, Literal, Step, TypeName};
 use super::super::function::{Arguments, Function, IMPURE};
 use super::super::lexer::Token;
-use super::super::pattern::Pattern;
+use super::super::pattern::{MAX_MAKING, Pattern};
 use super::{Parser, Primary};
 
 impl Parser<'_> {
@@ -56,7 +56,13 @@ impl Parser<'_> {
             (function, call.arguments.first())
         {
             call.pattern = match Pattern::compile(pattern, function == Function::MatchesFull) {
-                Some(pattern) => Some(Box::new(pattern)),
+                Some(pattern) => {
+                    self.making += pattern.making();
+                    if self.making > MAX_MAKING {
+                        return self.fault_at(at, "the patterns of the expression are too many or too large together");
+                    }
+                    Some(Box::new(pattern))
+                }
                 None => return self.fault_at(at, "the pattern is no regular expression that we can run in linear time"),
             };
         }
