@@ -115,7 +115,7 @@ fn patients_of_two_other_generators_make_valid_rows_with_whole_foreign_keys() {
     let Some(shared) = crate::shared() else { return };
     let network = Package::BuiltIn.load("ibd-registry").expect("the built-in model loads");
     let rules = network.under("safe-harbor").expect("the policy compiles");
-    for (folder, filled) in [("r4-100", 11), ("us-core-60", 15)] {
+    for (folder, filled) in [("r4-100", 12), ("us-core-60", 16)] {
         let (outcome, tables) = mapped(&rules, &shared.join("data/synthea").join(folder), 2);
         assert!(outcome.counts.resources_balance());
         assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
