@@ -16,6 +16,7 @@
 //! person_id    id!              The person.
 //! location_id  id -> location   Where the person lives.
 //! """
+//! any = ["location_id", "note"]    # every row has at least one of them; left out: no such rule
 //! ```
 
 mod column;
@@ -62,6 +63,9 @@ struct TableText {
     key: String,
     #[serde(default)]
     patient: Option<String>,
+    /// At least one of these columns is filled in every row.
+    #[serde(default)]
+    any: Vec<String>,
     columns: Spanned<String>,
 }
 
@@ -107,7 +111,9 @@ pub fn schemas(text: &str) -> Result<Vec<(String, String)>, Vec<DescriptionFault
                 Err(message) => faults.push(fault(first + at, message)),
             }
         }
-        for (word, named) in [("key", Some(&table.key)), ("patient", table.patient.as_ref())] {
+        let one_each = [("key", Some(&table.key)), ("patient", table.patient.as_ref())];
+        let any = table.any.iter().map(|named| ("any", Some(named)));
+        for (word, named) in one_each.into_iter().chain(any) {
             // A line that could not be read still names its column.
             let names = |named: &str| {
                 table
@@ -180,7 +186,10 @@ lab_key    key!               The result.
 person_id  id! -> person      The person.
 code       like(loinc)!       The analyte.
 taken      datetime           When.
+value      decimal            The number.
+words      text(20)           The result in words.
 """
+any = ["value", "words"]
 "#;
 
     #[test]
@@ -197,6 +206,8 @@ taken      datetime           When.
         assert_eq!(person.columns[5].max_length, Some(50));
         let lab = model.table(model.find("lab").expect("a table"));
         assert_eq!(lab.columns[1].references.as_deref(), Some("person"));
+        assert_eq!(lab.any, [4, 5]);
+        assert!(person.any.is_empty());
         assert_eq!(schemas(TEXT).expect("again"), files);
     }
 
@@ -206,14 +217,16 @@ taken      datetime           When.
             .replace("text(50)", "txet(50)")
             .replace("set(yes_no)", "set(no_yes)")
             .replace("-> person", "-> parson")
-            .replace("key = \"lab_key\"", "key = \"lab\"");
-        let faults = schemas(&broken).expect_err("four faults");
+            .replace("key = \"lab_key\"", "key = \"lab\"")
+            .replace("any = [\"value\"", "any = [\"valeu\"");
+        let faults = schemas(&broken).expect_err("five faults");
         let shown: Vec<_> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,
             [
                 "25: column `person_id` refers to the table `parson`, which the model does not have",
                 "18: `key` of table `lab` names `lab`, which is no column of it",
+                "18: `any` of table `lab` names `valeu`, which is no column of it",
                 "14: column `smokes`: there is no `no_yes` under `[sets]`",
                 "16: column `note`: `txet(50)` is no type; types are: boolean, integer, decimal, text, text(N), date, partial-date, datetime, time, id, key, set(NAME), like(NAME), like(NAME,LENGTH)",
             ]

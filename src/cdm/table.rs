@@ -2,7 +2,8 @@
 //!
 //! A table's schema is JSON Schema 2020-12 with `additionalProperties: false` and these annotations of ours:
 //! `x-order` (the columns in order), `x-key` (the primary key column), `x-patient` (the column that names the patient),
-//! and per column `x-references` (the table whose key it holds).
+//! and per column `x-references` (the table whose key it holds). Of a row as a whole one thing can be said: `anyOf`, with
+//! one `required` column in each branch.
 //! Knows the shape; the words (`required`, `type`, `enum`, `pattern`, `maxLength`) are checked cell by cell without
 //! building JSON, because this runs once per cell of every row. A registry checks again, by the schema itself.
 
@@ -72,6 +73,8 @@ pub struct Table {
     pub key: usize,
     /// Index of the column that names the patient; `None` for tables about no patient.
     pub patient: Option<usize>,
+    /// Indexes of the columns of which every row has at least one (`anyOf`); empty where there is no such rule.
+    pub any: Vec<usize>,
     pub schema: Value,
 }
 
@@ -192,6 +195,7 @@ impl Table {
         };
         let key = place("x-key")?.ok_or("has no `x-key`")?;
         let patient = place("x-patient")?;
+        let any = any_of(&schema, &order)?;
         for (at, column) in columns.iter_mut().enumerate() {
             let is_key = at == key || patient == Some(at) || column.references.is_some();
             if is_key && column.kind == Kind::Integer {
@@ -203,6 +207,7 @@ impl Table {
             columns,
             key,
             patient,
+            any,
             schema,
         })
     }
@@ -218,7 +223,10 @@ impl Table {
         for (at, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
             column.check(cell).map_err(|rule| (at, rule))?;
         }
-        Ok(())
+        match self.any.first() {
+            Some(first) if self.any.iter().all(|at| cells[*at].is_null()) => Err((*first, "anyOf")),
+            _ => Ok(()),
+        }
     }
 
     /// Appends the row as one JSON object: columns in order, empty ones left out. No newline.
@@ -350,6 +358,21 @@ impl Column {
     }
 }
 
+/// The columns of `"anyOf": [{"required": ["a"]}, {"required": ["b"]}]`.
+/// # Errors: another `anyOf` could only be checked at the registry, so that rows would be refused there and not here.
+fn any_of(schema: &Value, order: &[String]) -> Result<Vec<usize>, String> {
+    let branches = schema.get("anyOf").and_then(Value::as_array);
+    let column = |branch: &Value| match (branch.as_object().map(serde_json::Map::len), strings(branch, "required").as_deref()) {
+        (Some(1), Some([column])) => order.iter().position(|name| name == column),
+        _ => None,
+    };
+    let columns = branches
+        .into_iter()
+        .flatten()
+        .map(|branch| column(branch).ok_or_else(|| "each branch of `anyOf` must be `required` with one column of the table".to_owned()));
+    columns.collect()
+}
+
 fn strings(value: &Value, key: &str) -> Option<Vec<String>> {
     value
         .get(key)?
@@ -360,74 +383,4 @@ fn strings(value: &Value, key: &str) -> Option<Vec<String>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn model() -> Model {
-        let schema = r#"{"type":"object","additionalProperties":false,"x-order":["k","p","n","d","c"],"x-key":"k","x-patient":"p",
-            "required":["k","p"],"properties":{"k":{"type":"string"},"p":{"type":"string"},
-            "n":{"type":"number","minimum":0,"maximum":9},"d":{"type":"string","format":"x-partial-date"},
-            "c":{"type":"string","enum":["a","b"]}}}"#;
-        Model::from_schemas("m", &[("t.schema.json".into(), schema.into())]).expect("a schema of ours")
-    }
-
-    fn check(cells: [Cell<'_>; 5]) -> Result<(), (usize, &'static str)> {
-        let model = model();
-        model.table(TableId(0)).check(&cells)
-    }
-
-    fn text(text: &str) -> Cell<'_> {
-        Cell::Text(text.into())
-    }
-
-    #[test]
-    fn a_row_that_fits_is_accepted_and_written_without_its_empty_columns() {
-        let cells = [text("k1"), text("p1"), Cell::Decimal("1.50".into()), Cell::Null, text("a")];
-        assert_eq!(check(cells.clone()), Ok(()));
-        let mut out = Vec::new();
-        model().table(TableId(0)).write_json(&cells, &mut out);
-        assert_eq!(
-            String::from_utf8(out).expect("JSON is UTF-8"),
-            r#"{"k":"k1","p":"p1","n":1.50,"c":"a"}"#
-        );
-    }
-
-    #[test]
-    fn an_integer_key_is_text_inside_and_a_number_outside() {
-        let schema = r#"{"type":"object","additionalProperties":false,"x-order":["id","n","at"],"x-key":"id","required":["id"],
-            "properties":{"id":{"type":"integer"},"n":{"type":"integer"},"at":{"type":"string","format":"x-datetime"}}}"#;
-        let model = Model::from_schemas("m", &[("t.schema.json".into(), schema.into())]).expect("a schema of ours");
-        let table = model.table(TableId(0));
-        let row = [text("Patient/p1"), Cell::Integer(3), text("2024-02-29T10:00:00")];
-        assert_eq!(table.check(&row), Ok(()));
-        let mut out = Vec::new();
-        table.write_json(&row, &mut out);
-        let number = key_number("Patient/p1");
-        assert_eq!(
-            String::from_utf8(out).expect("JSON is UTF-8"),
-            format!(r#"{{"id":{number},"n":3,"at":"2024-02-29T10:00:00"}}"#)
-        );
-        assert_eq!(table.columns[0].outward(&row[0]), Cell::Integer(number));
-        assert_eq!(table.check(&[Cell::Integer(number), Cell::Null, Cell::Null]), Ok(()));
-        assert_eq!(table.check(&[text(""), Cell::Null, Cell::Null]), Err((0, "type")));
-        assert_eq!(table.check(&[Cell::Integer(0), Cell::Null, Cell::Null]), Err((0, "type")));
-        assert_eq!(table.check(&[text("k"), text("3"), Cell::Null]), Err((1, "type")));
-        assert_eq!(table.check(&[text("k"), Cell::Null, text("2024-02-29")]), Err((2, "format")));
-    }
-
-    #[test]
-    fn each_broken_rule_is_named_with_its_column() {
-        let base = || [text("k"), text("p"), Cell::Null, Cell::Null, Cell::Null];
-        let with = |at: usize, cell| {
-            let mut cells = base();
-            cells[at] = cell;
-            cells
-        };
-        assert_eq!(check(with(1, Cell::Null)), Err((1, "required")));
-        assert_eq!(check(with(2, text("1"))), Err((2, "type")));
-        assert_eq!(check(with(2, Cell::Integer(10))), Err((2, "maximum")));
-        assert_eq!(check(with(2, Cell::Decimal("-0.1".into()))), Err((2, "minimum")));
-        assert_eq!(check(with(3, text("2023-02-29"))), Err((3, "format")));
-        assert_eq!(check(with(4, text("c"))), Err((4, "enum")));
-    }
-}
+mod tests;

@@ -11,7 +11,8 @@ use crate::platform::file;
 #[command(
     after_help = "A column is one line: its name, its type (`!` when every row has it), `-> table` where it holds that table's\n\
                   key, and what it holds. Types: boolean, integer, decimal (both with a range: integer[0..9]), text, text(N),\n\
-                  date, partial-date, datetime, time, id and key (a row's own key, as integer or as text), set(NAME), like(NAME).\n\n\
+                  date, partial-date, datetime, time, id and key (a row's own key, as integer or as text), set(NAME), like(NAME).\n\
+                  Of a table, any = [\"a\", \"b\"] says that every row has at least one of these columns.\n\n\
                   Example: headwater schema profiles/omop-5.4"
 )]
 pub(super) struct Args {

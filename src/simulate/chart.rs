@@ -56,6 +56,14 @@ impl Visit {
     }
 }
 
+/// One order of a drug.
+pub(super) struct Order {
+    pub(super) id: String,
+    /// Which of `DRUGS`.
+    pub(super) drug: usize,
+    pub(super) from: Date,
+}
+
 /// How somebody grows.
 pub(super) struct Build {
     /// Per mille of the average height.
@@ -83,6 +91,11 @@ impl Build {
         let bmi_tenths = 158 + months.min(216) / 4 + self.heft - 6 * activity.level();
         bmi_tenths * height_mm * height_mm / 100_000
     }
+
+    /// Height and BMI for age in hundredths of a standard deviation, near enough.
+    pub(super) fn z_hundredths(&self, activity: Activity) -> (i64, i64) {
+        ((self.height - 1_000) * 100 / 40, (self.heft - 6 * activity.level()) * 100 / 16)
+    }
 }
 
 /// One patient's chart while it is being written.
@@ -96,6 +109,12 @@ pub(super) struct Chart<'c> {
     /// The id of the Condition that is the disease.
     pub(super) condition: String,
     pub(super) on_infliximab: bool,
+    /// What was ordered so far.
+    pub(super) orders: Vec<Order>,
+    /// The id of the RelatedPerson who answers for the patient.
+    pub(super) related: Option<String>,
+    /// The colonoscopies so far: the procedure's id and the number of the visit.
+    pub(super) scopes: Vec<(String, usize)>,
     /// The id made last.
     pub(super) last_id: String,
     files: &'c mut Files,
@@ -118,6 +137,9 @@ impl<'c> Chart<'c> {
             build,
             condition: String::new(),
             on_infliximab: false,
+            orders: Vec::new(),
+            related: None,
+            scopes: Vec::new(),
             last_id: String::new(),
             files,
         }
@@ -145,13 +167,16 @@ impl<'c> Chart<'c> {
             }
             self.labs(visit)?;
             if at == 0 || (visit.activity >= Activity::Moderate && self.dice.chance(20)) {
-                self.endoscopy(visit, at == 0)?;
+                self.endoscopy(visit, at)?;
             }
             if self.dice.chance(40) {
                 self.note(visit)?;
             }
         }
-        Ok(())
+        // Last, so that what stands before them is the same with them and without.
+        self.family_and_payer(first)?;
+        self.drugs_taken(&visits)?;
+        self.assessments(&visits)
     }
 
     /// The visits, oldest first: two to six and one more in the clinic, three months apart, with an admission now and then.

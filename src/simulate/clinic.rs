@@ -55,12 +55,12 @@ impl Clinic {
         ] {
             files.write("Organization", &organization(id, &npi, name, opened))?;
         }
-        for (id, name) in [
-            (&self.outpatient, "Gastroenterology Clinic"),
-            (&self.ward, "Ward 4 West"),
-            (&self.emergency, "Emergency Department"),
+        for (id, name, role) in [
+            (&self.outpatient, "Gastroenterology Clinic", ("GI", "Gastroenterology clinic")),
+            (&self.ward, "Ward 4 West", ("HU", "Hospital unit")),
+            (&self.emergency, "Emergency Department", ("ER", "Emergency room")),
         ] {
-            files.write("Location", &self.location(id, name, opened))?;
+            files.write("Location", &self.location(id, name, role, opened))?;
         }
         for doctor in &self.doctors {
             files.write("Practitioner", &doctor.resource(opened))?;
@@ -86,13 +86,14 @@ impl Clinic {
         files.write("ResearchStudy", &study)
     }
 
-    fn location(&self, id: &str, name: &str, opened: Moment) -> Json {
+    fn location(&self, id: &str, name: &str, role: (&str, &str), opened: Moment) -> Json {
         object! {
             "resourceType": "Location",
             "id": id,
             "meta": meta("us-core-location", opened),
             "status": "active",
             "name": name,
+            "type": list![hl7("v3-RoleCode", role.0, role.1)],
             "telecom": list![object! { "system": "phone", "value": "513-555-0100", "use": "work" }],
             "address": hospital_address(),
             "managingOrganization": reference("Organization", &self.hospital),

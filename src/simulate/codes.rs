@@ -178,6 +178,22 @@ pub(super) const VACCINES: &[(&str, &str, i64)] = &[
     ("165", "HPV9", 11),
 ];
 
+/// The network's code systems of the answers behind a score, of the Paris classification, of growth, endoscopic scores,
+/// patient-reported outcomes and metaboliser status; and where its questionnaires are.
+pub(super) const ANSWER: &str = "https://headwater.example/fhir/CodeSystem/ibd-activity-answer";
+pub(super) const PARIS: &str = "https://headwater.example/fhir/CodeSystem/ibd-paris";
+pub(super) const PARIS_CLASS: &str = "https://headwater.example/fhir/CodeSystem/paris";
+pub(super) const GROWTH: &str = "https://headwater.example/fhir/CodeSystem/ibd-growth";
+pub(super) const GROWTH_CATEGORY: &str = "https://headwater.example/fhir/CodeSystem/growth-category";
+pub(super) const ENDOSCOPY: &str = "https://headwater.example/fhir/CodeSystem/ibd-endoscopy";
+pub(super) const REPORTED: &str = "https://headwater.example/fhir/CodeSystem/ibd-pro";
+pub(super) const METABOLISER: &str = "https://headwater.example/fhir/CodeSystem/ibd-pgx";
+pub(super) const METABOLISER_STATUS: &str = "https://headwater.example/fhir/CodeSystem/pgx-phenotype";
+pub(super) const QUESTIONNAIRE: &str = "https://headwater.example/fhir/Questionnaire/";
+
+/// SNOMED CT code and name.
+pub(super) const EVENTS: &[(&str, &str)] = &[("271807003", "Eruption of skin"), ("422587007", "Nausea"), ("25064002", "Headache")];
+
 /// SNOMED CT code and name.
 pub(super) const ALLERGIES: &[(&str, &str)] = &[
     ("91936005", "Allergy to penicillin"),

@@ -242,7 +242,7 @@ impl Chart<'_> {
     }
 
     /// The members all observations share, with a new id (kept in `last_id`); the value is the caller's to add.
-    fn observation(&mut self, visit: &Visit, profile: &str, category: Json, code: Json) -> Vec<(&'static str, Json)> {
+    pub(super) fn observation(&mut self, visit: &Visit, profile: &str, category: Json, code: Json) -> Vec<(&'static str, Json)> {
         let id = self.new_id();
         vec![
             ("resourceType", Json::from("Observation")),

@@ -177,8 +177,28 @@ impl Person {
 }
 
 impl Guardian {
+    /// Code and name of what the guardian is to the patient, HL7 v3.
+    pub(super) fn role(&self) -> (&'static str, &'static str) {
+        if self.mother { ("MTH", "mother") } else { ("FTH", "father") }
+    }
+
+    /// The guardian as a resource: who answers for a child, and who is insured.
+    pub(super) fn related(&self, id: &str, patient: Json, updated: Moment) -> Json {
+        let (code, display) = self.role();
+        object! {
+            "resourceType": "RelatedPerson",
+            "id": id,
+            "meta": meta("us-core-relatedperson", updated),
+            "active": true,
+            "patient": patient,
+            "relationship": list![hl7("v3-RoleCode", code, display)],
+            "name": list![object! { "family": &self.family, "given": list![&self.given] }],
+            "telecom": list![object! { "system": "phone", "value": &self.phone, "use": "mobile" }],
+        }
+    }
+
     fn contact(&self) -> Json {
-        let (code, display) = if self.mother { ("MTH", "mother") } else { ("FTH", "father") };
+        let (code, display) = self.role();
         object! {
             "relationship": list![hl7("v3-RoleCode", code, display)],
             "name": object! { "family": &self.family, "given": list![&self.given] },

@@ -3,7 +3,7 @@
 
 use base64::Engine;
 
-use super::chart::{Activity, Chart, Setting, Visit};
+use super::chart::{Activity, Chart, Order, Setting, Visit};
 use super::clinic::STUDY;
 use super::codes::{ALLERGIES, CVX, DRUGS, Disease, Drug, Group, ICD10CM, LOINC, SNOMED, VACCINES};
 use super::error::SimulateError;
@@ -99,6 +99,7 @@ impl Chart<'_> {
             "period": Self::period(visit.start, Some(visit.end)),
             "reasonReference": list![reference("Condition", &self.condition)],
             "hospitalization": (visit.setting == Setting::Ward).then(|| object! {
+                "admitSource": hl7("admit-source", "emd", "From accident/emergency department"),
                 "dischargeDisposition": hl7("discharge-disposition", "home", "Home"),
             }),
             "location": list![object! { "location": reference("Location", place) }],
@@ -168,9 +169,15 @@ impl Chart<'_> {
             );
             list![object! { "text": text }]
         });
+        let id = self.new_id();
+        self.orders.push(Order {
+            id: id.clone(),
+            drug: chosen,
+            from: start,
+        });
         let mut members = vec![
             ("resourceType", Json::from("MedicationRequest")),
-            ("id", Json::from(self.new_id())),
+            ("id", Json::from(id)),
             ("meta", meta("us-core-medicationrequest", visit.recorded())),
             ("status", Json::from(status)),
             (
@@ -198,7 +205,8 @@ impl Chart<'_> {
     }
 
     /// A colonoscopy, at the diagnosis often with an upper endoscopy.
-    pub(super) fn endoscopy(&mut self, visit: &Visit, at_diagnosis: bool) -> Result<(), SimulateError> {
+    pub(super) fn endoscopy(&mut self, visit: &Visit, number: usize) -> Result<(), SimulateError> {
+        let at_diagnosis = number == 0;
         let mut procedures = vec![("73761001", "Colonoscopy")];
         if at_diagnosis && self.dice.chance(60) {
             procedures.push(("76009000", "Esophagogastroduodenoscopy"));
@@ -208,9 +216,13 @@ impl Chart<'_> {
         }
         for (code, name) in procedures {
             let text = self.dice.chance(20).then(|| self.narrative("Procedure"));
+            let id = self.new_id();
+            if name == "Colonoscopy" {
+                self.scopes.push((id.clone(), number));
+            }
             let procedure = object! {
                 "resourceType": "Procedure",
-                "id": self.new_id(),
+                "id": id,
                 "meta": meta("us-core-procedure", visit.recorded()),
                 "text": text,
                 "status": "completed",
@@ -257,6 +269,9 @@ impl Chart<'_> {
             "meta": meta("us-core-allergyintolerance", first.recorded()),
             "clinicalStatus": hl7("allergyintolerance-clinical", "active", "Active"),
             "verificationStatus": hl7("allergyintolerance-verification", "confirmed", "Confirmed"),
+            "type": allergy.map(|_| "allergy"),
+            "category": list![allergy.map(|(_, name)| if name.ends_with("peanut") { "food" } else { "medication" })],
+            "criticality": allergy.map(|_| "low"),
             "code": concept(SNOMED, code, name),
             "patient": self.subject(),
             "recordedDate": day(first.start.date()),

@@ -8,6 +8,9 @@ use headwater::cdm::Model;
 use headwater::map::Mapping;
 use headwater::map::cases::run_cases;
 use headwater::network::Package;
+use headwater::simulate::{GeneratorSettings, generate};
+
+use crate::models::{hold_rows, mapped};
 
 /// `(file name, text)` of the folder's files whose names end in `ending`, in the order of names.
 fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
@@ -87,4 +90,37 @@ fn the_schemas_that_a_registry_checks_by_accept_the_rows_of_every_case() {
         }
     }
     assert!(rows > 50, "only {rows} rows were looked at");
+}
+
+#[test]
+fn the_synthetic_clinic_fills_every_table_of_the_registry() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    generate(&GeneratorSettings::new(40, 7), data.path()).expect("patients are made");
+    let network = Package::BuiltIn.load("ibd-registry").expect("the built-in model loads");
+    let rules = network.under("safe-harbor").expect("the policy compiles");
+    let (outcome, tables) = mapped(&rules, data.path(), 2);
+    assert!(outcome.counts.resources_balance());
+    assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+    hold_rows(&rules, &tables);
+    let empty: Vec<_> = model()
+        .tables()
+        .map(|(_, table)| table.name.clone())
+        .filter(|name| tables[name].is_empty())
+        .collect();
+    assert!(empty.is_empty(), "{empty:?} have no row");
+}
+
+#[test]
+fn patients_of_two_other_generators_make_valid_rows_with_whole_foreign_keys() {
+    let Some(shared) = crate::shared() else { return };
+    let network = Package::BuiltIn.load("ibd-registry").expect("the built-in model loads");
+    let rules = network.under("safe-harbor").expect("the policy compiles");
+    for (folder, filled) in [("r4-100", 12), ("us-core-60", 16)] {
+        let (outcome, tables) = mapped(&rules, &shared.join("data/synthea").join(folder), 2);
+        assert!(outcome.counts.resources_balance());
+        assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+        hold_rows(&rules, &tables);
+        let with_rows = tables.values().filter(|rows| !rows.is_empty()).count();
+        assert!(with_rows >= filled, "{folder}: only {with_rows} tables have rows");
+    }
 }

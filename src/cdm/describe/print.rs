@@ -29,6 +29,10 @@ pub(super) fn schema(description: &Description, name: &str, table: &TableText, c
     lines.push(member("required", &json!(required)));
     let properties: Vec<_> = columns.iter().map(|column| format!("    {}", property(column))).collect();
     lines.push(format!("\"properties\": {{\n{}\n  }}", properties.join(",\n")));
+    if !table.any.is_empty() {
+        let any: Vec<_> = table.any.iter().map(|column| json!({ "required": [column] })).collect();
+        lines.push(member("anyOf", &json!(any)));
+    }
     format!("{{\n  {}\n}}\n", lines.join(",\n  "))
 }
 

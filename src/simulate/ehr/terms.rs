@@ -70,7 +70,7 @@ static TERMS: [Term; 62] = [
         "subject",
         Patient,
         "",
-        "CarePlan CareTeam ClinicalImpression Condition DiagnosticReport DocumentReference Encounter Flag Goal ImagingStudy List Media MedicationAdministration MedicationDispense MedicationRequest MedicationStatement Observation Procedure QuestionnaireResponse RiskAssessment ServiceRequest Specimen Task",
+        "AdverseEvent CarePlan CareTeam ClinicalImpression Condition DiagnosticReport DocumentReference Encounter Flag Goal ImagingStudy List Media MedicationAdministration MedicationDispense MedicationRequest MedicationStatement Observation Procedure QuestionnaireResponse RiskAssessment ServiceRequest Specimen Task",
     ),
     term("individual", Patient, "", "ResearchSubject"),
     term("beneficiary", Patient, "", "Coverage"),
