@@ -76,7 +76,7 @@ fn rows(view: &View, resource: &str) {
     let mut tree = Tree::new();
     let root = tree.parse(resource.as_bytes(), &Limits::default()).expect("a resource of ours");
     let (mut count, mut bytes) = (0usize, Vec::new());
-    let _ = view.rows(root, &mut |row| {
+    let _ = view.rows(root, |row| {
         count += 1;
         bytes.clear();
         row.fields.iter().for_each(|field| field.write_json(&mut bytes));

@@ -86,7 +86,7 @@ fn a_hostile_view_needs_no_more_than_a_small_stack() {
                 let mut tree = Tree::new();
                 let root = tree.parse(line.as_bytes(), &Limits::default()).unwrap();
                 let mut rows = 0;
-                let done = view.rows(root, &mut |_| {
+                let done = view.rows(root, |_| {
                     rows += 1;
                     Ok(())
                 });
