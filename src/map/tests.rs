@@ -69,6 +69,7 @@ fn translated(unmapped: &str) -> String {
     )
 }
 
+mod unit;
 mod vocabulary;
 
 #[test]
@@ -105,6 +106,29 @@ fn two_rows_with_one_key_are_refused() {
     let twice = format!("{},{}", coding("http://loinc.org", "1-8"), coding("http://loinc.org", "1-8"));
     let (rows, _) = mapped(&translated("null"), &line(&twice, ""), &[]);
     assert_eq!(rows, Err("t.k: duplicate key".to_owned()));
+}
+
+#[test]
+fn rows_of_one_key_are_numbered_where_the_key_says_so() {
+    let key = r#"{"name":"k","path":"%resource.getResourceKey()","tag":[{"name":"headwater/key","value":"code,%repeat"}]}"#;
+    let mapping = load(&format!("{key},{}", translated("source"))).expect("the mapping loads");
+    let codes = ["a", "b", "a", "a"].map(|code| coding("s", code)).join(",");
+    for _ in 0..2 {
+        let line = line(&codes, "");
+        let mut tree = Tree::new();
+        let root = tree.parse(line.as_bytes(), &Limits::default()).expect("JSON");
+        let lookups = mapping.lookups().finish();
+        let (mut rows, mut work) = (Rows::new(), Work::default());
+        assert!(run(&mapping, &lookups, root, &mut rows, &mut work).is_ok());
+        let keys: Vec<_> = rows
+            .iter()
+            .map(|(_, cells)| cells[0].as_text().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(
+            keys,
+            ["Observation/o1#a", "Observation/o1#b", "Observation/o1#a#2", "Observation/o1#a#3"]
+        );
+    }
 }
 
 #[test]

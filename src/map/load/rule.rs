@@ -7,13 +7,13 @@ use crate::fhir::path::{Names, Path, Start};
 use crate::fhir::types::TypeId;
 
 use super::super::date::DateForm;
-use super::super::mapping::{Rule, Translation, WhenUnmapped};
+use super::super::mapping::{KeyRule, Rule, Translation, WhenUnmapped};
 use super::super::resolve::Resolve;
 use super::super::view::{Source, Tag, View};
 use super::Loader;
 
 /// Tags of ours; any other that begins with `headwater/` is a mistake.
-const TAGS: [&str; 15] = [
+const TAGS: [&str; 18] = [
     "headwater/key",
     "headwater/translate",
     "headwater/coding",
@@ -29,7 +29,13 @@ const TAGS: [&str; 15] = [
     "headwater/domain",
     "headwater/rows",
     "headwater/empty",
+    "headwater/unit",
+    "headwater/quantity",
+    "headwater/comparator",
 ];
+
+/// Stands in `headwater/key` for the number of a row among those of one key.
+const REPEAT: &str = "%repeat";
 
 impl Loader<'_, '_> {
     pub(super) fn rule(&mut self, source: &Source, view: &View, table: &Table) -> Rule {
@@ -65,9 +71,11 @@ impl Loader<'_, '_> {
             None => None,
         };
         let lookup = self.lookup(source);
+        let unit = self.unit(source, view, table.column(name).map(|place| &table.columns[place]));
         Rule {
             translation: if lookup.is_some() { None } else { self.translation(source) },
             lookup,
+            unit,
             resolve: self.resolve(source),
             date: self.word(source, "headwater/date", &DateForm::WORDS),
             truncate: self.truncate(source),
@@ -97,24 +105,26 @@ impl Loader<'_, '_> {
         length
     }
 
-    fn key(&mut self, tag: &Tag, table: &Table) -> Vec<usize> {
-        let mut columns = Vec::new();
+    fn key(&mut self, tag: &Tag, table: &Table) -> KeyRule {
+        let (mut columns, mut repeats) = (Vec::new(), false);
         for name in tag.value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             match table.column(name) {
                 Some(column) if column != table.key => columns.push(column),
+                None if name == REPEAT => repeats = true,
                 _ => self.faults.at(
                     tag.offset,
                     format!("`headwater/key` names `{name}`, which is no other column of table `{}`", table.name),
                 ),
             }
         }
-        columns
+        KeyRule { columns, repeats }
     }
 
     fn translation(&mut self, source: &Source) -> Option<Translation> {
         let Some(tag) = source.tag("headwater/translate") else {
             for name in ["headwater/coding", "headwater/system", "headwater/unmapped"] {
-                if let Some(tag) = source.tag(name) {
+                let for_unit = name != "headwater/system" && source.tag("headwater/unit").is_some();
+                if let Some(tag) = source.tag(name).filter(|_| !for_unit) {
                     self.faults
                         .at(tag.offset, format!("`{name}` is of no use without `headwater/translate`"));
                 }
@@ -132,30 +142,35 @@ impl Loader<'_, '_> {
                 "`headwater/translate` needs `headwater/coding`, or `headwater/system` for the path's own code",
             );
         }
-        let unmapped = match source.tag("headwater/unmapped") {
-            None => WhenUnmapped::Null,
-            Some(tag) => match tag.value.as_str() {
-                "null" => WhenUnmapped::Null,
-                "refuse" => WhenUnmapped::Refuse,
-                "source" => WhenUnmapped::Source,
-                other => match other.strip_prefix('=') {
-                    Some(literal) => WhenUnmapped::Literal(literal.to_owned()),
-                    None => {
-                        self.faults.at(
-                            tag.offset,
-                            "`headwater/unmapped` must be `null`, `refuse`, `source` or `=` and a value",
-                        );
-                        WhenUnmapped::Null
-                    }
-                },
-            },
-        };
+        let unmapped = self.when_unmapped(source);
         Some(Translation {
             map: Arc::clone(map?),
             system,
             coding: source.has_coding(),
             unmapped,
         })
+    }
+
+    /// `headwater/unmapped`
+    pub(super) fn when_unmapped(&mut self, source: &Source) -> WhenUnmapped {
+        let Some(tag) = source.tag("headwater/unmapped") else {
+            return WhenUnmapped::Null;
+        };
+        match tag.value.as_str() {
+            "null" => WhenUnmapped::Null,
+            "refuse" => WhenUnmapped::Refuse,
+            "source" => WhenUnmapped::Source,
+            other => match other.strip_prefix('=') {
+                Some(literal) => WhenUnmapped::Literal(literal.to_owned()),
+                None => {
+                    self.faults.at(
+                        tag.offset,
+                        "`headwater/unmapped` must be `null`, `refuse`, `source` or `=` and a value",
+                    );
+                    WhenUnmapped::Null
+                }
+            },
+        }
     }
 
     fn resolve(&mut self, source: &Source) -> Option<usize> {
@@ -185,6 +200,7 @@ impl Loader<'_, '_> {
         let names = Names {
             constants: &[],
             pure: true,
+            canonicals: self.canonicals,
         };
         let start = Start {
             focus: Some(vec![type_id]),

@@ -1,6 +1,6 @@
 //! ViewDefinition file to `View`: shape, names, constants, expressions, and the rules on columns. All faults at once.
 
-use crate::fhir::path::{Literal, Names, Path, Start, Temporal, Typing};
+use crate::fhir::path::{Canonicals, Literal, Names, Path, Start, Temporal, Typing};
 use crate::fhir::tree::{Kind, Node, Tree};
 use crate::fhir::types::TypeId;
 
@@ -13,7 +13,7 @@ use crate::fhir::decimal::Decimal;
 /// Columns of one view.
 const MAX_COLUMNS: usize = 1000;
 
-pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View, Vec<MappingFault>> {
+pub(super) fn compile(source: &str, file: &str, reading: Reading, canonicals: Option<&Canonicals>) -> Result<View, Vec<MappingFault>> {
     let mut faults = Faults::new(file, source);
     let mut tree = Tree::new();
     let root = match read(&mut tree, source) {
@@ -26,6 +26,7 @@ pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View
     let view = Compiler {
         faults: &mut faults,
         reading,
+        canonicals,
         constants: Vec::new(),
         columns: Vec::new(),
         sources: Vec::new(),
@@ -42,6 +43,7 @@ pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View
 struct Compiler<'c, 'f> {
     faults: &'c mut Faults<'f>,
     reading: Reading,
+    canonicals: Option<&'c Canonicals>,
     constants: Vec<String>,
     columns: Vec<Column>,
     sources: Vec<Source>,
@@ -84,7 +86,7 @@ impl Compiler<'_, '_> {
             }
         }
         let select = self.selects(root, &focus);
-        let more = |source: &&Source| source.coding.is_some() || source.reference.is_some();
+        let more = |source: &&Source| source.coding.is_some() || source.aside.is_some();
         let extended: Vec<usize> = self.sources.iter().filter(more).map(|source| source.column).collect();
         for source in &mut self.sources {
             source.extended = extended.contains(&source.column);
@@ -159,6 +161,7 @@ impl Compiler<'_, '_> {
         let names = Names {
             constants: &self.constants,
             pure: true,
+            canonicals: self.canonicals,
         };
         let start = Start {
             focus: focus.clone(),
@@ -273,6 +276,7 @@ impl Compiler<'_, '_> {
         let names = Names {
             constants: &self.constants,
             pure: true,
+            canonicals: self.canonicals,
         };
         let start = Start {
             focus: focus.clone(),
@@ -327,13 +331,13 @@ impl Compiler<'_, '_> {
                 .find(|tag| text(*tag, "name").is_some_and(|name| name == wanted))?;
             self.path(member(tag, "value")?, focus, true)
         };
-        let (mut coding, mut reference) = (None, None);
+        let (mut coding, mut aside) = (None, None);
         if self_reads_tags(&tags) {
             coding = extra("headwater/coding");
-            reference = extra("headwater/reference");
+            aside = extra("headwater/reference").or_else(|| extra("headwater/quantity"));
         }
         if self.reading == Reading::Standard {
-            (coding, reference) = (None, None);
+            (coding, aside) = (None, None);
         }
         let path_text = path.text().into_owned();
         let own_key = super::key::is_own(path_text.trim());
@@ -356,7 +360,7 @@ impl Compiler<'_, '_> {
                 same: None,
                 text: path_text,
                 coding,
-                reference,
+                aside,
                 extended: false,
             });
         }
