@@ -164,8 +164,10 @@ impl Mapping {
                 path: resolve.resource.clone(),
                 type_id,
             };
-            let given = reads.add(&resolve.path, &root, std::slice::from_ref(&root));
-            reads.take_whole(given);
+            for path in std::iter::once(&resolve.path).chain(resolve.by.as_ref().map(|(_, by)| by)) {
+                let given = reads.add(path, &root, std::slice::from_ref(&root));
+                reads.take_whole(given);
+            }
         }
         reads
     }

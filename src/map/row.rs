@@ -399,7 +399,12 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
     /// What the first reference that leads to something leads to.
     fn found(&self, rule: &Rule, references: &Field<'_, '_>) -> Option<&'m Found> {
         let resolve = rule.resolve?;
-        let wanted = self.mapping.resolves.get(resolve)?.resource.as_str();
+        let declared = self.mapping.resolves.get(resolve)?;
+        if declared.by.is_some() {
+            let mut keys = references.elements().iter().filter_map(Field::cell);
+            return keys.find_map(|key| self.lookups.get(resolve, key.as_text()?));
+        }
+        let wanted = declared.resource.as_str();
         objects(Some(references)).find_map(|reference| {
             let key = reference_key(reference, Some(wanted))?;
             self.lookups.get(resolve, &key)

@@ -169,6 +169,41 @@ fn a_reference_is_followed_when_the_column_s_own_path_gives_nothing() {
 }
 
 #[test]
+fn a_resource_that_points_at_this_one_is_found_by_its_newest_state_and_the_first_by_key_counts() {
+    let column = r#"{"name":"drug","path":"{}","tag":[{"name":"headwater/resolve","value":"DiagnosticReport"},{"name":"headwater/by","value":"result"},
+        {"name":"headwater/reference","value":"%resource.getResourceKey()"},{"name":"headwater/target","value":"conclusion"}]}"#;
+    let report = |id: &str, about: &str, words: &str| {
+        format!(
+            r#"{{"resourceType":"DiagnosticReport","id":"{id}","result":[{{"reference":"Observation/{about}"}}],"conclusion":"{words}"}}"#
+        )
+    };
+    let found = |landed: &[String]| {
+        let landed: Vec<_> = landed.iter().map(String::as_str).collect();
+        mapped(column, &line(&coding("s", "c"), ""), &landed).0.expect("a row").remove(0)
+    };
+    let row = |words: &str| format!(r#"{{"k":"Observation/o1#","drug":"{words}"}}"#);
+    let none = r#"{"k":"Observation/o1#"}"#;
+    let (one, two) = (report("r1", "o1", "one"), report("r2", "o1", "two"));
+    assert_eq!(found(&[two.clone(), one.clone()]), row("one"));
+    assert_eq!(found(&[one.clone(), two.clone()]), row("one"));
+    assert_eq!(found(&[one.clone(), report("r1", "other", "one"), two]), row("two"));
+    assert_eq!(found(&[report("r1", "other", "one")]), none);
+    let silent = r#"{"resourceType":"DiagnosticReport","id":"r1","result":[{"reference":"Observation/o1"}]}"#;
+    assert_eq!(found(&[one, silent.to_owned()]), none);
+    let faults = load(&format!(
+        "{KEY},{}",
+        column.replace("%resource.getResourceKey()", "%resource.device")
+    ))
+    .expect_err("a fault");
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.contains("`headwater/reference` is `getResourceKey()`")),
+        "{faults:?}"
+    );
+}
+
+#[test]
 fn loading_names_every_fault() {
     let fault = |columns: &str, message: &str| {
         let faults = load(columns).expect_err("a fault");

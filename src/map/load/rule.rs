@@ -13,7 +13,7 @@ use super::super::view::{Source, Tag, View};
 use super::Loader;
 
 /// Tags of ours; any other that begins with `headwater/` is a mistake.
-const TAGS: [&str; 18] = [
+const TAGS: [&str; 19] = [
     "headwater/key",
     "headwater/translate",
     "headwater/coding",
@@ -22,6 +22,7 @@ const TAGS: [&str; 18] = [
     "headwater/resolve",
     "headwater/reference",
     "headwater/target",
+    "headwater/by",
     "headwater/date",
     "headwater/truncate",
     "headwater/vocabulary",
@@ -180,7 +181,7 @@ impl Loader<'_, '_> {
             source.tag("headwater/target"),
         );
         let (Some(resolve), Some(_), Some(target)) = (resolve, reference, target) else {
-            if let Some(tag) = resolve.or(reference).or(target) {
+            if let Some(tag) = resolve.or(reference).or(target).or(source.tag("headwater/by")) {
                 self.faults.at(
                     tag.offset,
                     "`headwater/resolve`, `headwater/reference` and `headwater/target` belong together; one is missing",
@@ -193,7 +194,18 @@ impl Loader<'_, '_> {
                 .at(resolve.offset, format!("`{}` is no resource type of FHIR R4", resolve.value));
             return None;
         };
-        let same = |known: &Resolve| known.resource == resolve.value && known.target == target.value;
+        let by = source.tag("headwater/by");
+        let whose = reference.is_some_and(|tag| matches!(tag.value.trim(), "getResourceKey()" | "%resource.getResourceKey()"));
+        if let Some(by) = by.filter(|_| !whose) {
+            let message =
+                "with `headwater/by` a resource that points at this one is looked for, so `headwater/reference` is `getResourceKey()`";
+            self.faults.at(by.offset, message);
+            return None;
+        }
+        let same = |known: &Resolve| {
+            let known_by = known.by.as_ref().map(|(text, _)| text.as_str());
+            known.resource == resolve.value && known.target == target.value && known_by == by.map(|tag| tag.value.as_str())
+        };
         if let Some(at) = self.resolves.iter().position(same) {
             return Some(at);
         }
@@ -207,23 +219,30 @@ impl Loader<'_, '_> {
             resource: Some(vec![type_id]),
             strict: true,
         };
-        match Path::compile(&target.value, &names, &start) {
-            Ok(path) => self.resolves.push(Resolve {
-                resource: resolve.value.clone(),
-                target: target.value.clone(),
-                path,
-            }),
+        let mut path = |tag: &Tag| match Path::compile(&tag.value, &names, &start) {
+            Ok(path) => Some(path),
             Err(error) => {
                 self.faults.at(
-                    target.offset,
+                    tag.offset,
                     format!(
                         "`{}` is not usable FHIRPath at line {} column {}: {}",
-                        target.value, error.line, error.column, error.message
+                        tag.value, error.line, error.column, error.message
                     ),
                 );
-                return None;
+                None
             }
-        }
+        };
+        let by = match by {
+            Some(tag) => Some((tag.value.clone(), path(tag)?)),
+            None => None,
+        };
+        let resolve = Resolve {
+            resource: resolve.value.clone(),
+            target: target.value.clone(),
+            path: path(target)?,
+            by,
+        };
+        self.resolves.push(resolve);
         Some(self.resolves.len() - 1)
     }
 }

@@ -63,6 +63,13 @@ pub(super) fn rules(tags: &[(String, String)]) -> Vec<String> {
             "headwater/comparator" => format!("less than, at most and the like stand in {told}"),
             "headwater/resolve" => {
                 let (by, target) = (value("headwater/reference"), value("headwater/target"));
+                if let Some(by) = value("headwater/by") {
+                    out.push(format!(
+                        "`{}` of the {told} whose `{by}` is this resource",
+                        target.unwrap_or_default()
+                    ));
+                    continue;
+                }
                 format!(
                     "`{}` of the {told} that `{}` refers to",
                     target.unwrap_or_default(),
@@ -70,7 +77,7 @@ pub(super) fn rules(tags: &[(String, String)]) -> Vec<String> {
                 )
             }
             "headwater/coding" | "headwater/system" if value("headwater/translate").or(value("headwater/vocabulary")).is_some() => continue,
-            "headwater/reference" | "headwater/target" if value("headwater/resolve").is_some() => continue,
+            "headwater/reference" | "headwater/target" | "headwater/by" if value("headwater/resolve").is_some() => continue,
             "headwater/quantity" | "headwater/coding" if value("headwater/unit").is_some() => continue,
             other => format!("{other}: {told}"),
         };
