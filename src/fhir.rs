@@ -1,4 +1,4 @@
-//! What FHIR R4 says, without network, disk or clock: JSON as a borrowed tree, types, paths, dates, references, NDJSON.
+//! What FHIR R4 says, without network, disk or clock: JSON as a borrowed tree, types, paths, dates, references, ValueSets, NDJSON.
 
 pub mod canonical;
 pub mod datetime;
@@ -11,3 +11,4 @@ pub mod reference;
 pub mod tree;
 pub mod types;
 pub mod ucum;
+pub mod value_set;

@@ -1,9 +1,10 @@
 //! Conformant -> Mapped rows | Refusal. Plain functions: no async, disk, network, clock or randomness.
 //!
 //! A mapping is a set of standard ViewDefinitions (`view`) whose columns may carry tags of ours: a key, a translation by
-//! ConceptMap (`translate`), a lookup in OMOP's vocabularies (`vocabulary`) or behind a reference (`resolve`). All views of a resource type run on one parse.
+//! ConceptMap (`translate`), a lookup in OMOP's vocabularies (`vocabulary`) or behind a reference (`resolve`), a unit (`unit`). All views of a resource type run on one parse.
 
 pub mod cases;
+mod concepts;
 mod date;
 pub mod derive;
 pub mod fault;
@@ -19,13 +20,15 @@ mod run;
 mod stats;
 mod synthetic;
 mod translate;
+mod unit;
 pub mod view;
 pub mod vocabulary;
 
+pub use concepts::{Files, check_concepts};
 pub use fault::MappingFault;
 pub use file::MAX_FILE_BYTES;
 pub use mapped::Mapped;
-pub use mapping::Mapping;
+pub use mapping::{Mapping, Parts};
 pub use new_case::new_case;
 pub use resolve::{Lookups, LookupsBuilder};
 pub use stats::{MapStats, Tally, Unmapped};

@@ -2,6 +2,7 @@
 //! From a folder laid out like this repository (`profiles/`, `mappings/`), or the one inside the binary.
 //! Every fault is reported at once, with its file.
 
+mod definitions;
 mod dictionary;
 mod package;
 mod untested;
@@ -13,10 +14,11 @@ use crate::deidentify::{Basis, Policy, PolicyFault};
 use crate::gateway::Rules;
 use crate::map::derive::Derivations;
 use crate::map::vocabulary::{MemoryVocabulary, Vocabulary};
-use crate::map::{self, Mapping};
+use crate::map::{self, Mapping, MappingFault, Parts};
 use crate::platform::secret::{Sha256, hex};
 use crate::validate::Profiles;
 
+pub use definitions::Definitions;
 pub use dictionary::{ColumnEntry, Dictionary, MapEntry, TableEntry, Texts};
 pub use package::{File, Package};
 pub use untested::Untested;
@@ -136,10 +138,10 @@ impl Package {
         let concept_maps = take(self.files(&format!("{folder}/concepts"), ".json"));
         let policies = take(self.files(&folder, "deidentification.toml"));
         let derived = take(self.files(&folder, "derived.toml"));
+        let units = take(self.files(&folder, "units.toml"));
         let (cases, views): (Vec<_>, Vec<_>) = all_mappings.into_iter().partition(|(name, _)| name.ends_with(".cases.json"));
-        let profiles = Profiles::load(&profile_files)
-            .map_err(|found| faults.extend(found.iter().map(ToString::to_string)))
-            .unwrap_or_default();
+        let (Definitions { profiles, canonicals }, found) = Definitions::of(profile_files.clone());
+        faults.extend(found);
         let schemas = self.shown(&format!("profiles/{name}"));
         let model = Model::from_schemas(name, &schema_files)
             .map_err(|found| faults.extend(found.faults.iter().map(|fault| format!("{schemas}/{fault}"))))
@@ -148,7 +150,13 @@ impl Package {
         let folder = self.shown(&folder);
         let mut broken_views = Vec::new();
         let mapping = model.as_ref().and_then(|model| {
-            Mapping::load(model.clone(), &views, &concept_maps)
+            let parts = Parts {
+                views: &views,
+                concept_maps: &concept_maps,
+                units: units.first(),
+                canonicals: Some(&canonicals),
+            };
+            Mapping::of(model.clone(), &parts)
                 .map_err(|found| {
                     for fault in found {
                         let inner = if concept_maps.iter().any(|(name, _)| *name == fault.file) {
@@ -164,7 +172,7 @@ impl Package {
                 // The views that have no fault, so that their cases still run.
                 .or_else(|| {
                     let good: Vec<File> = views.iter().filter(|(name, _)| !broken_views.contains(name)).cloned().collect();
-                    Mapping::load(model.clone(), &good, &concept_maps).ok()
+                    Mapping::of(model.clone(), &Parts { views: &good, ..parts }).ok()
                 })
         });
         let derivations = model.as_ref().map(|model| {
@@ -187,7 +195,10 @@ impl Package {
             faults.push(fault);
             None
         });
-        let digests = (digest(&[&schema_files]), digest(&[&profile_files, &views, &concept_maps, &derived]));
+        let digests = (
+            digest(&[&schema_files]),
+            digest(&[&profile_files, &views, &concept_maps, &derived, &units]),
+        );
         let network = model.zip(mapping).map(|(model, mapping)| Network {
             model,
             profiles: Arc::new(profiles),
@@ -272,6 +283,21 @@ impl Network {
             .filter_map(|basis| Policy::compile(basis.as_str(), &self.policy_text, &self.model).ok())
             .collect();
         Dictionary::of(&self.model, &self.texts, &policies)
+    }
+
+    /// What `vocabulary` says against the concept ids that the mapping's files name, with file and line.
+    pub fn foreign_concepts(&self, vocabulary: &dyn Vocabulary) -> Vec<MappingFault> {
+        let Texts {
+            views,
+            concept_maps,
+            derived,
+        } = &self.texts;
+        let files = map::Files {
+            views,
+            concept_maps,
+            derived,
+        };
+        map::check_concepts(&self.mapping, &files, vocabulary)
     }
 
     /// Columns that a view fills and none of its cases does.

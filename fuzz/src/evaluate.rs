@@ -67,6 +67,7 @@ fn on(expression: &str, text: &[u8]) {
     let names = Names {
         constants: &names,
         pure: false,
+        ..Names::default()
     };
     let start = Start {
         focus: typing.clone(),

@@ -10,6 +10,7 @@ pub fn run(data: &[u8]) {
     let names = Names {
         constants: &constants,
         pure: true,
+        ..Names::default()
     };
     let typing = TypeId::of("Observation").map(|type_id| vec![type_id]);
     let start = Start {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Exit, Failure, show};
+use super::{Exit, Failure, show, vocabulary};
 use crate::map;
 use crate::network::{Checked, Package};
 
@@ -26,6 +26,10 @@ pub(super) struct Args {
     /// What the new case is called
     #[arg(long, value_name = "TEXT", default_value = "a case without a name yet")]
     name: String,
+    /// Folder with Athena's CSV files: warns of every concept id in the mapping's files that is not there, not standard and valid, of
+    /// another domain than its column takes, or called otherwise
+    #[arg(long, value_name = "DIR", conflicts_with = "new_case")]
+    vocabulary: Option<PathBuf>,
     /// Only this model
     #[arg(long)]
     model: Option<String>,
@@ -48,13 +52,16 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         };
         return new_case(&package, model, file, view, &args);
     }
-    let mut faults = Vec::new();
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     let mut results = Vec::new();
     for name in &models {
         let mut checked = package.check(name);
         faults.append(&mut checked.faults);
         if checked.tables == 0 {
             continue;
+        }
+        if let Some(folder) = &args.vocabulary {
+            warnings.extend(concepts(&package, name, folder)?);
         }
         let Checked {
             tables,
@@ -71,7 +78,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
     }
     if args.json {
-        show::answer(&serde_json::json!({ "models": results, "faults": faults }).to_string());
+        show::answer(&serde_json::json!({ "models": results, "faults": faults, "warnings": warnings }).to_string());
+    } else {
+        warnings.iter().for_each(|warning| show::note(&format!("warning: {warning}")));
     }
     if faults.is_empty() {
         return Ok(());
@@ -80,6 +89,26 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Exit::Usage,
         format!("{}:\n{}", show::count(faults.len() as u64, "fault"), faults.join("\n")),
     ))
+}
+
+/// What the vocabulary in `folder` says against the model's concept ids; nothing, where the model looks no codes up.
+fn concepts(package: &Package, model: &str, folder: &Path) -> Result<Vec<String>, Failure> {
+    // What is wrong with the package is told as its faults.
+    let Ok(mut network) = package.load(model) else {
+        return Ok(Vec::new());
+    };
+    if !network.mapping.needs_vocabulary() {
+        return Ok(Vec::new());
+    }
+    vocabulary::attach(&mut network, Some(folder), &vocabulary::user_cache()?, "--vocabulary DIR")?;
+    let Some(vocabulary) = &network.vocabulary else {
+        return Ok(Vec::new());
+    };
+    let found = network.foreign_concepts(vocabulary.as_ref());
+    if let Some(fault) = vocabulary.fault() {
+        return Err(Failure::new(Exit::Ours, format!("the vocabulary could not be read: {fault}")));
+    }
+    Ok(found.iter().map(|fault| format!("{model}: {fault}")).collect())
 }
 
 fn new_case(package: &Package, model: &str, file: &Path, view: &Path, args: &Args) -> Result<(), Failure> {

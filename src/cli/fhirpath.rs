@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::cdm::row::write_json_string;
 use crate::cli::{Exit, Failure, show};
-use crate::fhir::path::{Context, Element, Item, Names, Path, Start, Temporal, write_json};
+use crate::fhir::path::{Canonicals, Context, Element, Item, Names, Path, Start, Temporal, write_json};
 use crate::fhir::tree::{Limits, Tree};
 use crate::fhir::types::TypeId;
+use crate::network::Package;
 use crate::platform::clock::Clock;
 
 /// Evaluates a FHIRPath expression.
@@ -29,6 +30,9 @@ pub struct Args {
     /// The type of what is in the file, when it does not say so itself
     #[arg(long = "type", value_name = "TYPE")]
     type_name: Option<String>,
+    /// Folder with profiles/: its ValueSets and profiles may be named, by `memberOf` and `conformsTo`
+    #[arg(long, value_name = "DIR")]
+    package: Option<PathBuf>,
     /// Reads `{"expression","file"}` lines on stdin and answers each with one line, `{"result":[…]}` or `{"error":"…"}`
     #[arg(long, conflicts_with_all = ["expression", "file"])]
     batch: bool,
@@ -41,8 +45,20 @@ pub fn run(args: Args) -> Result<(), Failure> {
         None => None,
         Some(name) => Some(TypeId::of(name).ok_or_else(|| Failure::new(Exit::Usage, format!("`{name}` is no type of FHIR R4")))?),
     };
+    let canonicals = match args.package {
+        None => None,
+        Some(folder) => {
+            let definitions = Package::at(Some(folder)).definitions();
+            Some(
+                definitions
+                    .map_err(|faults| Failure::new(Exit::Usage, faults.join("\n")))?
+                    .canonicals,
+            )
+        }
+    };
     let mut files = Files {
         given,
+        canonicals,
         read: HashMap::new(),
     };
     let (Some(expression), Some(file)) = (&args.expression, &args.file) else {
@@ -81,6 +97,7 @@ fn batch(files: &mut Files) -> Result<(), Failure> {
 /// Files read so far; a batch asks many questions of few files.
 struct Files {
     given: Option<TypeId>,
+    canonicals: Option<Canonicals>,
     read: HashMap<String, Vec<u8>>,
 }
 
@@ -124,7 +141,11 @@ impl Files {
             resource: typing,
             strict: true,
         };
-        let path = Path::compile(expression, &Names::default(), &start).map_err(|error| error.to_string())?;
+        let names = Names {
+            canonicals: self.canonicals.as_ref(),
+            ..Names::default()
+        };
+        let path = Path::compile(expression, &names, &start).map_err(|error| error.to_string())?;
         let mut context = Context::new(root, &[]);
         context.now = Temporal::date_time(&format!("{:.3}", Clock::system().now()));
         let focus = Item::Element(Element {

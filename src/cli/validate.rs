@@ -9,6 +9,7 @@ use super::{Exit, Failure};
 use crate::fhir::ndjson::{self, Lines};
 use crate::fhir::outcome::{Code, Details, Issue, OperationOutcome, Severity};
 use crate::fhir::tree::{Limits, Node, SyntaxError, Tree};
+use crate::network::Definitions;
 use crate::refusal::Refusal;
 use crate::validate::{self, Profiles};
 
@@ -96,10 +97,10 @@ fn profiles(folders: &[PathBuf]) -> Result<Profiles, Failure> {
     for folder in folders {
         files.extend(profile_files(folder).map_err(|error| unreadable(folder, &error))?);
     }
-    Profiles::load(&files).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(Exit::Usage, lines.join("\n"))
-    })
+    match Definitions::of(files) {
+        (definitions, faults) if faults.is_empty() => Ok(definitions.profiles),
+        (_, faults) => Err(Failure::new(Exit::Usage, faults.join("\n"))),
+    }
 }
 
 /// Name and text of each .json file of the folder, by name.

@@ -1,9 +1,11 @@
 //! FHIRPath: parse, compile, evaluate on the borrowed tree.
-//! Basis: FHIRPath 2.0.0 and the functions SQL on FHIR v2 adds. No terminology, no `resolve()`: the same resource always
-//! gives the same answer. Values of computed results are in `value`; what a path is checked against is in `check`.
+//! Basis: FHIRPath 2.0.0, FHIR R4's additions to it, and the functions SQL on FHIR v2 adds. No terminology server, and `resolve()`
+//! never leaves the resource: the same resource always gives the same answer. Values of computed results are in `value`; what a path is checked against is in `check`.
 
+mod answers;
 mod ast;
 mod boundary;
+mod canonical;
 mod check;
 mod collection;
 mod compare;
@@ -22,6 +24,7 @@ mod pattern;
 mod print;
 mod project;
 mod reads;
+mod resolve;
 mod temporal;
 mod text;
 mod types;
@@ -29,6 +32,7 @@ mod value;
 mod work;
 
 pub use ast::{Literal, Variable};
+pub use canonical::{Canonicals, Fits};
 pub use check::Typing;
 pub use eval::Context;
 pub use fast::{End, Fast, Found, Given, Unsure};
@@ -81,6 +85,8 @@ pub struct Names<'n> {
     pub constants: &'n [String],
     /// Refuse functions whose answer depends on more than the resource.
     pub pure: bool,
+    /// What `memberOf` and `conformsTo` may name.
+    pub canonicals: Option<&'n Canonicals>,
 }
 
 impl Names<'_> {
@@ -151,6 +157,13 @@ impl Path {
     /// What its patterns cost to make: whoever compiles many expressions bounds the sum.
     pub fn making(&self) -> usize {
         self.making
+    }
+
+    /// The literals that it may give, whatever it is asked of.
+    pub fn literals(&self) -> Vec<&Literal> {
+        let mut found = Vec::new();
+        answers::literals(&self.expr, &mut found);
+        found
     }
 
     /// The straight way, where there is one.

@@ -125,6 +125,13 @@ impl Vocabulary for Athena {
         })
     }
 
+    fn concept(&self, id: u32) -> Option<Concept> {
+        self.ask(|index| {
+            let text = format!("{CONCEPT} concept JOIN word ON word.id = concept.domain WHERE concept.id = ?1");
+            index.prepare_cached(&text)?.query_row([id], concept).optional()
+        })
+    }
+
     fn standard(&self, asked: &Concept) -> Vec<Concept> {
         let (maps, targets) = self.ask(|index| {
             let maps = "SELECT count(*) FROM maps_to WHERE source = ?1";

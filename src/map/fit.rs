@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::mapping::WhenUnmapped;
 use crate::cdm::{Cell, Column, Kind};
 
 /// Makes the cell what the column's kind writes: a whole number is an integer where the column is one, a value of another
@@ -22,6 +23,15 @@ pub(super) fn fit(cell: &mut Cell<'_>, column: &Column) {
         (Kind::Text, Cell::Boolean(value)) => *cell = Cell::Text(if *value { "true".into() } else { "false".into() }),
         (Kind::Date, Cell::Text(date)) if !column.required && matches!(date.len(), 4 | 7) => *cell = Cell::Null,
         _ => {}
+    }
+}
+
+/// What stands in a cell where no target or unit was found.
+pub(super) fn otherwise<'a>(unmapped: &'a WhenUnmapped, own: Cell<'a>, kind: Kind) -> Result<Cell<'a>, &'static str> {
+    match unmapped {
+        WhenUnmapped::Source => Ok(own),
+        WhenUnmapped::Literal(literal) => target_cell(Cow::Borrowed(literal), kind),
+        WhenUnmapped::Null | WhenUnmapped::Refuse => Ok(Cell::Null),
     }
 }
 

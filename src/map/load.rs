@@ -1,29 +1,32 @@
 //! Mapping files to `Mapping`: every column is checked against its table and every tag against what it needs. All faults
-//! of all files at once. What a column's tags say is read in `rule` and `lookup`.
+//! of all files at once. What a column's tags say is read in `rule`, `lookup` and `unit`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cdm::Model;
+use crate::fhir::path::Canonicals;
 
 use super::fault::MappingFault;
 use super::file::Faults;
-use super::mapping::{Mapping, TableView};
+use super::mapping::{Mapping, Parts, TableView};
 use super::resolve::Resolve;
 use super::translate::ConceptMap;
-use super::view::{Reading, View};
+use super::unit::Analytes;
+use super::view::View;
 use super::vocabulary::Facet;
 
 mod lookup;
 mod rule;
+mod unit;
 
 /// The ConceptMap that names the OMOP vocabulary of each code system.
 const SYSTEMS: &str = "https://headwater.example/fhir/ConceptMap/omop-vocabulary";
 
-pub(super) fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: &[(String, String)]) -> Result<Mapping, Vec<MappingFault>> {
+pub(super) fn load(model: Arc<Model>, parts: &Parts<'_>) -> Result<Mapping, Vec<MappingFault>> {
     let mut all = Vec::new();
     let mut maps = HashMap::new();
-    for (file, text) in concept_maps {
+    for (file, text) in parts.concept_maps {
         match ConceptMap::load(file, text) {
             Ok((url, map)) => {
                 if maps.insert(url.clone(), Arc::new(map)).is_some() {
@@ -33,6 +36,14 @@ pub(super) fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: 
             Err(faults) => all.extend(faults),
         }
     }
+    let analytes = match parts.units {
+        None => Analytes::default(),
+        Some((file, text)) => Analytes::load(file, text).unwrap_or_else(|faults| {
+            all.extend(faults);
+            Analytes::default()
+        }),
+    };
+    let analytes = Arc::new(analytes);
     let mut mapping = Mapping {
         model: Arc::clone(&model),
         views: Vec::new(),
@@ -40,8 +51,8 @@ pub(super) fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: 
         resolves: Vec::new(),
         systems: maps.get(SYSTEMS).cloned(),
     };
-    for (file, text) in views {
-        let view = match View::compile(text, file, Reading::Mapping) {
+    for (file, text) in parts.views {
+        let view = match View::of_mapping(text, file, parts.canonicals) {
             Ok(view) => view,
             Err(faults) => {
                 all.extend(faults);
@@ -52,6 +63,8 @@ pub(super) fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: 
         let loaded = Loader {
             faults: &mut faults,
             maps: &maps,
+            analytes: &analytes,
+            canonicals: parts.canonicals,
             resolves: &mut mapping.resolves,
         }
         .view(&model, file, view);
@@ -106,6 +119,8 @@ impl Faults<'_> {
 struct Loader<'l, 'f> {
     faults: &'l mut Faults<'f>,
     maps: &'l HashMap<String, Arc<ConceptMap>>,
+    analytes: &'l Arc<Analytes>,
+    canonicals: Option<&'l Canonicals>,
     resolves: &'l mut Vec<Resolve>,
 }
 

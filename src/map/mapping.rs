@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cdm::{Model, TableId};
-use crate::fhir::path::{Place, Reads};
+use crate::fhir::path::{Canonicals, Place, Reads};
 use crate::fhir::types::TypeId;
 
 use super::date::DateForm;
@@ -12,6 +12,7 @@ use super::fault::MappingFault;
 use super::load;
 use super::resolve::{LookupsBuilder, Resolve};
 use super::translate::ConceptMap;
+use super::unit::UnitRule;
 use super::view::View;
 use super::vocabulary::Lookup;
 
@@ -46,13 +47,22 @@ pub(super) struct TableView {
 pub(super) struct Rule {
     pub translation: Option<Translation>,
     pub lookup: Option<Lookup>,
+    pub unit: Option<Box<UnitRule>>,
     /// Place in `Mapping::resolves`.
     pub resolve: Option<usize>,
     pub date: Option<DateForm>,
     /// Characters kept of a text.
     pub truncate: Option<usize>,
-    /// The table's columns whose texts follow the resource's key.
-    pub key: Option<Vec<usize>>,
+    pub key: Option<KeyRule>,
+}
+
+/// What follows the resource's key.
+#[derive(Debug)]
+pub(super) struct KeyRule {
+    /// The table's columns whose texts do.
+    pub columns: Vec<usize>,
+    /// The second row of one key is told by `#2`, the third by `#3`, in the order of the resource.
+    pub repeats: bool,
 }
 
 #[derive(Debug)]
@@ -76,11 +86,33 @@ pub(super) enum WhenUnmapped {
     Literal(String),
 }
 
+/// What a mapping is made of: `(file name, text)` each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts<'p> {
+    pub views: &'p [(String, String)],
+    pub concept_maps: &'p [(String, String)],
+    /// `units.toml`, if there is one.
+    pub units: Option<&'p (String, String)>,
+    /// The ValueSets and profiles that expressions may name.
+    pub canonicals: Option<&'p Canonicals>,
+}
+
 impl Mapping {
-    /// The mapping that the files make: `(file name, JSON)` of ViewDefinitions and of ConceptMaps.
+    /// The mapping that ViewDefinitions and ConceptMaps alone make.
     /// # Errors: every fault of every file, with line and column.
     pub fn load(model: Arc<Model>, views: &[(String, String)], concept_maps: &[(String, String)]) -> Result<Mapping, Vec<MappingFault>> {
-        load::load(model, views, concept_maps)
+        let parts = Parts {
+            views,
+            concept_maps,
+            ..Parts::default()
+        };
+        Self::of(model, &parts)
+    }
+
+    /// The mapping that the files make.
+    /// # Errors: every fault of every file, with line and column.
+    pub fn of(model: Arc<Model>, parts: &Parts<'_>) -> Result<Mapping, Vec<MappingFault>> {
+        load::load(model, parts)
     }
 
     /// Some column looks codes up in a vocabulary: mapping without one would give 0 everywhere.
@@ -132,8 +164,10 @@ impl Mapping {
                 path: resolve.resource.clone(),
                 type_id,
             };
-            let given = reads.add(&resolve.path, &root, std::slice::from_ref(&root));
-            reads.take_whole(given);
+            for path in std::iter::once(&resolve.path).chain(resolve.by.as_ref().map(|(_, by)| by)) {
+                let given = reads.add(path, &root, std::slice::from_ref(&root));
+                reads.take_whole(given);
+            }
         }
         reads
     }

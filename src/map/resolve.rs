@@ -1,14 +1,14 @@
-//! What a reference leads to: the declared values of landed targets, by `Type/id`, gathered in a pass before the mapping.
+//! What a reference leads to: the declared values of landed targets, by `Type/id`, gathered in a pass before the mapping. With
+//! `headwater/by` the other way round: the values of a resource that points at the one at hand, by what it points at.
 //! Holds those values only, never a resource. Read by all threads, changed by none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use crate::cdm::Cell;
 use crate::fhir::name::Name;
-use crate::fhir::path::{Context, Element, Item, Path, resource_key};
+use crate::fhir::path::{Context, Element, Item, Path, reference_key, resource_key};
 use crate::fhir::tree::{Kind, Node};
-use crate::fhir::types::TypeId;
 use crate::validate::Conformant;
 
 use super::view::Field;
@@ -20,6 +20,8 @@ pub(super) struct Resolve {
     pub resource: String,
     pub target: String,
     pub path: Path,
+    /// The text and path of the reference by which the resource is found, instead of by its own key.
+    pub by: Option<(String, Path)>,
 }
 
 /// What was wanted of one target.
@@ -73,6 +75,9 @@ pub struct LookupsBuilder<'m> {
     lookups: Lookups,
     /// Steps that looking for the targets took.
     steps: usize,
+    /// Per `Resolve` with `by`, by the pointing resource's own key: whom it points at, and what is wanted of it. A newer state
+    /// replaces the older one; of several that point at one resource, the first by key counts.
+    pointing: Vec<BTreeMap<String, (Vec<String>, Found)>>,
 }
 
 impl<'m> LookupsBuilder<'m> {
@@ -82,6 +87,7 @@ impl<'m> LookupsBuilder<'m> {
             resolves,
             lookups: Lookups { found, vocabulary: None },
             steps: 0,
+            pointing: resolves.iter().map(|_| BTreeMap::new()).collect(),
         }
     }
 
@@ -107,8 +113,17 @@ impl<'m> LookupsBuilder<'m> {
         {
             let (found, steps) = wanted(&resolve.path, root);
             self.steps += steps;
-            if let Some(found) = found {
-                self.lookups.found[at].insert(key.to_string(), found);
+            match (&resolve.by, found) {
+                (None, Some(found)) => {
+                    self.lookups.found[at].insert(key.to_string(), found);
+                }
+                (None, None) => {}
+                (Some((_, by)), Some(found)) => {
+                    self.pointing[at].insert(key.to_string(), (pointed_at(by, root), found));
+                }
+                (Some(_), None) => {
+                    self.pointing[at].remove(&*key);
+                }
             }
         }
     }
@@ -117,27 +132,47 @@ impl<'m> LookupsBuilder<'m> {
         self.steps
     }
 
-    pub fn finish(self) -> Lookups {
+    pub fn finish(mut self) -> Lookups {
+        for (found, pointing) in self.lookups.found.iter_mut().zip(self.pointing) {
+            for (targets, value) in pointing.into_values() {
+                for target in targets {
+                    found.entry(target).or_insert_with(|| value.clone());
+                }
+            }
+        }
         self.lookups
     }
+}
+
+/// What `path` gives of the resource; `None` without an answer.
+fn fields<'t, 'a>(path: &'t Path, root: Node<'t, 'a>) -> Option<Vec<Field<'t, 'a>>> {
+    fields_in(&Context::new(root, &[]), path, root)
+}
+
+fn fields_in<'t, 'a>(context: &Context<'t, 'a>, path: &'t Path, root: Node<'t, 'a>) -> Option<Vec<Field<'t, 'a>>> {
+    let found = path.evaluate(context, Item::Element(Element::resource(root))).ok()?;
+    Some(found.into_iter().map(Field::of).collect())
+}
+
+/// The keys of what the resource points at.
+fn pointed_at(by: &Path, root: Node<'_, '_>) -> Vec<String> {
+    let key = |field: &Field<'_, '_>| match field {
+        Field::Node(node) => reference_key(*node, None).map(|key| key.to_string()),
+        _ => None,
+    };
+    fields(by, root).unwrap_or_default().iter().filter_map(key).collect()
 }
 
 /// A target whose expression has no answer is as good as absent: the column is then empty, and checked as such.
 fn wanted<'t>(path: &'t Path, root: Node<'t, '_>) -> (Option<Found>, usize) {
     let context = Context::new(root, &[]);
-    let found = evaluated(&context, path, root);
+    let found = fields_in(&context, path, root).and_then(|items| told(&items));
     (found, context.steps() as usize)
 }
 
-fn evaluated<'t, 'a>(context: &Context<'t, 'a>, path: &'t Path, root: Node<'t, 'a>) -> Option<Found> {
-    let focus = Item::Element(Element {
-        node: Some(root),
-        under: None,
-        type_id: root.resource_type().and_then(TypeId::of),
-    });
-    let items: Vec<Field<'_, '_>> = path.evaluate(context, focus).ok()?.into_iter().map(Field::of).collect();
+fn told(items: &[Field<'_, '_>]) -> Option<Found> {
     let mut all = Vec::new();
-    for field in &items {
+    for field in items {
         match field {
             Field::Node(node) if node.kind() == Kind::Object => codings(*node, &mut |system, code| {
                 all.push((system.to_owned(), code.to_owned()));

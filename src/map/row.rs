@@ -2,18 +2,20 @@
 //! One view row makes one table row, or one for each standard concept where a column says `headwater/rows`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use crate::cdm::{Cell, Rows, Table};
+use crate::cdm::{Cell, Kind as ColumnKind, Rows, Table};
 use crate::fhir::name::Name;
 use crate::fhir::path::reference_key;
 use crate::fhir::tree::{Kind, Node};
 
 use super::date;
-use super::fit::{fit, joined, target_cell, truncate};
+use super::fit::{fit, joined, otherwise, target_cell, truncate};
 use super::mapping::{Mapping, Rule, TableView, Translation, WhenUnmapped};
 use super::resolve::{Found, Lookups, codings, each_coding};
 use super::stats::MapStats;
 use super::translate::Codes;
+use super::unit::{UnitCache, UnitRule};
 use super::view::{Asked, Done, Field, Room, Row, RowFault, Taker};
 use super::vocabulary::{CodeCache, Coded, Facet, Lookup, Picked};
 
@@ -30,6 +32,9 @@ pub(super) struct Work<'a> {
     known: Vec<Option<Vec<Coded<'a>>>>,
     codes: Vec<Coded<'a>>,
     pub cache: CodeCache,
+    units: UnitCache,
+    /// Keys that one view made of one resource, and how often, where a key counts its repeats.
+    keys: HashMap<String, u32>,
     pub room: Room,
     pub stats: MapStats,
     /// A view made no row of this resource because its codes have no standard concept.
@@ -49,6 +54,7 @@ impl Work<'_> {
     /// Forgets what was true of the view before.
     pub(super) fn next_view(&mut self) {
         self.gate = None;
+        self.keys.clear();
     }
 }
 
@@ -153,25 +159,36 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
                 self.rows.push(Cell::Null);
                 continue;
             };
-            if let Some(columns) = rule.key.as_deref() {
-                key = Some((place, columns));
+            if let Some(rule) = &rule.key {
+                key = Some((place, rule));
             }
             let mut cell = self.cell(rule, row, at, place, about).map_err(|word| (place, word))?;
             fit(&mut cell, &self.table.columns[place]);
             self.rows.push(cell);
         }
         let cells = self.rows.last_mut();
-        if let Some((place, columns)) = key
-            && !columns.is_empty()
+        if let Some((place, rule)) = key
+            && (!rule.columns.is_empty() || rule.repeats)
             && let Cell::Text(own) = &cells[place]
         {
-            cells[place] = Cell::Text(Cow::Owned(joined(own, columns, cells)));
+            let mut text = joined(own, &rule.columns, cells);
+            if rule.repeats {
+                let times = self.work.keys.entry(text.clone()).or_insert(0);
+                *times += 1;
+                if *times > 1 {
+                    text.push_str(&format!("#{times}"));
+                }
+            }
+            cells[place] = Cell::Text(Cow::Owned(text));
         }
         self.table.check(cells)
     }
 
     fn cell(&mut self, rule: &'m Rule, row: &Row<'_, 'a>, at: usize, place: usize, about: About<'_, 'a>) -> Result<Cell<'a>, &'static str> {
-        let own = row.fields[at].cell().ok_or("not a single primitive value")?;
+        let mut own = row.fields[at].cell().ok_or("not a single primitive value")?;
+        if let Some(unit) = &rule.unit {
+            own = self.in_unit(unit, rule, own, row, at, place)?;
+        }
         let mut cell = match (&rule.lookup, &rule.translation) {
             (Some(lookup), _) => match about.filter(|(driver, _)| driver.from == lookup.from) {
                 Some((_, picked)) => facet(lookup, picked, own),
@@ -198,7 +215,7 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
     fn looked_up(&mut self, lookup: &'m Lookup, rule: &'m Rule, row: &Row<'_, 'a>, at: usize, own: Cell<'a>) -> Cell<'a> {
         let (mut codes, mut picked) = (std::mem::take(&mut self.work.codes), Vec::new());
         let codings = row.codings.get(at).unwrap_or(&Field::Null);
-        let references = row.references.get(at).unwrap_or(&Field::Null);
+        let references = row.asides.get(at).unwrap_or(&Field::Null);
         self.gather(lookup, rule, &own, codings, references, &mut codes);
         self.pick(lookup, &codes, Some(at), &mut picked);
         codes.clear();
@@ -295,10 +312,8 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
     ) -> Result<Cell<'a>, &'static str> {
         let mut codes = Codes::new(&translation.map);
         if translation.coding {
-            if let Some(all) = row.codings.get(at) {
-                for node in all.elements().iter().filter_map(object) {
-                    codings(node, &mut |system, code| codes.meet(system, code));
-                }
+            for node in objects(row.codings.get(at)) {
+                codings(node, &mut |system, code| codes.meet(system, code));
             }
         } else if let (Some(system), Cell::Text(code)) = (&translation.system, &own) {
             codes.meet(system, code);
@@ -326,23 +341,71 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
                 return Err("unmapped");
             }
         }
-        match &translation.unmapped {
-            WhenUnmapped::Source => Ok(own),
-            WhenUnmapped::Literal(literal) => target_cell(Cow::Borrowed(literal), kind),
-            WhenUnmapped::Null | WhenUnmapped::Refuse => Ok(Cell::Null),
+        otherwise(&translation.unmapped, own, kind)
+    }
+
+    /// The number in its column's unit, or the unit as its column wants it.
+    fn in_unit(
+        &mut self,
+        unit: &'m UnitRule,
+        rule: &Rule,
+        own: Cell<'a>,
+        row: &Row<'_, 'a>,
+        at: usize,
+        place: usize,
+    ) -> Result<Cell<'a>, &'static str> {
+        let mut quantities = objects(row.asides.get(at));
+        let quantity = quantities.next();
+        if quantities.next().is_some() {
+            return Err("more than one quantity for one number");
+        }
+        let analyte = || {
+            let mut found = None;
+            for node in objects(row.codings.get(at)) {
+                codings(node, &mut |system, code| {
+                    found = found.or_else(|| unit.analytes.find(system, code));
+                    found.is_none()
+                });
+            }
+            found
+        };
+        match unit.given(&own, quantity, analyte, &mut self.work.units) {
+            Ok(cell) => Ok(cell),
+            Err(missed) => {
+                // What is looked up as it was written is counted there.
+                let passed_on = unit.unmapped == WhenUnmapped::Source && (rule.lookup.is_some() || rule.translation.is_some());
+                if !passed_on {
+                    let stats = &mut self.work.stats;
+                    stats.count(self.view.table, place, &missed.system, &missed.code, missed.reason);
+                }
+                if unit.unmapped == WhenUnmapped::Refuse {
+                    return Err("unit");
+                }
+                let kind = if unit.number {
+                    self.table.columns[place].kind
+                } else {
+                    ColumnKind::Text
+                };
+                otherwise(&unit.unmapped, own, kind)
+            }
         }
     }
 
     /// What the reference of the view's column `at` leads to.
     fn found_at(&self, rule: &Rule, row: &Row<'_, '_>, at: usize) -> Option<&'m Found> {
-        self.found(rule, row.references.get(at)?)
+        self.found(rule, row.asides.get(at)?)
     }
 
     /// What the first reference that leads to something leads to.
     fn found(&self, rule: &Rule, references: &Field<'_, '_>) -> Option<&'m Found> {
         let resolve = rule.resolve?;
-        let wanted = self.mapping.resolves.get(resolve)?.resource.as_str();
-        references.elements().iter().filter_map(object).find_map(|reference| {
+        let declared = self.mapping.resolves.get(resolve)?;
+        if declared.by.is_some() {
+            let mut keys = references.elements().iter().filter_map(Field::cell);
+            return keys.find_map(|key| self.lookups.get(resolve, key.as_text()?));
+        }
+        let wanted = declared.resource.as_str();
+        objects(Some(references)).find_map(|reference| {
             let key = reference_key(reference, Some(wanted))?;
             self.lookups.get(resolve, &key)
         })
@@ -367,6 +430,11 @@ fn facet<'a>(lookup: &Lookup, picked: &Picked<'a>, own: Cell<'a>) -> Cell<'a> {
         Facet::Domain => shared(concept.map(|concept| &*concept.domain)),
         Facet::Vocabulary => shared(coded.and_then(|coded| coded.resolved.vocabulary.as_deref())),
     }
+}
+
+/// The complex elements that a path besides the column's own gave.
+fn objects<'r, 't, 'a>(fields: Option<&'r Field<'t, 'a>>) -> impl Iterator<Item = Node<'t, 'a>> + use<'r, 't, 'a> {
+    fields.map_or(&[][..], Field::elements).iter().filter_map(object)
 }
 
 fn object<'t, 'a>(field: &Field<'t, 'a>) -> Option<Node<'t, 'a>> {

@@ -21,7 +21,8 @@ pub struct Unmapped {
     pub system: String,
     pub code: String,
     /// `no-group`, `no-code`, `no-target` of a ConceptMap; `no-vocabulary`, `no-code`, `no-standard`, `other-domain` of a
-    /// vocabulary, and `no-view` where no view takes the domain of its concept.
+    /// vocabulary, and `no-view` where no view takes the domain of its concept; `no-unit`, `no-ucum`, `other-kind`, `comparator`,
+    /// `out-of-range` of a number that is not in its column's unit.
     pub reason: &'static str,
 }
 

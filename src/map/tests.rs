@@ -69,6 +69,7 @@ fn translated(unmapped: &str) -> String {
     )
 }
 
+mod unit;
 mod vocabulary;
 
 #[test]
@@ -108,6 +109,29 @@ fn two_rows_with_one_key_are_refused() {
 }
 
 #[test]
+fn rows_of_one_key_are_numbered_where_the_key_says_so() {
+    let key = r#"{"name":"k","path":"%resource.getResourceKey()","tag":[{"name":"headwater/key","value":"code,%repeat"}]}"#;
+    let mapping = load(&format!("{key},{}", translated("source"))).expect("the mapping loads");
+    let codes = ["a", "b", "a", "a"].map(|code| coding("s", code)).join(",");
+    for _ in 0..2 {
+        let line = line(&codes, "");
+        let mut tree = Tree::new();
+        let root = tree.parse(line.as_bytes(), &Limits::default()).expect("JSON");
+        let lookups = mapping.lookups().finish();
+        let (mut rows, mut work) = (Rows::new(), Work::default());
+        assert!(run(&mapping, &lookups, root, &mut rows, &mut work).is_ok());
+        let keys: Vec<_> = rows
+            .iter()
+            .map(|(_, cells)| cells[0].as_text().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(
+            keys,
+            ["Observation/o1#a", "Observation/o1#b", "Observation/o1#a#2", "Observation/o1#a#3"]
+        );
+    }
+}
+
+#[test]
 fn a_date_is_cut_in_its_own_zone_and_keeps_its_precision() {
     let column = r#"{"name":"d","path":"%resource.effective.ofType(dateTime)","tag":[{"name":"headwater/date","value":"date"}]}"#;
     for (given, cut) in [
@@ -142,6 +166,41 @@ fn a_reference_is_followed_when_the_column_s_own_path_gives_nothing() {
     assert_eq!(mapped(column, &referring, &[]).0, Ok(vec![r#"{"k":"Observation/o1#"}"#.to_owned()]));
     let own = line(&coding("s", "c"), r#","device":{"reference":"Device/d1"},"method":{"text":"own"}"#);
     assert_eq!(mapped(column, &own, &[device]).0, row("own"));
+}
+
+#[test]
+fn a_resource_that_points_at_this_one_is_found_by_its_newest_state_and_the_first_by_key_counts() {
+    let column = r#"{"name":"drug","path":"{}","tag":[{"name":"headwater/resolve","value":"DiagnosticReport"},{"name":"headwater/by","value":"result"},
+        {"name":"headwater/reference","value":"%resource.getResourceKey()"},{"name":"headwater/target","value":"conclusion"}]}"#;
+    let report = |id: &str, about: &str, words: &str| {
+        format!(
+            r#"{{"resourceType":"DiagnosticReport","id":"{id}","result":[{{"reference":"Observation/{about}"}}],"conclusion":"{words}"}}"#
+        )
+    };
+    let found = |landed: &[String]| {
+        let landed: Vec<_> = landed.iter().map(String::as_str).collect();
+        mapped(column, &line(&coding("s", "c"), ""), &landed).0.expect("a row").remove(0)
+    };
+    let row = |words: &str| format!(r#"{{"k":"Observation/o1#","drug":"{words}"}}"#);
+    let none = r#"{"k":"Observation/o1#"}"#;
+    let (one, two) = (report("r1", "o1", "one"), report("r2", "o1", "two"));
+    assert_eq!(found(&[two.clone(), one.clone()]), row("one"));
+    assert_eq!(found(&[one.clone(), two.clone()]), row("one"));
+    assert_eq!(found(&[one.clone(), report("r1", "other", "one"), two]), row("two"));
+    assert_eq!(found(&[report("r1", "other", "one")]), none);
+    let silent = r#"{"resourceType":"DiagnosticReport","id":"r1","result":[{"reference":"Observation/o1"}]}"#;
+    assert_eq!(found(&[one, silent.to_owned()]), none);
+    let faults = load(&format!(
+        "{KEY},{}",
+        column.replace("%resource.getResourceKey()", "%resource.device")
+    ))
+    .expect_err("a fault");
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.contains("`headwater/reference` is `getResourceKey()`")),
+        "{faults:?}"
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub use field::{Field, write_csv_field};
 pub use row::{Asked, Room, Row};
 pub use run::{Done, RowFault, Taker};
 
-use crate::fhir::path::{Literal, Path};
+use crate::fhir::path::{Canonicals, Literal, Path, Typing};
 use crate::fhir::types::TypeId;
 
 use super::fault::MappingFault;
@@ -57,9 +57,9 @@ pub struct Source {
     text: String,
     /// The column of an earlier source on the same focus, with the same path.
     same: Option<usize>,
-    /// Further paths that a mapping asks for on the same focus: `headwater/coding`, `headwater/reference`.
+    /// Further paths that a mapping asks for on the same focus: `headwater/coding`; `headwater/reference` or `headwater/quantity`.
     coding: Option<Path>,
-    reference: Option<Path>,
+    aside: Option<Path>,
     /// This source or another of its column has one of these.
     extended: bool,
 }
@@ -76,12 +76,18 @@ impl Source {
         self.tags.iter().find(|tag| tag.name == name)
     }
 
+    /// The literals that its path may give.
+    pub fn constants(&self) -> Vec<&Literal> {
+        self.path.literals()
+    }
+
     pub fn has_coding(&self) -> bool {
         self.coding.is_some()
     }
 
-    pub fn has_reference(&self) -> bool {
-        self.reference.is_some()
+    /// The types that `headwater/reference` or `headwater/quantity` may give; `None` when that is not known.
+    pub fn aside_typing(&self) -> &Typing {
+        self.aside.as_ref().map_or(&None, Path::typing)
     }
 }
 
@@ -150,7 +156,13 @@ impl View {
     /// The view that `text` defines. `file` names it in faults.
     /// # Errors: every fault of the file.
     pub fn compile(text: &str, file: &str, reading: Reading) -> Result<Self, Vec<MappingFault>> {
-        compile::compile(text, file, reading)
+        compile::compile(text, file, reading, None)
+    }
+
+    /// The same as part of a mapping, with the ValueSets and profiles that its expressions may name.
+    /// # Errors: every fault of the file.
+    pub fn of_mapping(text: &str, file: &str, canonicals: Option<&Canonicals>) -> Result<Self, Vec<MappingFault>> {
+        compile::compile(text, file, Reading::Mapping, canonicals)
     }
 
     pub fn name(&self) -> &str {

@@ -29,6 +29,9 @@ pub trait Vocabulary: Send + Sync + std::fmt::Debug {
     /// The concept of `code` in `vocabulary` (a `vocabulary_id`); of several, the valid one.
     fn source(&self, vocabulary: &str, code: &str) -> Option<Concept>;
 
+    /// The concept of this id.
+    fn concept(&self, id: u32) -> Option<Concept>;
+
     /// The valid standard concepts that `concept` maps to, by concept id. A standard concept without a row stands for itself.
     fn standard(&self, concept: &Concept) -> Vec<Concept>;
 

@@ -2,18 +2,24 @@
 //! be there. Every profile of a resource's type applies; `meta.profile` is not asked.
 //!
 //! Understood: `min`, `max`, `type` of a choice, `targetProfile` of a reference, `fixed[x]`, `pattern[x]`, and
-//! modifier extensions that are allowed. What is not understood (slicing, invariants, required bindings) is a fault when
-//! the profile is loaded, not something passed over. Knows nothing of folders: files come as text.
+//! modifier extensions that are allowed, and invariants of severity `error` (`invariant`). What is not understood (slicing,
+//! required bindings) is a fault when the profile is loaded, not something passed over. Knows nothing of folders: files come as text.
 
 mod compile;
+mod invariant;
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use self::invariant::{At, Invariant};
 use super::issues::{Issues, Stop};
 use crate::fhir::name::Name;
+use crate::fhir::path::{Canonicals, Fits};
 use crate::fhir::reference::Reference;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
+use crate::fhir::value_set::ValueSets;
 
 /// Why a profile cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +35,7 @@ pub struct ProfileFault {
 #[derive(Debug, Default)]
 pub struct Profiles {
     /// Few types have profiles.
-    by_type: Vec<(TypeId, Vec<Profile>)>,
+    by_type: Vec<(TypeId, Vec<Arc<Profile>>)>,
     modifiers: Vec<String>,
 }
 
@@ -37,7 +43,19 @@ pub struct Profiles {
 #[derive(Debug)]
 struct Profile {
     file: String,
+    /// Its canonical, if it has one.
+    url: Option<String>,
+    kind: TypeId,
+    /// Of the resource itself.
+    invariants: Vec<Invariant>,
     elements: Vec<Rule>,
+}
+
+impl Fits for Profile {
+    fn fits(&self, resource: Node<'_, '_>) -> bool {
+        let mut issues = Issues::first(resource);
+        resource.resource_type().and_then(TypeId::of) == Some(self.kind) && self.check(resource, &mut issues).is_ok()
+    }
 }
 
 /// What one element must be.
@@ -54,6 +72,7 @@ struct Rule {
     patterns: Vec<Pattern>,
     /// Resource types a reference may have; any, if empty.
     targets: Vec<&'static str>,
+    invariants: Vec<Invariant>,
     elements: Vec<Rule>,
 }
 
@@ -68,10 +87,20 @@ impl Profiles {
     /// The profiles in `files`, each a name and its JSON text.
     /// # Errors: every fault of every file.
     pub fn load(files: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Profiles, Vec<ProfileFault>> {
+        Self::load_with(files, &Arc::default())
+    }
+
+    /// The same, with the ValueSets that invariants may name.
+    /// # Errors: every fault of every file.
+    pub fn load_with(files: &[(impl AsRef<str>, impl AsRef<str>)], value_sets: &Arc<ValueSets>) -> Result<Profiles, Vec<ProfileFault>> {
+        let canonicals = Canonicals {
+            value_sets: Arc::clone(value_sets),
+            profiles: Vec::new(),
+        };
         let mut profiles = Profiles::default();
         let mut faults = Vec::new();
         for (file, json) in files {
-            compile::compile(file.as_ref(), json.as_ref(), &mut profiles, &mut faults);
+            compile::compile(file.as_ref(), json.as_ref(), &canonicals, &mut profiles, &mut faults);
         }
         if faults.is_empty() { Ok(profiles) } else { Err(faults) }
     }
@@ -92,6 +121,13 @@ impl Profiles {
         self.by_type.is_empty()
     }
 
+    /// The profiles by their canonical url, for expressions that ask `conformsTo`.
+    pub fn by_canonical(&self) -> Vec<(String, Arc<dyn Fits>)> {
+        let all = self.by_type.iter().flat_map(|(_, profiles)| profiles);
+        all.filter_map(|profile| Some((profile.url.clone()?, Arc::clone(profile) as Arc<dyn Fits>)))
+            .collect()
+    }
+
     pub(super) fn allows_modifier(&self, url: &str) -> bool {
         self.modifiers.iter().any(|allowed| allowed == url)
     }
@@ -107,12 +143,24 @@ pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mu
     };
     let of_type = profiles.by_type.iter().find(|(of, _)| *of == kind);
     for profile in of_type.into_iter().flat_map(|(_, profiles)| profiles) {
-        elements(&profile.elements, node, &profile.file, issues)?;
+        profile.check(node, issues)?;
     }
     Ok(())
 }
 
-fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, file: &str, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+impl Profile {
+    fn check<'t, 'a>(&self, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+        let at = At {
+            resource: node,
+            file: &self.file,
+        };
+        at.invariants(&self.invariants, node, issues)?;
+        elements(&self.elements, node, &at, issues)
+    }
+}
+
+fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, at: &At<'_, 't, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+    let file = at.file;
     for rule in rules {
         let (mut values, mut companions) = (0, 0);
         for member in node.children() {
@@ -132,11 +180,11 @@ fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, file: &str, issues: &mut
             } else if member.kind() == Kind::Array {
                 for item in member.children() {
                     values += 1;
-                    rule.item(item, file, issues)?;
+                    rule.item(item, at, issues)?;
                 }
             } else {
                 values += 1;
-                rule.item(member, file, issues)?;
+                rule.item(member, at, issues)?;
             }
         }
         // A primitive that has only extensions is there: they say why its value is not.
@@ -162,7 +210,8 @@ fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, file: &str, issues: &mut
 }
 
 impl Rule {
-    fn item<'t, 'a>(&self, item: Node<'t, 'a>, file: &str, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+    fn item<'t, 'a>(&self, item: Node<'t, 'a>, at: &At<'_, 't, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+        let file = at.file;
         for pattern in &self.patterns {
             if !matches(item, &pattern.value, pattern.exact) {
                 issues.at_by(item, if pattern.exact { "fixed value" } else { "pattern" }, file)?;
@@ -171,10 +220,11 @@ impl Rule {
         if !self.targets.is_empty() && !self.is_target(item) {
             issues.at_by(item, "reference type", file)?;
         }
+        at.invariants(&self.invariants, item, issues)?;
         if self.elements.is_empty() || item.kind() != Kind::Object {
             return Ok(());
         }
-        elements(&self.elements, item, file, issues)
+        elements(&self.elements, item, at, issues)
     }
 
     /// A reference whose text does not say a type may be to anything.

@@ -1,6 +1,7 @@
 //! A FHIRPath expression as a tree. Chains (`a.b.c`, `a or b or c`) are lists, not nests, so that depth is what a reader
 //! would call depth. Made by `parser`, never changed afterwards.
 
+use super::canonical::Named;
 use super::function::Function;
 use super::pattern::Pattern;
 use super::temporal::Temporal;
@@ -67,6 +68,8 @@ pub struct Call {
     pub type_name: Option<TypeName>,
     /// The pattern of `matches` and `replaceMatches`, when it is a literal.
     pub pattern: Option<Box<Pattern>>,
+    /// What the argument of `memberOf` or `conformsTo` names.
+    pub named: Option<Named>,
     pub at: At,
 }
 

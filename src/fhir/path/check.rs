@@ -36,10 +36,23 @@ impl Checker<'_> {
                     Some(head) => self.expr(head, this)?,
                     None => this.clone(),
                 };
+                let mut vague = false;
                 for (place, step) in steps.iter().enumerate() {
                     if place == 0 && head.is_none() && names_type(step, &current) {
                         continue;
                     }
+                    vague = match step {
+                        Step::Call(call) => call.function == F::Resolve || (vague && call.function.keeps_items()),
+                        Step::At(..) => vague,
+                        Step::Member(member) if vague && self.strict => {
+                            let message = format!(
+                                "a reference may lead to any type: write `resolve().ofType(…).{}`, with the type that is meant",
+                                member.text
+                            );
+                            return Err(PathError::at(self.source, member.at as usize, message));
+                        }
+                        Step::Member(_) => false,
+                    };
                     current = self.step(step, current, this)?;
                 }
                 Ok(current)
@@ -166,6 +179,7 @@ impl Checker<'_> {
                 Some(type_name) => narrowed(current, &type_name.name),
                 None => None,
             },
+            F::Resolve => Some(vec![TypeId::RESOURCE]),
             F::Extension => TypeId::of("Extension").map(|extension| vec![extension]),
             _ => None,
         })

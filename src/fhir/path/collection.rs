@@ -1,11 +1,13 @@
 //! Functions on collections: filtering, projecting, counting, set operations, types and keys. The dispatcher is here.
 
 use super::ast::{Call, Expr};
+use super::canonical::{Named, belongs};
 use super::compare::contains;
 use super::convert::{date_part, time_part};
 use super::eval::{Answer, Evaluator, Fault, Scope, boolean, room, single, truth, whole};
 use super::function::Function as F;
 use super::items::Collection;
+use super::resolve::resolved;
 use super::types::{conforms_to, is_kept, is_of_type};
 use super::value::{Element, Item, Text};
 use super::{boundary, convert, keys, number, text};
@@ -124,6 +126,13 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                 }
             }
             F::ConformsTo => {
+                if let Some(Named::Profile(profile)) = &call.named {
+                    let fits = |item: &Item<'t, 'a>| match item {
+                        Item::Element(element) => element.value_node().is_some_and(|node| profile.fits(node)),
+                        _ => false,
+                    };
+                    return Ok(boolean(single(&input, at)?.map(fits)));
+                }
                 let profile = self.weighed(argument(0)?, at)?;
                 let (Some(profile), Some(item)) = (single(&profile, at)?, single(&input, at)?) else {
                     return Ok(Collection::None);
@@ -132,6 +141,23 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
                     rule: "no profile of this url is known here",
                     at,
                 })?))
+            }
+            F::MemberOf => match (single(&input, at)?, &call.named) {
+                (Some(item), Some(Named::ValueSet(codes))) => boolean(belongs(codes, item).ok_or(Fault {
+                    rule: "`memberOf()` asks of a code, Coding or CodeableConcept",
+                    at,
+                })?),
+                _ => Collection::None,
+            },
+            F::Resolve => {
+                let mut out = Collection::None;
+                for item in input.as_slice() {
+                    let Some(root) = self.context.resource.node else { break };
+                    let (found, seen) = resolved(item, root);
+                    self.context.spend(1 + seen, at)?;
+                    out.append(found.into());
+                }
+                out
             }
             F::Type => self.weighed(input, at)?.as_slice().iter().map(type_info).collect(),
             F::Children => self.children(&input, at)?,

@@ -169,6 +169,13 @@ impl Walker<'_> {
                 }
                 Vec::new()
             }
+            F::Resolve => {
+                for place in &current {
+                    self.reads.touched.insert(format!("{}.reference", place.path));
+                }
+                let resource = self.resource.clone();
+                vec![self.touch(&resource, "contained", TypeId::RESOURCE)]
+            }
             // What is tested or computed from is read as it is.
             F::Exists | F::Empty | F::Count | F::HasValue | F::Not | F::All => Vec::new(),
             _ => {
@@ -198,7 +205,12 @@ impl Walker<'_> {
 }
 
 fn narrowed(current: Vec<Place>, name: &str) -> Vec<Place> {
-    current.into_iter().filter(|place| is_kept_as(place.type_id, name)).collect()
+    let narrow = |place: Place| match place.type_id {
+        // Any resource may stand here, so one of the type that is asked for.
+        TypeId::RESOURCE => TypeId::of(name).map(|type_id| Place { type_id, ..place }),
+        own => is_kept_as(own, name).then_some(place),
+    };
+    current.into_iter().filter_map(narrow).collect()
 }
 
 #[cfg(test)]

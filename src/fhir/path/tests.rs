@@ -173,6 +173,7 @@ fn functions_that_ask_the_clock_are_refused_where_purity_is_asked() {
     let names = Names {
         constants: &[],
         pure: true,
+        ..Names::default()
     };
     let fault = Path::compile("now()", &names, &Start::default()).expect_err("not pure");
     assert_eq!(

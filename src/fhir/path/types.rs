@@ -65,12 +65,18 @@ pub(super) fn is_of_type(item: &Item<'_, '_>, asked: &TypeName) -> bool {
 /// `conformsTo` for the specification's own definitions of types; `None` for any other profile: none is loaded here.
 pub(super) fn conforms_to(item: &Item<'_, '_>, profile: &Item<'_, '_>) -> Option<bool> {
     let url = profile.to_text()?;
-    let name = url.strip_prefix("http://hl7.org/fhir/StructureDefinition/")?;
-    TypeId::of(name)?;
+    let name = base_type(&url)?;
     match item {
         Item::Element(element) => Some(is_subtype(element.type_id?, name)),
         _ => Some(false),
     }
+}
+
+/// The type that a canonical of the specification's own definitions names.
+pub(super) fn base_type(canonical: &str) -> Option<&str> {
+    let name = canonical.strip_prefix("http://hl7.org/fhir/StructureDefinition/")?;
+    TypeId::of(name)?;
+    Some(name)
 }
 
 /// Whether a type of this name can be asked for at all.

@@ -44,6 +44,9 @@ fn the_index_answers_as_the_vocabulary_in_memory_does() {
             assert_eq!(athena.standard(&concept), memory.standard(&concept), "{vocabulary} {code}");
         }
     }
+    for id in [2_000_000_001, 2_000_000_003, 2_000_000_004, 7] {
+        assert_eq!(athena.concept(id), memory.concept(id), "{id}");
+    }
     assert_eq!(athena.source("A", "1").map(|concept| concept.id), Some(2_000_000_001));
     assert_eq!((athena.release(), athena.concepts(), athena.fault()), ("v5.0 30-AUG-24", 4, None));
 }

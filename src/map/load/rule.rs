@@ -7,13 +7,13 @@ use crate::fhir::path::{Names, Path, Start};
 use crate::fhir::types::TypeId;
 
 use super::super::date::DateForm;
-use super::super::mapping::{Rule, Translation, WhenUnmapped};
+use super::super::mapping::{KeyRule, Rule, Translation, WhenUnmapped};
 use super::super::resolve::Resolve;
 use super::super::view::{Source, Tag, View};
 use super::Loader;
 
 /// Tags of ours; any other that begins with `headwater/` is a mistake.
-const TAGS: [&str; 15] = [
+const TAGS: [&str; 19] = [
     "headwater/key",
     "headwater/translate",
     "headwater/coding",
@@ -22,6 +22,7 @@ const TAGS: [&str; 15] = [
     "headwater/resolve",
     "headwater/reference",
     "headwater/target",
+    "headwater/by",
     "headwater/date",
     "headwater/truncate",
     "headwater/vocabulary",
@@ -29,7 +30,13 @@ const TAGS: [&str; 15] = [
     "headwater/domain",
     "headwater/rows",
     "headwater/empty",
+    "headwater/unit",
+    "headwater/quantity",
+    "headwater/comparator",
 ];
+
+/// Stands in `headwater/key` for the number of a row among those of one key.
+const REPEAT: &str = "%repeat";
 
 impl Loader<'_, '_> {
     pub(super) fn rule(&mut self, source: &Source, view: &View, table: &Table) -> Rule {
@@ -65,9 +72,11 @@ impl Loader<'_, '_> {
             None => None,
         };
         let lookup = self.lookup(source);
+        let unit = self.unit(source, view, table.column(name).map(|place| &table.columns[place]));
         Rule {
             translation: if lookup.is_some() { None } else { self.translation(source) },
             lookup,
+            unit,
             resolve: self.resolve(source),
             date: self.word(source, "headwater/date", &DateForm::WORDS),
             truncate: self.truncate(source),
@@ -97,24 +106,26 @@ impl Loader<'_, '_> {
         length
     }
 
-    fn key(&mut self, tag: &Tag, table: &Table) -> Vec<usize> {
-        let mut columns = Vec::new();
+    fn key(&mut self, tag: &Tag, table: &Table) -> KeyRule {
+        let (mut columns, mut repeats) = (Vec::new(), false);
         for name in tag.value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             match table.column(name) {
                 Some(column) if column != table.key => columns.push(column),
+                None if name == REPEAT => repeats = true,
                 _ => self.faults.at(
                     tag.offset,
                     format!("`headwater/key` names `{name}`, which is no other column of table `{}`", table.name),
                 ),
             }
         }
-        columns
+        KeyRule { columns, repeats }
     }
 
     fn translation(&mut self, source: &Source) -> Option<Translation> {
         let Some(tag) = source.tag("headwater/translate") else {
             for name in ["headwater/coding", "headwater/system", "headwater/unmapped"] {
-                if let Some(tag) = source.tag(name) {
+                let for_unit = name != "headwater/system" && source.tag("headwater/unit").is_some();
+                if let Some(tag) = source.tag(name).filter(|_| !for_unit) {
                     self.faults
                         .at(tag.offset, format!("`{name}` is of no use without `headwater/translate`"));
                 }
@@ -132,30 +143,35 @@ impl Loader<'_, '_> {
                 "`headwater/translate` needs `headwater/coding`, or `headwater/system` for the path's own code",
             );
         }
-        let unmapped = match source.tag("headwater/unmapped") {
-            None => WhenUnmapped::Null,
-            Some(tag) => match tag.value.as_str() {
-                "null" => WhenUnmapped::Null,
-                "refuse" => WhenUnmapped::Refuse,
-                "source" => WhenUnmapped::Source,
-                other => match other.strip_prefix('=') {
-                    Some(literal) => WhenUnmapped::Literal(literal.to_owned()),
-                    None => {
-                        self.faults.at(
-                            tag.offset,
-                            "`headwater/unmapped` must be `null`, `refuse`, `source` or `=` and a value",
-                        );
-                        WhenUnmapped::Null
-                    }
-                },
-            },
-        };
+        let unmapped = self.when_unmapped(source);
         Some(Translation {
             map: Arc::clone(map?),
             system,
             coding: source.has_coding(),
             unmapped,
         })
+    }
+
+    /// `headwater/unmapped`
+    pub(super) fn when_unmapped(&mut self, source: &Source) -> WhenUnmapped {
+        let Some(tag) = source.tag("headwater/unmapped") else {
+            return WhenUnmapped::Null;
+        };
+        match tag.value.as_str() {
+            "null" => WhenUnmapped::Null,
+            "refuse" => WhenUnmapped::Refuse,
+            "source" => WhenUnmapped::Source,
+            other => match other.strip_prefix('=') {
+                Some(literal) => WhenUnmapped::Literal(literal.to_owned()),
+                None => {
+                    self.faults.at(
+                        tag.offset,
+                        "`headwater/unmapped` must be `null`, `refuse`, `source` or `=` and a value",
+                    );
+                    WhenUnmapped::Null
+                }
+            },
+        }
     }
 
     fn resolve(&mut self, source: &Source) -> Option<usize> {
@@ -165,7 +181,7 @@ impl Loader<'_, '_> {
             source.tag("headwater/target"),
         );
         let (Some(resolve), Some(_), Some(target)) = (resolve, reference, target) else {
-            if let Some(tag) = resolve.or(reference).or(target) {
+            if let Some(tag) = resolve.or(reference).or(target).or(source.tag("headwater/by")) {
                 self.faults.at(
                     tag.offset,
                     "`headwater/resolve`, `headwater/reference` and `headwater/target` belong together; one is missing",
@@ -178,36 +194,55 @@ impl Loader<'_, '_> {
                 .at(resolve.offset, format!("`{}` is no resource type of FHIR R4", resolve.value));
             return None;
         };
-        let same = |known: &Resolve| known.resource == resolve.value && known.target == target.value;
+        let by = source.tag("headwater/by");
+        let whose = reference.is_some_and(|tag| matches!(tag.value.trim(), "getResourceKey()" | "%resource.getResourceKey()"));
+        if let Some(by) = by.filter(|_| !whose) {
+            let message =
+                "with `headwater/by` a resource that points at this one is looked for, so `headwater/reference` is `getResourceKey()`";
+            self.faults.at(by.offset, message);
+            return None;
+        }
+        let same = |known: &Resolve| {
+            let known_by = known.by.as_ref().map(|(text, _)| text.as_str());
+            known.resource == resolve.value && known.target == target.value && known_by == by.map(|tag| tag.value.as_str())
+        };
         if let Some(at) = self.resolves.iter().position(same) {
             return Some(at);
         }
         let names = Names {
             constants: &[],
             pure: true,
+            canonicals: self.canonicals,
         };
         let start = Start {
             focus: Some(vec![type_id]),
             resource: Some(vec![type_id]),
             strict: true,
         };
-        match Path::compile(&target.value, &names, &start) {
-            Ok(path) => self.resolves.push(Resolve {
-                resource: resolve.value.clone(),
-                target: target.value.clone(),
-                path,
-            }),
+        let mut path = |tag: &Tag| match Path::compile(&tag.value, &names, &start) {
+            Ok(path) => Some(path),
             Err(error) => {
                 self.faults.at(
-                    target.offset,
+                    tag.offset,
                     format!(
                         "`{}` is not usable FHIRPath at line {} column {}: {}",
-                        target.value, error.line, error.column, error.message
+                        tag.value, error.line, error.column, error.message
                     ),
                 );
-                return None;
+                None
             }
-        }
+        };
+        let by = match by {
+            Some(tag) => Some((tag.value.clone(), path(tag)?)),
+            None => None,
+        };
+        let resolve = Resolve {
+            resource: resolve.value.clone(),
+            target: target.value.clone(),
+            path: path(target)?,
+            by,
+        };
+        self.resolves.push(resolve);
         Some(self.resolves.len() - 1)
     }
 }

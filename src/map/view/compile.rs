@@ -1,6 +1,6 @@
 //! ViewDefinition file to `View`: shape, names, constants, expressions, and the rules on columns. All faults at once.
 
-use crate::fhir::path::{Names, Path, Start, Typing};
+use crate::fhir::path::{Canonicals, Names, Path, Start, Typing};
 use crate::fhir::tree::{Kind, Node, Tree};
 use crate::fhir::types::TypeId;
 
@@ -11,7 +11,7 @@ use super::limits::{MAX_COLUMNS, MAX_LIST, MAX_MAKING, MAX_OPEN, MAX_SELECTS, MA
 use super::merge::Merged;
 use super::{Column, Columns, Condition, Each, Part, Reading, Select, Source, Tag, View, bound};
 
-pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View, Vec<MappingFault>> {
+pub(super) fn compile(source: &str, file: &str, reading: Reading, canonicals: Option<&Canonicals>) -> Result<View, Vec<MappingFault>> {
     let mut faults = Faults::new(file, source);
     let mut tree = Tree::new();
     let root = match read(&mut tree, source) {
@@ -24,6 +24,7 @@ pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View
     let view = Compiler {
         faults: &mut faults,
         reading,
+        canonicals,
         constants: Vec::new(),
         columns: Vec::new(),
         sources: Vec::new(),
@@ -42,6 +43,7 @@ pub(super) fn compile(source: &str, file: &str, reading: Reading) -> Result<View
 pub(super) struct Compiler<'c, 'f> {
     pub(super) faults: &'c mut Faults<'f>,
     reading: Reading,
+    canonicals: Option<&'c Canonicals>,
     pub(super) constants: Vec<String>,
     columns: Vec<Column>,
     sources: Vec<Source>,
@@ -99,7 +101,7 @@ impl Compiler<'_, '_> {
                 format!("a row goes through more than {MAX_OPEN} `select`s, in one another or side by side"),
             );
         }
-        let more = |source: &&Source| source.coding.is_some() || source.reference.is_some();
+        let more = |source: &&Source| source.coding.is_some() || source.aside.is_some();
         let extended: Vec<usize> = self.sources.iter().filter(more).map(|source| source.column).collect();
         for source in &mut self.sources {
             source.extended = extended.contains(&source.column);
@@ -145,6 +147,7 @@ impl Compiler<'_, '_> {
         let names = Names {
             constants: &self.constants,
             pure: true,
+            canonicals: self.canonicals,
         };
         let start = Start {
             focus: focus.clone(),
@@ -285,6 +288,7 @@ impl Compiler<'_, '_> {
         let names = Names {
             constants: &self.constants,
             pure: true,
+            canonicals: self.canonicals,
         };
         let start = Start {
             focus: focus.clone(),
@@ -345,13 +349,13 @@ impl Compiler<'_, '_> {
                 .find(|tag| text(*tag, "name").is_some_and(|name| name == wanted))?;
             self.path(member(tag, "value")?, focus, true)
         };
-        let (mut coding, mut reference) = (None, None);
+        let (mut coding, mut aside) = (None, None);
         if self_reads_tags(&tags) {
             coding = extra("headwater/coding");
-            reference = extra("headwater/reference");
+            aside = extra("headwater/reference").or_else(|| extra("headwater/quantity"));
         }
         if self.reading == Reading::Standard {
-            (coding, reference) = (None, None);
+            (coding, aside) = (None, None);
         }
         let path_text = path.text().into_owned();
         let own_key = super::key::is_own(path_text.trim());
@@ -374,7 +378,7 @@ impl Compiler<'_, '_> {
                 same: None,
                 text: path_text,
                 coding,
-                reference,
+                aside,
                 extended: false,
             });
         }

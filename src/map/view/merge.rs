@@ -59,7 +59,7 @@ impl Merged {
             singly: Vec::new(),
         };
         for (source, place) in sources.iter().zip(start..) {
-            if collection(source.column) || source.coding.is_some() || source.reference.is_some() || !all.add(source, place) {
+            if collection(source.column) || source.coding.is_some() || source.aside.is_some() || !all.add(source, place) {
                 all.singly.push(place);
             }
         }
@@ -109,7 +109,7 @@ impl Merged {
         if !row.codings.is_empty() {
             for &(column, _) in &self.merged {
                 row.codings[column] = Field::Null;
-                row.references[column] = Field::Null;
+                row.asides[column] = Field::Null;
             }
         }
         self.branches(&self.forks[0], focus, &mut row.fields, given)

@@ -31,7 +31,7 @@ impl View {
             match part {
                 Part::Columns(places) => {
                     for source in &self.sources[places.sources.clone()] {
-                        for path in std::iter::once(&source.path).chain(&source.coding).chain(&source.reference) {
+                        for path in std::iter::once(&source.path).chain(&source.coding).chain(&source.aside) {
                             let given = reads.add(path, root, &inner);
                             reads.take_whole(given);
                         }

@@ -8,10 +8,10 @@ pub struct Row<'t, 'a> {
     pub fields: Vec<Field<'t, 'a>>,
     /// Per column, the place in `View::sources` that filled it; `NO_SOURCE` when nothing did.
     pub by: Vec<u16>,
-    /// Per column, what `headwater/coding` and `headwater/reference` gave: nothing, one, or a list. Empty when no source
-    /// has them.
+    /// Per column, what `headwater/coding` gave, and what `headwater/reference` or `headwater/quantity` did: nothing, one, or a list.
+    /// Empty when no source has them.
     pub codings: Vec<Field<'t, 'a>>,
-    pub references: Vec<Field<'t, 'a>>,
+    pub asides: Vec<Field<'t, 'a>>,
 }
 
 /// What the paths of one source gave, before there is a row.
@@ -36,7 +36,7 @@ impl Row<'_, '_> {
             fields: emptied(self.fields),
             by: self.by,
             codings: emptied(self.codings),
-            references: emptied(self.references),
+            asides: emptied(self.asides),
         }
     }
 }

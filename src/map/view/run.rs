@@ -240,7 +240,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             // The room may come from a view of another width, with codings where this one has none.
             let extended = if self.view.extended { width } else { 0 };
             row.codings.resize(extended, Field::Null);
-            row.references.resize(extended, Field::Null);
+            row.asides.resize(extended, Field::Null);
         }
     }
 
@@ -253,7 +253,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             row.by[column] = NO_SOURCE;
             if self.view.extended {
                 row.codings[column] = Field::Null;
-                row.references[column] = Field::Null;
+                row.asides[column] = Field::Null;
             }
         }
         self.row_indexes(select, row)?;
@@ -382,7 +382,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         Ok(Asked {
             own: self.one(&source.path, &focus.at).map_err(fault)?,
             codings: extra(&source.coding).map_err(fault)?,
-            references: extra(&source.reference).map_err(fault)?,
+            references: extra(&source.aside).map_err(fault)?,
         })
     }
 
@@ -406,7 +406,7 @@ impl<'t, 'a> Run<'_, 't, 'a> {
                 None => Ok(Field::Null),
             };
             row.codings[source.column] = extra(&source.coding)?;
-            row.references[source.column] = extra(&source.reference)?;
+            row.asides[source.column] = extra(&source.aside)?;
         }
         Ok(())
     }

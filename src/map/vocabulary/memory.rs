@@ -52,6 +52,10 @@ impl Vocabulary for MemoryVocabulary {
         self.concepts.get(id).cloned()
     }
 
+    fn concept(&self, id: u32) -> Option<Concept> {
+        self.concepts.get(&id).cloned()
+    }
+
     fn standard(&self, concept: &Concept) -> Vec<Concept> {
         match self.maps_to.get(&concept.id) {
             Some(targets) => {

@@ -9,16 +9,32 @@ pub(super) fn rules(tags: &[(String, String)]) -> Vec<String> {
         (None, Some(system)) => format!("the code in the system {system}"),
         (None, None) => "the code".to_owned(),
     };
+    let missed = match value("headwater/unit") {
+        Some(_) => "what is in no unit that converts",
+        None => "a code without a target",
+    };
     let mut out = Vec::new();
     for (name, told) in tags {
         let sentence = match name.as_str() {
             "headwater/key" if told.is_empty() => "key: the resource's own".to_owned(),
-            "headwater/key" => format!("key: the resource's own, with {told} behind it"),
+            "headwater/key" => {
+                let parts: Vec<_> = told.split(',').map(str::trim).collect();
+                let named: Vec<_> = parts.iter().copied().filter(|part| *part != "%repeat").collect();
+                let mut sentence = "key: the resource's own".to_owned();
+                if !named.is_empty() {
+                    sentence.push_str(&format!(", with {} behind it", named.join(", ")));
+                }
+                if named.len() < parts.len() {
+                    sentence.push_str("; a second row of one key ends with #2, and so on");
+                }
+                sentence
+            }
             "headwater/translate" => format!("{codes} translated by the ConceptMap {told}"),
             "headwater/unmapped" => match told.as_str() {
-                "null" => "a code without a target leaves the column empty and is counted".to_owned(),
-                "refuse" => "a code without a target refuses the resource".to_owned(),
-                "source" => "a code without a target is kept as it is and counted".to_owned(),
+                "null" => format!("{missed} leaves the column empty and is counted"),
+                "refuse" => format!("{missed} refuses the resource"),
+                "source" => format!("{missed} is kept as it is and counted"),
+                other if value("headwater/unit").is_some() => format!("{missed}: {}, and counted", other.trim_start_matches('=')),
                 other => format!("without a target: {}, and counted", other.trim_start_matches('=')),
             },
             "headwater/vocabulary" => format!("{codes} looked up in the OMOP vocabularies: {}", facet(told)),
@@ -30,10 +46,30 @@ pub(super) fn rules(tags: &[(String, String)]) -> Vec<String> {
             "headwater/empty" => "empty, not 0, where there is no code".to_owned(),
             "headwater/truncate" => format!("cut to {told} characters"),
             "headwater/date" => date(told),
-            "headwater/unit" if told == "normal" => "the unit in correct UCUM spelling".to_owned(),
-            "headwater/unit" => format!("converted to the UCUM unit {told}"),
+            "headwater/unit" if told == "normal" => match value("headwater/quantity") {
+                Some(quantity) => format!("the unit of `{quantity}` in UCUM's spelling"),
+                None => "the unit in UCUM's spelling".to_owned(),
+            },
+            "headwater/unit" => {
+                let unit = match told.as_str() {
+                    "analyte" => "the unit that units.toml gives for the code",
+                    unit => &format!("the UCUM unit {unit}"),
+                };
+                format!(
+                    "in {unit}; the number's own unit stands in `{}`",
+                    value("headwater/quantity").unwrap_or_default()
+                )
+            }
+            "headwater/comparator" => format!("less than, at most and the like stand in {told}"),
             "headwater/resolve" => {
                 let (by, target) = (value("headwater/reference"), value("headwater/target"));
+                if let Some(by) = value("headwater/by") {
+                    out.push(format!(
+                        "`{}` of the {told} whose `{by}` is this resource",
+                        target.unwrap_or_default()
+                    ));
+                    continue;
+                }
                 format!(
                     "`{}` of the {told} that `{}` refers to",
                     target.unwrap_or_default(),
@@ -41,7 +77,8 @@ pub(super) fn rules(tags: &[(String, String)]) -> Vec<String> {
                 )
             }
             "headwater/coding" | "headwater/system" if value("headwater/translate").or(value("headwater/vocabulary")).is_some() => continue,
-            "headwater/reference" | "headwater/target" if value("headwater/resolve").is_some() => continue,
+            "headwater/reference" | "headwater/target" | "headwater/by" if value("headwater/resolve").is_some() => continue,
+            "headwater/quantity" | "headwater/coding" if value("headwater/unit").is_some() => continue,
             other => format!("{other}: {told}"),
         };
         out.push(sentence);
@@ -95,6 +132,24 @@ mod tests {
             [
                 "the codes of `code` translated by the ConceptMap https://x.org/map",
                 "without a target: 0, and counted"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_unit_is_told_with_where_it_stands_and_what_becomes_of_the_rest() {
+        let found = said(&[
+            ("headwater/quantity", "value"),
+            ("headwater/unit", "[in_i]"),
+            ("headwater/comparator", "modifier"),
+            ("headwater/unmapped", "refuse"),
+        ]);
+        assert_eq!(
+            found,
+            [
+                "in the UCUM unit [in_i]; the number's own unit stands in `value`",
+                "less than, at most and the like stand in modifier",
+                "what is in no unit that converts refuses the resource"
             ]
         );
     }

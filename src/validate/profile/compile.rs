@@ -1,26 +1,37 @@
 //! From a StructureDefinition's differential to a small tree of rules. Says every fault it sees.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
+use super::invariant::Invariant;
 use super::{Pattern, Profile, ProfileFault, Profiles, Rule};
 use crate::fhir::name::Name;
+use crate::fhir::path::Canonicals;
 use crate::fhir::types::{Child, TypeId};
 
 /// Keys of an ElementDefinition that narrow an element in a way we do not check.
-const UNCHECKED: [&str; 3] = ["contentReference", "constraint", "maxLength"];
+const UNCHECKED: [&str; 2] = ["contentReference", "maxLength"];
 
 /// Where FHIR's own definitions stand: the last part of a target profile there is a resource type.
 const CORE: &str = "http://hl7.org/fhir/StructureDefinition/";
 
-pub(super) fn compile(file: &str, json: &str, profiles: &mut Profiles, faults: &mut Vec<ProfileFault>) {
+pub(super) fn compile(file: &str, json: &str, canonicals: &Canonicals, profiles: &mut Profiles, faults: &mut Vec<ProfileFault>) {
     let mut compiler = Compiler {
         file,
+        canonicals,
+        invariants: Vec::new(),
         modifiers: Vec::new(),
         faults: Vec::new(),
     };
-    if let Some((kind, elements)) = compiler.profile(json) {
-        let file = file.to_owned();
-        let profile = Profile { file, elements };
+    if let Some((kind, url, elements)) = compiler.profile(json) {
+        let profile = Arc::new(Profile {
+            file: file.to_owned(),
+            url,
+            kind,
+            invariants: std::mem::take(&mut compiler.invariants),
+            elements,
+        });
         match profiles.by_type.iter_mut().find(|(of, _)| *of == kind) {
             Some((_, known)) => known.push(profile),
             None => profiles.by_type.push((kind, vec![profile])),
@@ -32,6 +43,9 @@ pub(super) fn compile(file: &str, json: &str, profiles: &mut Profiles, faults: &
 
 struct Compiler<'f> {
     file: &'f str,
+    canonicals: &'f Canonicals,
+    /// Of the resource itself.
+    invariants: Vec<Invariant>,
     modifiers: Vec<String>,
     faults: Vec<ProfileFault>,
 }
@@ -52,7 +66,7 @@ impl Compiler<'_> {
         });
     }
 
-    fn profile(&mut self, json: &str) -> Option<(TypeId, Vec<Rule>)> {
+    fn profile(&mut self, json: &str) -> Option<(TypeId, Option<String>, Vec<Rule>)> {
         let profile: Value = match serde_json::from_str(json) {
             Ok(profile) => profile,
             Err(error) => {
@@ -83,7 +97,8 @@ impl Compiler<'_> {
         for element in elements {
             self.element(element, kind, &mut drafts);
         }
-        Some((kind, drafts.into_iter().map(Draft::finish).collect()))
+        let url = text(&profile, "url").map(str::to_owned);
+        Some((kind, url, drafts.into_iter().map(Draft::finish).collect()))
     }
 
     /// One ElementDefinition.
@@ -100,14 +115,46 @@ impl Compiler<'_> {
             let urls = types(element).flat_map(|kind| texts(kind, "profile"));
             self.modifiers.extend(urls.map(str::to_owned));
         }
+        if parts.is_empty() {
+            let found = self.constraints(element, path, kind, &[kind]);
+            self.invariants.extend(found);
+            return;
+        }
         // A slice of extensions by its url: its members are known, its number is not checked.
-        if parts.is_empty() || element.get("sliceName").is_some() {
+        if element.get("sliceName").is_some() {
+            if element.get("constraint").is_some() {
+                self.fault(
+                    path,
+                    "`constraint` of one extension is not checked here: put it on the element that has the extension",
+                );
+            }
             return;
         }
         match place(drafts, kind, &parts) {
-            Ok(draft) => self.narrow(element, path, draft),
+            Ok(draft) => {
+                self.narrow(element, path, draft);
+                let types: Vec<_> = draft.children.iter().map(|child| child.type_id).collect();
+                let found = self.constraints(element, path, kind, &types);
+                draft.rule.invariants.extend(found);
+            }
             Err(message) => self.fault(path, message),
         }
+    }
+
+    /// The invariants that an ElementDefinition says, of elements of `types` in a resource of type `kind`.
+    fn constraints(&mut self, element: &Value, path: &str, kind: TypeId, types: &[TypeId]) -> Vec<Invariant> {
+        let all = element.get("constraint").and_then(Value::as_array).into_iter().flatten();
+        let read: Vec<_> = all
+            .map(|constraint| Invariant::read(constraint, kind, types, self.canonicals))
+            .collect();
+        let mut found = Vec::new();
+        for one in read {
+            match one {
+                Ok(invariant) => found.push(invariant),
+                Err(message) => self.fault(path, message),
+            }
+        }
+        found
     }
 
     /// Says what of the element would be passed over.
@@ -237,6 +284,7 @@ impl Draft {
             max: u32::MAX,
             patterns: Vec::new(),
             targets: Vec::new(),
+            invariants: Vec::new(),
             elements: Vec::new(),
         };
         let elements = Vec::new();

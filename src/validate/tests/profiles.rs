@@ -126,8 +126,7 @@ fn every_fault_of_a_profile_is_said_at_once() {
         r#"{"path":"Observation.favorite","min":1},{"path":"Patient.name"},{"path":"Observation.code","min":-1,"max":"many"},
            {"path":"Observation.note","min":2,"max":"1"},{"path":"Observation.value[x].unit","min":1},{"path":"Observation.value[x]","type":[{"code":"Age"}]},
            {"path":"Observation.subject","type":[{"code":"Quantity"}]},{"path":"Observation.category","slicing":{},"binding":{"strength":"required"}},
-           {"path":"Observation.category","sliceName":"lab","min":1},{"path":"Observation.performer","type":[{"code":"Reference","targetProfile":["http://x/p"]}]},
-           {"path":"Observation","constraint":[]}"#,
+           {"path":"Observation.category","sliceName":"lab","min":1},{"path":"Observation.performer","type":[{"code":"Reference","targetProfile":["http://x/p"]}]}"#,
     )
     .expect_err("faults");
     let said: Vec<(&str, &str)> = faults
@@ -161,16 +160,59 @@ fn every_fault_of_a_profile_is_said_at_once() {
                 "Observation.performer",
                 "`targetProfile` must be a resource type of FHIR R4: profiles of targets are not checked here"
             ),
-            (
-                "Observation",
-                "`constraint` is not checked here: say it another way, or leave it out"
-            ),
         ]
     );
     assert_eq!(
         faults[0].to_string(),
         "profile `obs.json` at Observation.favorite: `Observation` has no element `favorite` in FHIR R4"
     );
+}
+
+#[test]
+fn an_invariant_holds_of_the_resource_or_of_each_element() {
+    let profiles = profile(
+        r#"{"path":"Observation","constraint":[{"key":"o-1","severity":"error","human":"h","expression":"value.exists() or component.exists()"}]},
+           {"path":"Observation.component","constraint":[{"key":"c-1","severity":"error","expression":"code.text.length() > 1 and %resource.id.exists()"}]},
+           {"path":"Observation.value[x]","constraint":[{"key":"v-1","severity":"error","expression":"($this is string) implies $this != 'no'"}]}"#,
+    )
+    .expect("a good profile");
+    check_by(&profiles, &observation(r#""valueString":"a""#), &[]);
+    check_by(&profiles, &observation(r#""valueBoolean":false"#), &[]);
+    check_by(&profiles, &observation(r#""id":"o""#), &[("Observation", "invariant o-1")]);
+    check_by(
+        &profiles,
+        &observation(r#""valueString":"no""#),
+        &[("Observation.valueString", "invariant v-1")],
+    );
+    check_by(
+        &profiles,
+        &observation(r#""id":"o","component":[{"code":{"text":"ab"}},{"code":{"text":"a"}}]"#),
+        &[("Observation.component[1]", "invariant c-1")],
+    );
+}
+
+#[test]
+fn an_invariant_that_cannot_be_checked_is_a_fault() {
+    for (constraint, message) in [
+        (r#"{"severity":"error","expression":"true"}"#, "needs a `key`"),
+        (r#"{"key":"a","severity":"warning","expression":"true"}"#, "only severity `error`"),
+        (r#"{"key":"a","severity":"error"}"#, "has no `expression`"),
+        (
+            r#"{"key":"a","severity":"error","expression":"colour.exists()"}"#,
+            "no element `colour`",
+        ),
+        (
+            r#"{"key":"a","severity":"error","expression":"effective > now()"}"#,
+            "`now()` is not allowed here",
+        ),
+        (
+            r#"{"key":"a","severity":"error","expression":"code.memberOf('http://x')"}"#,
+            "no ValueSet `http://x`",
+        ),
+    ] {
+        let faults = profile(&format!(r#"{{"path":"Observation","constraint":[{constraint}]}}"#)).expect_err("a fault");
+        assert!(faults[0].message.contains(message), "{constraint}: {faults:?}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn fast(type_name: &str, expression: &str) -> Option<Fast> {
     let names = Names {
         constants: &constants,
         pure: true,
+        ..Names::default()
     };
     let start = Start {
         focus: typing.clone(),

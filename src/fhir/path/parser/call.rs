@@ -2,6 +2,7 @@
 
 use super::super::PathError;
 use super::super::ast::{Call, Expr, Literal, Step, TypeName};
+use super::super::canonical;
 use super::super::function::{Arguments, Function, IMPURE};
 use super::super::lexer::Token;
 use super::super::pattern::{MAX_MAKING, Pattern};
@@ -23,6 +24,7 @@ impl Parser<'_> {
             arguments: Vec::new(),
             type_name: None,
             pattern: None,
+            named: None,
             at,
         };
         let mut depth = 0;
@@ -64,6 +66,12 @@ impl Parser<'_> {
                     Some(Box::new(pattern))
                 }
                 None => return self.fault_at(at, "the pattern is no regular expression that we can run in linear time"),
+            };
+        }
+        if let (Function::MemberOf | Function::ConformsTo, Some(argument)) = (function, call.arguments.first()) {
+            call.named = match canonical::named(function, argument, self.names.canonicals, self.names.pure) {
+                Ok(named) => named,
+                Err(message) => return self.fault_at(at, message),
             };
         }
         Ok(Primary::Step(Step::Call(call), self.deeper(depth)?))

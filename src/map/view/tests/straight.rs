@@ -15,7 +15,7 @@ impl View {
         self.wheres.iter_mut().for_each(|condition| condition.path.without_fast());
         for source in &mut self.sources {
             source.same = None;
-            let extra = [&mut source.coding, &mut source.reference];
+            let extra = [&mut source.coding, &mut source.aside];
             extra
                 .into_iter()
                 .flatten()
@@ -53,7 +53,7 @@ fn rows(view: &View, line: &str) -> Result<Vec<String>, String> {
     let mut rows = Vec::new();
     view.rows(root, |row| {
         let mut out = Vec::new();
-        for field in row.fields.iter().chain(&row.codings).chain(&row.references) {
+        for field in row.fields.iter().chain(&row.codings).chain(&row.asides) {
             field.write_json(&mut out);
             out.push(b' ');
         }

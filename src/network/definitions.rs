@@ -1,0 +1,99 @@
+//! What stands in a package's `profiles/fhir`: the profiles that resources are held to, and the ValueSets and CodeSystems that
+//! expressions name. One folder, told apart by what each file says it is.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::package::{File, Package};
+use crate::fhir::path::Canonicals;
+use crate::fhir::value_set::ValueSets;
+use crate::validate::Profiles;
+
+/// Profiles, and all that expressions may name by canonical.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    pub profiles: Profiles,
+    pub canonicals: Canonicals,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "resourceType", default)]
+    resource_type: String,
+}
+
+impl Definitions {
+    /// What can be used of `files`, and every fault of the rest.
+    pub fn of(files: Vec<File>) -> (Self, Vec<String>) {
+        let is_terminology = |(_, text): &File| {
+            let kind: Result<Kind, _> = serde_json::from_str(text);
+            kind.is_ok_and(|kind| matches!(kind.resource_type.as_str(), "ValueSet" | "CodeSystem"))
+        };
+        let (terminology, profiles): (Vec<File>, Vec<File>) = files.into_iter().partition(is_terminology);
+        let mut faults = Vec::new();
+        let value_sets = ValueSets::load(&terminology).unwrap_or_else(|found| {
+            faults.extend(found.iter().map(ToString::to_string));
+            ValueSets::default()
+        });
+        let value_sets = Arc::new(value_sets);
+        let profiles = Profiles::load_with(&profiles, &value_sets).unwrap_or_else(|found| {
+            faults.extend(found.iter().map(ToString::to_string));
+            Profiles::default()
+        });
+        let canonicals = Canonicals {
+            value_sets,
+            profiles: profiles.by_canonical(),
+        };
+        (Self { profiles, canonicals }, faults)
+    }
+}
+
+impl Package {
+    /// The package's profiles, ValueSets and CodeSystems.
+    /// # Errors: every fault of every file.
+    pub fn definitions(&self) -> Result<Definitions, Vec<String>> {
+        let files = self.files("profiles/fhir", ".json").map_err(|fault| vec![fault])?;
+        match Definitions::of(files) {
+            (definitions, faults) if faults.is_empty() => Ok(definitions),
+            (_, faults) => Err(faults),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::tree::{Limits, Tree};
+    use crate::validate::check_all;
+
+    #[test]
+    fn a_profile_s_invariant_names_a_value_set_of_the_same_folder() {
+        let set = r#"{"resourceType":"ValueSet","url":"http://x/v","compose":{"include":[{"system":"s","concept":[{"code":"1"}]}]}}"#;
+        let profile = r#"{"resourceType":"StructureDefinition","url":"http://x/p","kind":"resource","derivation":"constraint","type":"Observation",
+            "differential":{"element":[{"path":"Observation.code","constraint":[{"key":"x-1","severity":"error","expression":"memberOf('http://x/v')"}]}]}}"#;
+        let files = vec![("p.json".to_owned(), profile.to_owned()), ("v.json".to_owned(), set.to_owned())];
+        let (definitions, faults) = Definitions::of(files);
+        assert!(faults.is_empty(), "{faults:?}");
+        let mut tree = Tree::new();
+        let mut check = |code: &str| {
+            let line = format!(
+                r#"{{"resourceType":"Observation","id":"o","status":"final","code":{{"coding":[{{"system":"s","code":"{code}"}}]}}}}"#
+            );
+            let root = tree.parse(line.as_bytes(), &Limits::default()).expect("JSON");
+            let fits = definitions.canonicals.profiles[0].1.fits(root);
+            let found: Vec<_> = check_all(&definitions.profiles, root)
+                .iter()
+                .map(|refusal| format!("{} {}", refusal.path, refusal.rule))
+                .collect();
+            (fits, found)
+        };
+        assert_eq!(check("1"), (true, vec![]));
+        assert_eq!(check("2"), (false, vec!["Observation.code invariant x-1".to_owned()]));
+        let alone = Definitions::of(vec![("p.json".to_owned(), profile.to_owned())]).1;
+        assert!(
+            alone[0].contains("p.json") && alone[0].contains("no ValueSet `http://x/v`"),
+            "{alone:?}"
+        );
+    }
+}
