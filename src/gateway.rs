@@ -27,6 +27,7 @@ mod error;
 mod feeds;
 mod folder;
 mod journal;
+mod landed;
 mod lookups;
 mod marks;
 mod options;

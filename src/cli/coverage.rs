@@ -1,32 +1,45 @@
 //! `headwater coverage`: what of the data a mapping leaves out, for the one who writes it.
 
+mod groups;
 mod page;
+mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Failure;
 use super::diff::{failure, load};
 use super::show::{self, Stage, thousands};
+use super::{Failure, chain, sync};
+use crate::config;
 use crate::fhir::tree::Limits;
-use crate::gateway::coverage::{Coverage, coverage};
+use crate::gateway::Tools;
+use crate::gateway::coverage::{Coverage, coverage, coverage_of_landed};
 use crate::network::{Package, Untested};
-use crate::platform::file;
+use crate::platform::clock::Clock;
+use crate::platform::{file, http};
 
-/// Lines of each list on a terminal; `--json` and `--html` have all.
-const SHOWN: usize = 25;
+/// What fewer patients have may point to one of them: the least that a report for outside tells of.
+const LEAST: u64 = 11;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Element paths, urls of extensions and codes are shown, never a value of a patient.\n\n\
+    group(clap::ArgGroup::new("source").required(true).args(["data", "site"])),
+    after_help = "Element paths, urls of extensions and codes are shown, never a value of a patient. A code of a site's own may still name \
+                        somebody: the report of a site stays there, --share writes one for outside.\n\n\
                         Example: headwater coverage --model ibd-registry --data ./ndjson --html coverage.html"
 )]
 pub(super) struct Args {
-    /// The common data model
-    #[arg(long, default_value = "ibd-registry")]
+    /// The common data model; with --site, the site's own
+    #[arg(long, value_name = "MODEL", default_value = "ibd-registry")]
     model: String,
     /// Folder of NDJSON, files named `<Type>*.ndjson[.gz]`
     #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    data: Option<PathBuf>,
+    /// A site's folder, or its file: what it has landed is read, by its own model and package
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "vocabulary", "package"])]
+    site: Option<PathBuf>,
+    /// Leave out what fewer than 11 patients have, so that the report may be shown outside the site
+    #[arg(long)]
+    share: bool,
     /// Folder with Athena's CSV files, for a model that looks codes up
     #[arg(long, value_name = "DIR")]
     vocabulary: Option<PathBuf>,
@@ -42,19 +55,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let package = Package::at(args.package.clone());
-    let rules = load(&package, &args.model, args.vocabulary.as_deref())?;
-    let untested = package
-        .load(&args.model)
-        .map_err(|error| Failure::usage(error.to_string()))?
-        .untested();
-    let stage = Stage::begin("coverage");
-    let progress = |resources: u64, bytes: u64| stage.now(format!("{} resources, {} MB", thousands(resources), bytes / 1_000_000));
-    let found = coverage(&rules, &args.data, &Limits::default(), &progress).map_err(|error| failure(&error))?;
-    stage.end(&format!(
-        "{} resources",
-        thousands(found.resources.values().map(|types| types.read).sum())
-    ));
+    let (found, untested) = match (&args.site, &args.data) {
+        (Some(site), _) => of_site(site)?,
+        (None, data) => of_folder(&args, data.as_deref().unwrap_or(Path::new("")))?,
+    };
+    let found = if args.share { found.without_few(LEAST) } else { found };
     if let Some(path) = &args.html {
         let page = page::page(&found, &untested).into_string();
         file::write_durable(path, page.as_bytes()).map_err(|error| Failure::ours(&error))?;
@@ -65,70 +70,47 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         json["untested"] = serde_json::to_value(&untested).unwrap_or_default();
         show::answer(&json.to_string());
     } else {
-        show::answer(&text(&found, &untested));
+        show::answer(&text::text(&found, &untested));
     }
     Ok(())
 }
 
-fn text(found: &Coverage, untested: &[Untested]) -> String {
-    let types: Vec<Vec<String>> = found
-        .resources
-        .iter()
-        .map(|(name, types)| {
-            let counts = [types.read, types.mapped, types.excluded, types.refused].map(thousands);
-            let known = if types.known { "" } else { "no view reads it" };
-            std::iter::once(name.clone()).chain(counts).chain([known.to_owned()]).collect()
-        })
-        .collect();
-    let mut out = vec![show::table(&["resources", "read", "mapped", "excluded", "refused", ""], &types)];
-    let mut list = |head: &str, lines: Vec<String>| {
-        if lines.is_empty() {
-            return;
-        }
-        out.push(format!("\n{head}:"));
-        let more = lines.len().saturating_sub(SHOWN);
-        out.extend(lines.into_iter().take(SHOWN).map(|line| format!("  {line}")));
-        if more > 0 {
-            out.push(format!("  … and {} more: --json or --html has all", thousands(more as u64)));
-        }
+fn of_folder(args: &Args, data: &Path) -> Result<(Coverage, Vec<Untested>), Failure> {
+    let package = Package::at(args.package.clone());
+    let rules = load(&package, &args.model, args.vocabulary.as_deref())?;
+    let untested = untested(&package, &args.model)?;
+    let found = staged(|progress| coverage(&rules, data, &Limits::default(), progress).map_err(|error| failure(&error)))?;
+    Ok((found, untested))
+}
+
+/// Of what the site has landed. Nothing is pulled or sent; while it is read, no run of the site begins.
+fn of_site(place: &Path) -> Result<(Coverage, Vec<Untested>), Failure> {
+    let path = if place.is_dir() {
+        place.join("site.toml")
+    } else {
+        place.to_owned()
     };
-    let unread = found.unread.iter().map(|one| {
-        format!(
-            "{:>10} {:>5.1} % {:>8}  {}",
-            thousands(one.resources),
-            one.percent,
-            thousands(one.patients),
-            one.path
-        )
-    });
-    list("Elements that no mapping reads (resources, share, patients)", unread.collect());
-    let codes = found.codes.iter().map(|gap| {
-        let code = if gap.code.is_empty() { "(free text)" } else { &gap.code };
-        format!(
-            "{:>10} {:>8}  {}.{}  {} {code}  ({})",
-            thousands(gap.times),
-            thousands(gap.patients),
-            gap.table,
-            gap.column,
-            gap.system,
-            gap.reason
-        )
-    });
-    list("Codes without a concept (times, patients)", codes.collect());
-    list(
-        "Columns that no row fills",
-        found
-            .never_filled()
-            .map(|column| format!("{}.{}", column.table, column.column))
-            .collect(),
-    );
-    list(
-        "Views that gave no row",
-        found.silent_views().map(|view| view.file.clone()).collect(),
-    );
-    list(
-        "Columns that no case tries",
-        untested.iter().map(|one| format!("{}: {}", one.file, one.column)).collect(),
-    );
-    out.join("\n")
+    let config = config::load(&path).map_err(|error| Failure::usage(error.to_string()))?;
+    let tools = Tools {
+        http: http::client(&config.watchful_http()).map_err(|error| Failure::usage(chain(&error)))?,
+        clock: Clock::system(),
+    };
+    let untested = untested(&Package::at(config.package.clone()), &config.model)?;
+    let site = sync::open(&config, tools)?;
+    let found = staged(|progress| coverage_of_landed(&site, progress).map_err(|error| Failure::ours(&error)))?;
+    Ok((found, untested))
+}
+
+fn untested(package: &Package, model: &str) -> Result<Vec<Untested>, Failure> {
+    let network = package.load(model).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(network.untested())
+}
+
+/// What `read` finds, with its progress shown.
+fn staged(read: impl FnOnce(&dyn Fn(u64, u64)) -> Result<Coverage, Failure>) -> Result<Coverage, Failure> {
+    let stage = Stage::begin("coverage");
+    let found = read(&|resources, bytes| stage.now(format!("{} resources, {} MB", thousands(resources), bytes / 1_000_000)))?;
+    let read = found.resources.values().map(|types| types.read).sum();
+    stage.end(&format!("{} resources", thousands(read)));
+    Ok(found)
 }

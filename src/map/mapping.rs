@@ -181,4 +181,10 @@ impl Mapping {
     pub fn views(&self) -> impl Iterator<Item = (&str, &View, TableId)> {
         self.views.iter().map(|view| (view.file.as_str(), &view.view, view.table))
     }
+
+    /// Whether some view fills this column of the table.
+    pub fn fills(&self, table: TableId, column: &str) -> bool {
+        let mut views = self.views.iter().filter(|view| view.table == table);
+        views.any(|view| view.view.columns().iter().any(|filled| filled.name == column))
+    }
 }

@@ -59,10 +59,18 @@ pub struct ColumnEntry {
     pub required: bool,
     /// `key`, `patient`, or the table whose key it holds.
     pub role: Option<String>,
-    pub values: Vec<String>,
+    pub values: Vec<ValueEntry>,
     pub description: String,
     pub sources: Vec<SourceEntry>,
     pub deidentification: Vec<DeidentificationEntry>,
+}
+
+/// One value that a column may hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ValueEntry {
+    pub code: String,
+    /// Empty where the model does not say it.
+    pub meaning: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -167,7 +175,7 @@ impl TableEntry {
                 None if table.patient == Some(at) => Some("patient".to_owned()),
                 None => None,
             },
-            values: column.values.clone().unwrap_or_default(),
+            values: values(column, &table.schema["properties"][&column.name]["x-meanings"]),
             description: column.description.clone(),
             sources: sources.get(&column.name).cloned().unwrap_or_default(),
             deidentification: policies
@@ -223,6 +231,17 @@ impl MapEntry {
             pairs,
         })
     }
+}
+
+/// The column's values with what the model's schema says they mean.
+fn values(column: &Column, meanings: &Value) -> Vec<ValueEntry> {
+    let codes = column.values.iter().flatten();
+    codes
+        .map(|code| ValueEntry {
+            code: code.clone(),
+            meaning: meanings[code].as_str().unwrap_or_default().to_owned(),
+        })
+        .collect()
 }
 
 fn leaves(policy: &Policy, table: &str, column: &str) -> Option<DeidentificationEntry> {

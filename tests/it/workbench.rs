@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::house::HEADWATER;
+use crate::house::{HEADWATER, House, patients, report, sync};
 
 /// Stands in every place of the data where a patient's value may be.
 const CANARY: &str = "Zzcanary";
@@ -114,4 +114,93 @@ fn the_dictionary_names_every_column_with_its_source_and_what_may_leave() {
         let text = String::from_utf8(run(&["docs", "--format", format]).stdout).unwrap();
         assert!(text.contains("birth_date") && text.contains("safe-harbor") && !text.contains("<script"));
     }
+}
+
+#[test]
+fn the_dictionary_tells_how_full_each_column_was_and_what_its_values_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path());
+    let seen = folder.path().join("seen.json");
+    let coverage = run(&[
+        "coverage",
+        "--model",
+        "pcornet-7.0",
+        "--data",
+        folder.path().to_str().unwrap(),
+        "--json",
+    ]);
+    std::fs::write(&seen, &coverage.stdout).unwrap();
+    let told = ["docs", "--model", "pcornet-7.0", "--coverage", seen.to_str().unwrap()];
+    let found = json(&[&told[..], &["--json"]].concat());
+    let tables = found["tables"].as_array().unwrap();
+    let demographic = tables.iter().find(|table| table["name"] == "demographic").unwrap();
+    let column = |name: &str| {
+        demographic["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|column| column["name"] == name)
+            .unwrap()
+    };
+    assert_eq!(
+        column("patid")["observed"],
+        serde_json::json!({ "filled": 1, "rows": 1, "codesWithoutConcept": 0 })
+    );
+    assert_eq!(column("birth_time")["observed"]["filled"], 0);
+    assert!(
+        column("sex")["values"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|value| value["code"] == "F" && value["meaning"] == "female")
+    );
+    for format in ["html", "markdown"] {
+        let text = String::from_utf8(run(&[&told[..], &["--format", format]].concat()).stdout).unwrap();
+        assert!(
+            text.contains("filled in 1 of 1 rows (100 %)") && text.contains("female"),
+            "{format}"
+        );
+    }
+    let other = Command::new(HEADWATER)
+        .args(["docs", "--model", "ibd-registry", "--coverage", seen.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(other.status.code(), Some(2));
+}
+
+#[test]
+fn coverage_of_a_site_counts_the_newest_of_what_it_landed_and_says_who_may_see_it() {
+    let data = patients(3, 71);
+    let house = House::over(data.path());
+    let site = house.site_of_files("safe-harbor", data.path());
+    report(&sync(&site, &[]));
+    let of = |more: &[&str]| json(&[&["coverage", "--json", "--site", site.to_str().unwrap()], more].concat());
+    let first = of(&[]);
+    assert_eq!(first["site"], "north");
+    // Landed once more, one patient changed: each resource counts once, and nobody is counted twice.
+    let file = data.path().join("Patient.ndjson");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = text.replacen("\"active\":true", "\"active\":false", 1);
+    assert_ne!(text, changed, "the patients are active");
+    std::fs::write(&file, changed).unwrap();
+    report(&sync(&site, &["--full"]));
+    let again = of(&[]);
+    assert_eq!((&again["resources"], &again["patients"]), (&first["resources"], &first["patients"]));
+    assert_eq!(again["columns"], first["columns"]);
+
+    let folder = site.parent().unwrap().to_str().unwrap();
+    let text = String::from_utf8(run(&["coverage", "--site", folder]).stdout).unwrap();
+    assert!(text.contains("stays at the site"), "{text}");
+    // Three patients are fewer than eleven: none of what they alone have is told outside.
+    let shared = of(&["--share"]);
+    assert_eq!(shared["patients"], 11);
+    assert!(
+        shared["codes"].as_array().unwrap().is_empty() && !again["unread"].as_array().unwrap().is_empty(),
+        "{shared}"
+    );
+    assert!(
+        shared["unread"].as_array().unwrap().iter().all(|one| one["patients"] == 0),
+        "{shared}"
+    );
+    house.close();
 }

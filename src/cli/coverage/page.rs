@@ -4,12 +4,14 @@ use maud::{Markup, html};
 
 use super::super::page as frame;
 use super::super::show::thousands;
+use super::groups;
 use crate::gateway::coverage::Coverage;
 use crate::network::Untested;
 
 pub(super) fn page(found: &Coverage, untested: &[Untested]) -> Markup {
     let most = found.codes.iter().map(|gap| gap.times).max().unwrap_or(0);
     let body = html! {
+        @if let Some(words) = super::text::keep(found) { p { b { (words) } } }
         p { (thousands(found.patients)) " patients. Counts of patients above 200 are estimates within about 3 %." }
         h2 { "Resources" }
         table {
@@ -22,31 +24,39 @@ pub(super) fn page(found: &Coverage, untested: &[Untested]) -> Markup {
                 }
             }
         }
-        h2 { "Elements that no mapping reads" }
-        table {
-            tr { th { "Element" } th .n { "resources" } th .n { "share" } th .n { "patients" } th {} }
-            @for one in &found.unread {
-                tr {
-                    td { code { (one.path) } }
-                    td .n { (thousands(one.resources)) }
-                    td .n { (one.percent) " %" }
-                    td .n { (thousands(one.patients)) }
-                    td { (bar((one.percent * 10.0) as u64, 1000)) }
+        @for (kind, head) in groups::KINDS {
+            @let types = groups::unread(found, kind);
+            @if !types.is_empty() {
+                h2 { (head) }
+                table {
+                    tr { th { "Element" } th .n { "resources" } th .n { "share" } th .n { "patients" } th {} }
+                    @for group in &types {
+                        tr { th colspan="5" { (group.resource_type) } }
+                        @for line in &group.lines {
+                            tr {
+                                td { code { (line.path) } }
+                                td .n { (thousands(line.resources)) }
+                                td .n { (line.percent) " %" }
+                                td .n { (thousands(line.patients)) }
+                                td { (bar((line.percent * 10.0) as u64, 1000)) }
+                            }
+                        }
+                    }
                 }
             }
         }
         h2 { "Codes without a concept" }
         table {
-            tr { th { "Column" } th { "System" } th { "Code" } th { "Reason" } th .n { "times" } th .n { "patients" } th {} }
-            @for gap in &found.codes {
-                tr {
-                    td { code { (gap.table) "." (gap.column) } }
-                    td { (gap.system) }
-                    td { @if gap.code.is_empty() { small { "looks like free text" } } @else { code { (gap.code) } } }
-                    td { (gap.reason) }
-                    td .n { (thousands(gap.times)) }
-                    td .n { (thousands(gap.patients)) }
-                    td { (bar(gap.times, most)) }
+            tr { th { "Code" } th .n { "times" } th .n { "patients" } th {} }
+            @for group in groups::codes(found) {
+                tr { th colspan="4" { code { (group.column) } " " (group.system) " " small { (group.reason) } } }
+                @for gap in &group.codes {
+                    tr {
+                        td { @if gap.code.is_empty() { small { "looks like free text" } } @else { code { (gap.code) } } }
+                        td .n { (thousands(gap.times)) }
+                        td .n { (thousands(gap.patients)) }
+                        td { (bar(gap.times, most)) }
+                    }
                 }
             }
         }
@@ -55,7 +65,7 @@ pub(super) fn page(found: &Coverage, untested: &[Untested]) -> Markup {
             tr { th { "Column" } th .n { "filled" } th .n { "rows" } th {} }
             @for column in found.columns.iter().filter(|column| column.rows > 0) {
                 tr {
-                    td { code { (column.table) "." (column.column) } @if column.filled == 0 { " " small { "never" } } }
+                    td { code { (column.table) "." (column.column) } @if column.filled == 0 { " " small { (if column.mapped { "never" } else { "no view fills it" }) } } }
                     td .n { (thousands(column.filled)) }
                     td .n { (thousands(column.rows)) }
                     td { (bar(column.filled, column.rows)) }

@@ -3,16 +3,18 @@
 use maud::{Markup, html};
 
 use super::super::page as frame;
+use super::observed::Observed;
 use crate::network::{ColumnEntry, Dictionary, TableEntry};
 
-pub(super) fn page(dictionary: &Dictionary) -> Markup {
+pub(super) fn page(dictionary: &Dictionary, observed: &Observed) -> Markup {
     let body = html! {
+        @if let Some(of) = &observed.of { p { (of) } }
         @for (name, claims, version) in &dictionary.policies { p { "Policy " b { (name) } ", version " (version) ": " (claims) } }
         nav { ul {
             @for table in &dictionary.tables { li { a href=(format!("#{}", table.name)) { (table.name) } } }
             li { a href="#terminology" { "Terminology" } }
         } }
-        @for table in &dictionary.tables { (one_table(table)) }
+        @for table in &dictionary.tables { (one_table(table, observed)) }
         h2 id="terminology" { "Terminology" }
         @for map in &dictionary.concept_maps {
             details {
@@ -27,7 +29,7 @@ pub(super) fn page(dictionary: &Dictionary) -> Markup {
     frame::page(&format!("Data dictionary: {}", dictionary.model), &body)
 }
 
-fn one_table(table: &TableEntry) -> Markup {
+fn one_table(table: &TableEntry, observed: &Observed) -> Markup {
     html! {
         h2 id=(table.name) { (table.name) }
         p { (table.about) }
@@ -41,25 +43,38 @@ fn one_table(table: &TableEntry) -> Markup {
             @for (policy, reason) in &table.withheld { li { "withheld under " (policy) ": " (reason) } }
         }
         div .wide { table {
-            tr { th { "Field" } th { "Type" } th { "Source" } th { "Transformation rule" } th { "De-identification" } th { "Comments" } }
-            @for column in &table.columns { (one_column(column)) }
+            tr { th { "Field" } th { "Type" } th { "Source" } th { "Transformation rule" } th { "De-identification" } @if observed.of.is_some() { th { "Observed" } } th { "Comments" } }
+            @for column in &table.columns { (one_column(&table.name, column, observed)) }
         } }
     }
 }
 
-fn one_column(column: &ColumnEntry) -> Markup {
+fn one_column(table: &str, column: &ColumnEntry, observed: &Observed) -> Markup {
     html! {
         tr {
             td .field { b { (column.name) } @if let Some(role) = &column.role { br; small { (role) } } }
             td { (column.kind) @if column.required { br; small { "required" } }
-                @if !column.values.is_empty() { br; small { "one of: " (column.values.join(", ")) } } }
+                @if !column.values.is_empty() { (values(column)) } }
             td {
                 @if column.sources.is_empty() { small { "no resource fills it" } }
                 @for source in &column.sources { div { code { (source.path) } br; small { (source.file) } } }
             }
             td { @for source in &column.sources { @for rule in &source.rules { div { (rule) } } } }
             td { (leaves(column)) }
+            @if observed.of.is_some() { td { @for words in observed.words(table, &column.name) { div { (words) } } } }
             td { (column.description) @for source in &column.sources { @if !source.comment.is_empty() { div { small { (source.comment) } } } } }
+        }
+    }
+}
+
+/// What the column may hold: each value with its meaning, or in one line where the model says none.
+fn values(column: &ColumnEntry) -> Markup {
+    let codes = column.values.iter().map(|value| value.code.as_str());
+    html! {
+        @if column.values.iter().all(|value| value.meaning.is_empty()) {
+            br; small { "one of: " (codes.collect::<Vec<_>>().join(", ")) }
+        } @else {
+            @for value in &column.values { div { small { code { (value.code) } " " (value.meaning) } } }
         }
     }
 }

@@ -1,9 +1,17 @@
 //! The data dictionary as Markdown.
 
+use super::observed::Observed;
 use crate::network::{ColumnEntry, Dictionary};
 
-pub(super) fn markdown(dictionary: &Dictionary) -> String {
+pub(super) fn markdown(dictionary: &Dictionary, observed: &Observed) -> String {
     let mut out = format!("# Data dictionary: {}\n", cell(&dictionary.model));
+    if let Some(of) = &observed.of {
+        out.push_str(&format!("\n{}\n", cell(of)));
+    }
+    let (head, rule) = match observed.of {
+        Some(_) => (" observed |", "---|"),
+        None => ("", ""),
+    };
     for table in &dictionary.tables {
         out.push_str(&format!("\n## {}\n\n{}\n\n", table.name, cell(&table.about)));
         for view in &table.views {
@@ -15,9 +23,11 @@ pub(super) fn markdown(dictionary: &Dictionary) -> String {
         for (policy, reason) in &table.withheld {
             out.push_str(&format!("- withheld under {policy}: {}\n", cell(reason)));
         }
-        out.push_str("\n| field | type | source | transformation rule | de-identification | comments |\n|---|---|---|---|---|---|\n");
+        out.push_str(&format!(
+            "\n| field | type | source | transformation rule | de-identification |{head} comments |\n|---|---|---|---|---|{rule}---|\n"
+        ));
         for column in &table.columns {
-            out.push_str(&line(column));
+            out.push_str(&line(&table.name, column, observed));
         }
     }
     out.push_str("\n## Terminology\n\n");
@@ -36,7 +46,7 @@ pub(super) fn markdown(dictionary: &Dictionary) -> String {
     out
 }
 
-fn line(column: &ColumnEntry) -> String {
+fn line(table: &str, column: &ColumnEntry, observed: &Observed) -> String {
     let join = |items: Vec<String>| items.join("<br>");
     let sources = column
         .sources
@@ -59,10 +69,19 @@ fn line(column: &ColumnEntry) -> String {
         .map(|source| cell(&source.comment));
     let comments = join(std::iter::once(cell(&column.description)).chain(comments).collect());
     let required = if column.required { ", required" } else { "" };
+    let values = column
+        .values
+        .iter()
+        .map(|value| format!("<br>{} {}", cell(&value.code), cell(&value.meaning)));
+    let seen = match observed.of {
+        Some(_) => format!(" {} |", join(observed.words(table, &column.name))),
+        None => String::new(),
+    };
     format!(
-        "| {} | {}{required} | {sources} | {} | {} | {comments} |\n",
+        "| {} | {}{required}{} | {sources} | {} | {} |{seen} {comments} |\n",
         column.name,
         column.kind,
+        values.collect::<String>(),
         join(rules.collect()),
         join(leaves.collect())
     )

@@ -6,13 +6,15 @@ use super::Unit;
 
 /// Whole units, in small letters and without blanks.
 #[rustfmt::skip]
-const WHOLE: [(&str, &str); 30] = [
+const WHOLE: [(&str, &str); 31] = [
     ("kg/m^2", "kg/m2"), ("kg/m²", "kg/m2"), ("kg/m**2", "kg/m2"), ("k/ul", "10*3/uL"), ("k/mm3", "10*3/mm3"), ("thou/ul", "10*3/uL"),
     ("thousand/ul", "10*3/uL"), ("m/ul", "10*6/uL"), ("mil/ul", "10*6/uL"), ("mill/ul", "10*6/uL"), ("million/ul", "10*6/uL"),
     ("cells/ul", "/uL"), ("#/ul", "/uL"), ("beats/min", "/min"), ("beats/minute", "/min"), ("bpm", "/min"), ("breaths/min", "/min"),
     ("breaths/minute", "/min"), ("percent", "%"), ("pct", "%"), ("ml/min/1.73m2", "mL/min/{1.73_m2}"), ("ml/min/1.73m^2", "mL/min/{1.73_m2}"),
     ("ml/min/1.73m²", "mL/min/{1.73_m2}"), ("ml/min/{1.73_m2}", "mL/min/{1.73_m2}"), ("cmh2o", "cm[H2O]"), ("degreec", "Cel"),
     ("degreef", "[degF]"), ("/hpf", "/[HPF]"), ("fahrenheit", "[degF]"), ("celsius", "Cel"),
+    // A femtotonne to UCUM, and to nobody else.
+    ("ft", "[ft_i]"),
 ];
 
 /// Parts between `/` and `.`, as written or in small letters.
@@ -34,7 +36,7 @@ const LENGTH_AND_MASS: [(&str, &str); 10] = [
 ];
 
 /// `unit` in correct UCUM, litres with a capital; `None` where we cannot tell what it is.
-/// A spelling that is correct already stays: `C` is coulomb, whatever was meant.
+/// A spelling that is correct already stays: `C` is coulomb, whatever was meant. Only a femtotonne (`ft`) is a foot.
 pub fn normal(unit: &str) -> Option<Cow<'_, str>> {
     if unit.len() > 100 {
         return None;

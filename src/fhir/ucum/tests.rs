@@ -91,6 +91,7 @@ fn units_are_spelt_as_ucum_spells_them() {
         ("mol", "mol"),
         ("kcal", "kcal"),
         ("years", "a"),
+        ("ft", "[ft_i]"),
     ] {
         assert_eq!(normal(written).as_deref(), Some(code), "{written}");
     }
