@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::house::{HEADWATER, House, copy, patients, report, sync};
+use crate::house::{HEADWATER, House, Rows, copy, patients, report, sync};
 use crate::nights::{sum, total};
 
 fn replace(file: &Path, from: &str, to: &str) {
@@ -44,6 +44,12 @@ fn rows_of(house: &House, table: &str) -> usize {
     house.rows().iter().filter(|row| row.0 == table).count()
 }
 
+/// The registry's rows about persons. Those of `site` are about nobody: they say the same under every policy, by the same keys.
+fn of_persons(mut rows: Rows) -> Rows {
+    rows.retain(|row| row.0 != "site");
+    rows
+}
+
 #[test]
 fn another_policy_maps_everything_again_and_withdraws_every_row_of_the_old_one() {
     let data = patients(3, 41);
@@ -56,6 +62,7 @@ fn another_policy_maps_everything_again_and_withdraws_every_row_of_the_old_one()
     let after = house.rows();
     assert_eq!(total(&second, "pulled"), 0, "nothing is pulled again for it");
     assert_eq!(total(&second, "remapped"), total(&first, "pulled"));
+    let (before, after) = (of_persons(before), of_persons(after));
     assert_eq!(sum(&second, "tombstones"), before.len() as u64);
     assert_eq!(sum(&second, "upserts"), after.len() as u64);
     let keys: BTreeSet<_> = before.iter().map(|row| &row.2).collect();
@@ -101,7 +108,7 @@ fn what_a_full_export_does_not_show_does_not_come_back_when_the_rules_change_the
     replace(&site, "limited-data-set", "safe-harbor");
     let second = report(&sync(&site, &["--full", "--accept-deletions"]));
     assert_eq!(rows_of(&house, "immunization"), 0, "{second}");
-    assert_eq!(sum(&second, "upserts"), house.rows().len() as u64);
+    assert_eq!(sum(&second, "upserts"), of_persons(house.rows()).len() as u64);
     house.close();
 }
 

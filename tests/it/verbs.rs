@@ -170,7 +170,7 @@ fn a_map_is_the_same_bytes_for_any_number_of_threads() {
             files.map(named).collect()
         };
         let one = tables("1");
-        assert_eq!(one.len(), 11, "one file per table: {:?}", one.keys());
+        assert_eq!(one.len(), 26, "one file per table: {:?}", one.keys());
         assert!(one[&format!("lab_result.{format}")].len() > 10_000);
         for threads in ["2", "3"] {
             for (name, bytes) in tables(threads) {
