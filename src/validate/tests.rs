@@ -310,7 +310,7 @@ fn an_unknown_modifier_extension_refuses_its_resource_wherever_it_stands() {
 
 #[test]
 fn a_hundred_faults_are_enough() {
-    let members: Vec<String> = (0..20_000).map(|number| format!(r#""n{number}":1"#)).collect();
+    let members: Vec<String> = (0..200).map(|number| format!(r#""n{number}":1"#)).collect();
     assert_eq!(faults(&Profiles::default(), &patient(&members.join(","))).len(), 100);
 }
 

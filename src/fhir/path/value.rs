@@ -223,8 +223,10 @@ fn type_of_suffix(suffix: &str) -> Option<TypeId> {
 
 fn push_elements<'t, 'a>(direct: Option<Node<'t, 'a>>, under: Option<Node<'t, 'a>>, type_id: Option<TypeId>, out: &mut Collection<'t, 'a>) {
     let array = |node: Option<Node<'t, 'a>>| node.filter(|node| node.kind() == Kind::Array);
-    if array(direct).is_none() && array(under).is_none() {
-        let direct = direct.filter(|node| node.kind() != Kind::Null);
+    let direct_value = direct.filter(|node| node.kind() != Kind::Null);
+    // A list beside a single value is no FHIR; the value is not lost for it.
+    if array(direct).is_none() && (array(under).is_none() || direct_value.is_some()) {
+        let (direct, under) = (direct_value, under.filter(|node| node.kind() != Kind::Array));
         if direct.is_some() || under.is_some() {
             out.push(Item::Element(Element {
                 node: direct,

@@ -31,7 +31,7 @@ pub enum ElementKind {
 impl ElementKind {
     pub fn of(path: &str) -> Self {
         let last = path.rsplit('.').next().unwrap_or(path);
-        if path.ends_with(']') || last == "extension" {
+        if path.contains("extension[") || last == "extension" {
             return Self::Extension;
         }
         match last {

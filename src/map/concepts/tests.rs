@@ -14,6 +14,7 @@ const CONCEPTS: &str = "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tstan
 ";
 
 const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"x-key":"k","required":["k"],
+    "x-order":["k","visit_concept_id","visit_type_concept_id","visit_source_concept_id"],
     "properties":{"k":{"type":"string"},"visit_concept_id":{"type":"integer"},"visit_type_concept_id":{"type":"integer"},
     "visit_source_concept_id":{"type":"integer"}}}"#;
 
