@@ -12,6 +12,7 @@ mod merge;
 mod reads;
 mod row;
 mod run;
+mod union;
 
 pub use field::{Field, write_csv_field};
 pub use row::{Asked, Room, Row};

@@ -13,8 +13,8 @@ use headwater::fhir::tree::{Limits, Tree};
 
 use crate::hostile_words::{expressions, nest};
 
-/// Stack of the thread that compiles and evaluates.
-const STACK: usize = 512 << 10;
+/// Stack of the thread that compiles and evaluates: a fourth of what a thread has. Code that is not optimised needs more of it.
+pub const STACK: usize = if cfg!(debug_assertions) { 2 << 20 } else { 512 << 10 };
 /// For one expression, on a machine that does something else as well; the work itself is bounded by steps.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Memory that one process may need for all of them, beyond what reading the resource takes.

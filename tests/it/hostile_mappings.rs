@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use headwater::fhir::tree::{Limits, Tree};
 use headwater::map::view::{Reading, View};
 
-use crate::hostile_expressions::resource;
+use crate::hostile_expressions::{STACK, resource};
 use crate::hostile_views::{End, list, views};
 
-const STACK: usize = 512 << 10;
 /// What one process may take on a busy machine, unoptimised; a release build on a quiet one is held to a second by hand.
 const LONGEST: Duration = Duration::from_secs(60);
 /// What one process may need in all: itself, the package inside it, the file and what is made of it.

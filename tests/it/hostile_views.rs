@@ -208,7 +208,7 @@ pub fn views() -> Vec<(&'static str, String, End)> {
         ("giant patterns", select(format!("{{{}}}", columns(1000, &long))), Refused),
         (
             "small patterns",
-            select(format!("{{{}}}", columns(900, r"text.div.matches('^<b>[\\\\w]+x')"))),
+            select(format!("{{{}}}", columns(200, r"text.div.matches('^<b>[\\\\w]+x')"))),
             Stopped,
         ),
         (

@@ -45,7 +45,7 @@ pub(super) struct Compiler<'c, 'f> {
     reading: Reading,
     canonicals: Option<&'c Canonicals>,
     pub(super) constants: Vec<String>,
-    columns: Vec<Column>,
+    pub(super) columns: Vec<Column>,
     sources: Vec<Source>,
     /// The `forEach`s around what is read now, each followed by a point.
     within: String,
@@ -171,7 +171,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn select(&mut self, node: Node<'_, '_>, focus: &Typing) -> Option<Select> {
+    pub(super) fn select(&mut self, node: Node<'_, '_>, focus: &Typing) -> Option<Select> {
         if node.kind() != Kind::Object {
             self.faults.at(node.offset(), "a `select` must be an object");
             return None;
@@ -383,47 +383,8 @@ impl Compiler<'_, '_> {
             });
         }
     }
-
-    /// Branches fill the same columns: equal in number, names and order.
-    fn union(&mut self, node: Node<'_, '_>, focus: &Typing) -> Option<Part> {
-        let first = self.columns.len();
-        let mut branches = Vec::new();
-        let mut agreed: Option<Vec<Column>> = None;
-        for branch in node.children() {
-            self.columns.truncate(first);
-            if self.faults.is_full() {
-                return None;
-            }
-            let select = self.select(branch, focus);
-            let own = &self.columns[first..];
-            match &agreed {
-                None => agreed = Some(own.to_vec()),
-                Some(columns) => {
-                    if !names(columns).eq(names(own)) {
-                        let told = |columns: &[Column]| names(columns).collect::<Vec<_>>().join(", ");
-                        let (expected, found) = (told(columns), told(own));
-                        self.faults.at(
-                            branch.offset(),
-                            format!(
-                                "the branches of `unionAll` must have the same columns in the same order: `{expected}`, but here `{found}`"
-                            ),
-                        );
-                    }
-                }
-            }
-            branches.extend(select);
-        }
-        let agreed = agreed.unwrap_or_default();
-        self.columns.truncate(first);
-        self.columns.extend(agreed);
-        Some(Part::Union(branches))
-    }
 }
 
 fn self_reads_tags(tags: &[Tag]) -> bool {
     tags.iter().any(|tag| tag.name.starts_with("headwater/"))
-}
-
-fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
-    columns.iter().map(|column| column.name.as_str())
 }
