@@ -13,7 +13,7 @@ const CONCEPTS: &str = "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tstan
 2000000004\tA record\tType Concept\tT\tS\t4\t
 ";
 
-const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"x-key":"k","required":["k"],
+const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"x-order":["k","visit_concept_id","visit_type_concept_id","visit_source_concept_id"],"x-key":"k","required":["k"],
     "properties":{"k":{"type":"string"},"visit_concept_id":{"type":"integer"},"visit_type_concept_id":{"type":"integer"},
     "visit_source_concept_id":{"type":"integer"}}}"#;
 

@@ -103,7 +103,7 @@ fn what_is_not_known_is_an_error_before_any_resource_is_seen() {
         ("code.memberOf('http://x/v')", None, "no ValueSet `http://x/v`"),
         ("code.memberOf(url)", Some(&known), "by a text that stands here"),
         (
-            "code.memberOf(%vs-none)",
+            "code.memberOf(%`vs-none`)",
             Some(&known),
             "no ValueSet `http://hl7.org/fhir/ValueSet/none`",
         ),
