@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::show::{self, thousands};
-use crate::gateway::{Counts, Report};
+use crate::gateway::{Counts, DerivedCounts, Report};
 
 /// The whole report, as text for stdout.
 pub(super) fn text(report: &Report) -> String {
@@ -30,6 +30,7 @@ pub(super) fn text(report: &Report) -> String {
     for (head, reasons, all) in [
         ("Excluded, as the mappings say", &counts.excluded, counts.total(|t| t.excluded)),
         ("Refused, kept in quarantine", &counts.refused, counts.total(|t| t.refused)),
+        ("Derived rows refused", &counts.unmade, counts.unmade.values().sum()),
         ("Rejected by the registry", &report.rejected, counts.rejected),
         (
             "Rejected by the registry to this day",
@@ -58,13 +59,6 @@ pub(super) fn text(report: &Report) -> String {
         }));
     }
     out.extend(withheld(counts));
-    if !report.not_sent.is_empty() {
-        out.push(String::new());
-        out.push(format!(
-            "NOT SENT, for a run does not derive tables yet (`headwater map` does): {}",
-            report.not_sent.join(", ")
-        ));
-    }
     if !report.not_offered.is_empty() {
         out.push(String::new());
         out.push("Not asked for, since the EHR does not offer it (`headwater doctor` says more):".to_owned());
@@ -196,6 +190,17 @@ pub(super) fn balance(report: &Report) -> String {
         thousands(counts.total(|t| t.excluded)),
         thousands(counts.total(|t| t.refused)),
     );
+    let sum = |number: fn(&DerivedCounts) -> u64| thousands(counts.derived.values().map(number).sum());
+    let derived = match counts.derived.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; derived {} = mapped {} + refused {} + ended {}",
+            sum(|t| t.groups),
+            sum(|t| t.mapped),
+            sum(|t| t.refused),
+            sum(|t| t.ended)
+        ),
+    };
     let rows = if report.rehearsed {
         format!("would release {}", thousands(counts.released()))
     } else {
@@ -207,7 +212,7 @@ pub(super) fn balance(report: &Report) -> String {
         )
     };
     let verdict = if report.balanced() { "balanced" } else { "DOES NOT BALANCE" };
-    format!("{verdict}: {resources}; {rows}  ({:.1} s)", report.seconds)
+    format!("{verdict}: {resources}{derived}; {rows}  ({:.1} s)", report.seconds)
 }
 
 #[cfg(test)]
@@ -233,14 +238,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_policy_withholds_and_what_a_run_cannot_make_is_said() {
+    fn what_a_policy_withholds_and_what_became_of_derived_rows_is_said() {
         let mut report = Report::default();
-        assert!(!text(&report).contains("withheld") && !text(&report).contains("NOT SENT"));
+        assert!(!text(&report).contains("withheld") && !text(&report).contains("derived"));
         report.counts.withheld.insert("note".to_owned(), 1_200);
-        report.not_sent.push("observation_period".to_owned());
+        let period = DerivedCounts {
+            groups: 1_003,
+            mapped: 1_000,
+            refused: 2,
+            ended: 1,
+        };
+        report.counts.derived.insert("observation_period".to_owned(), period);
+        report.counts.unmade.insert("map: observation_period.start required".to_owned(), 2);
         let said = text(&report);
         assert!(said.contains("     1,200  note"), "{said}");
-        assert!(said.contains("NOT SENT") && said.contains("observation_period"), "{said}");
+        assert!(said.contains("derived 1,003 = mapped 1,000 + refused 2 + ended 1"), "{said}");
+        assert!(said.contains("           2  map: observation_period.start required"), "{said}");
     }
 
     #[test]

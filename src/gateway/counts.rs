@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::refusal::Refusal;
+
 /// What became of a resource. Every one pulled ends in exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -39,6 +41,17 @@ pub struct TypeCounts {
     pub unreadable: u64,
 }
 
+/// The groups of one derived table, each of which has one row or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DerivedCounts {
+    /// Made anew, since a resource that is in them, or was, was looked at.
+    pub groups: u64,
+    pub mapped: u64,
+    pub refused: u64,
+    /// No resource gives anything to them any more.
+    pub ended: u64,
+}
+
 /// The numbers of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -52,6 +65,12 @@ pub struct Counts {
     /// Rows that were made and that the policy keeps at the site with their whole table, of the resources looked at.
     #[serde(default)]
     pub withheld: BTreeMap<String, u64>,
+    /// The groups of derived tables that were made anew, by table.
+    #[serde(default)]
+    pub derived: BTreeMap<String, DerivedCounts>,
+    /// Why derived rows were refused: `step: rule`.
+    #[serde(default)]
+    pub unmade: BTreeMap<String, u64>,
     pub accepted: u64,
     pub rejected: u64,
 }
@@ -74,6 +93,11 @@ impl Counts {
         *self.withheld.entry(table.to_owned()).or_default() += rows;
     }
 
+    pub(super) fn unmade(&mut self, refusal: &Refusal) {
+        let why = format!("{}: {} {}", refusal.step.as_str(), refusal.path, refusal.rule);
+        *self.unmade.entry(why).or_default() += 1;
+    }
+
     /// Sum of one number over all types.
     pub fn total(&self, number: impl Fn(&TypeCounts) -> u64) -> u64 {
         self.types.values().map(number).sum()
@@ -89,6 +113,11 @@ impl Counts {
         self.types
             .values()
             .all(|t| t.pulled + t.remapped == t.mapped + t.excluded + t.refused)
+    }
+
+    /// made anew = mapped + refused + ended, table by table.
+    pub fn derived_balance(&self) -> bool {
+        self.derived.values().all(|t| t.groups == t.mapped + t.refused + t.ended)
     }
 
     /// released = accepted + rejected.

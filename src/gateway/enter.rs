@@ -9,6 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::counts::{Counts, Fate};
 use super::ledger::{LedgerError, SourceKey, UNCHANGED};
+use super::shares::{self, Share};
 use super::{quarantine, version};
 use crate::deidentify::{Deidentified, Deidentifier};
 use crate::origin::{Origin, SegmentId};
@@ -50,6 +51,8 @@ pub struct Entry {
     /// `meta.lastUpdated`, as `version::of` leaves it.
     pub version: String,
     pub outcome: Outcome,
+    /// What it gives to derived rows.
+    pub shares: Vec<Share>,
     /// Tables of rows that the policy keeps here, one for each row.
     pub withheld: Vec<Arc<str>>,
     /// Read again from the landing because the rules changed; not pulled in this run.
@@ -108,10 +111,12 @@ impl Page<'_> {
             Outcome::Unchanged(fate) => (*fate, Some(UNCHANGED.to_owned())),
             Outcome::Mapped(rows) => {
                 self.rows(tx, &key, rows)?;
+                shares::enter(tx, &key, entry.origin, &entry.shares)?;
                 (Fate::Mapped, None)
             }
             Outcome::Excluded(why) => {
                 self.rows(tx, &key, &[])?;
+                shares::enter(tx, &key, entry.origin, &[])?;
                 (Fate::Excluded, Some((*why).to_owned()))
             }
             Outcome::Refused(refusal) => self.refuse(tx, &key, entry, refusal)?,
@@ -139,6 +144,7 @@ impl Page<'_> {
         quarantine::enter(tx, self.run, &entry.resource_type, entry.origin, refusal)?;
         if self.new_rules {
             self.rows(tx, key, &[])?;
+            shares::enter(tx, key, entry.origin, &[])?;
         }
         Ok((Fate::Refused, Some(reason(refusal))))
     }
@@ -148,16 +154,18 @@ impl Page<'_> {
     pub fn delete(&self, tx: &Transaction<'_>, resource_type: &str, key: &SourceKey, counts: &mut Counts) -> Result<(), LedgerError> {
         counts.of(resource_type).deleted += 1;
         let rows_after = newest_row(tx)?;
+        let origin = Origin {
+            segment: SegmentId(0),
+            line: 0,
+        };
         self.rows(tx, key, &[])?;
+        shares::enter(tx, key, origin, &[])?;
         let gone = Placed {
             id: 0,
             resource_type: resource_type.to_owned(),
             version: String::new(),
             fate: DELETED,
-            origin: Origin {
-                segment: SegmentId(0),
-                line: 0,
-            },
+            origin,
             rows: (rows_after, newest_row(tx)?),
         };
         put(tx, key, &gone, [0; 16], None)
@@ -195,7 +203,8 @@ impl Page<'_> {
         let stale: Vec<(SourceKey, Option<String>)> = tx
             .prepare_cached(
                 "SELECT DISTINCT r.source, s.type FROM released r LEFT JOIN source s ON s.key = r.source
-                 WHERE NOT EXISTS (SELECT 1 FROM pending_source p WHERE p.key = r.source)",
+                 WHERE NOT EXISTS (SELECT 1 FROM pending_source p WHERE p.key = r.source)
+                    AND NOT EXISTS (SELECT 1 FROM derived_group d WHERE d.grp = r.source)",
             )?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
@@ -210,6 +219,7 @@ impl Page<'_> {
     /// # Errors: the database.
     pub fn settle(&self, tx: &Transaction<'_>, counts: &mut Counts) -> Result<(), LedgerError> {
         tx.execute_batch("CREATE INDEX pending_source_key ON pending_source (key)")?;
+        shares::settle(tx)?;
         {
             let mut repeated = tx.prepare("SELECT key FROM pending_source GROUP BY key HAVING count(*) > 1")?;
             let mut keys = repeated.query([])?;
@@ -237,6 +247,10 @@ impl Page<'_> {
             tx.prepare_cached("DELETE FROM pending_row WHERE id > ?1 AND id <= ?2")?
                 .execute([loser.rows.0, loser.rows.1])?;
             tx.prepare_cached("DELETE FROM pending_source WHERE id = ?1")?.execute([loser.id])?;
+            // Of two deletions nothing tells one from the other.
+            if loser.origin != kept.origin {
+                shares::leave(tx, key, loser.origin)?;
+            }
             let types = counts.of(&loser.resource_type);
             if loser.fate == DELETED {
                 types.deleted -= 1;
@@ -249,8 +263,9 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Pending rows of one resource: what differs from the registry, and tombstones for what is gone.
-    fn rows(&self, tx: &Transaction<'_>, key: &SourceKey, rows: &[Sealed]) -> Result<(), LedgerError> {
+    /// Pending rows of one source: what differs from the registry, and tombstones for what is gone.
+    /// # Errors: the database.
+    pub(super) fn rows(&self, tx: &Transaction<'_>, key: &SourceKey, rows: &[Sealed]) -> Result<(), LedgerError> {
         let mut held: BTreeMap<(String, String), [u8; 32]> = BTreeMap::new();
         {
             let mut statement = tx.prepare_cached("SELECT table_name, row_key, digest FROM released WHERE source = ?1")?;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::counts::{Counts, Fate};
+use super::shares;
 use crate::deidentify::{Deidentified, Deidentifier, DeidentifyError, Stored};
 use crate::submission;
 
@@ -83,6 +84,30 @@ CREATE TABLE IF NOT EXISTS pending_row (
     mac BLOB NOT NULL,
     body BLOB                        -- none for a tombstone
 ) STRICT;
+CREATE TABLE IF NOT EXISTS derived_share ( -- what the acknowledged state of a resource gives to a derived row (`shares`)
+    source BLOB NOT NULL,
+    grp BLOB NOT NULL,               -- keyed hash of the derived table and the group's value
+    table_name TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (source, grp)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS derived_share_by_group ON derived_share (grp);
+CREATE TABLE IF NOT EXISTS derived_group ( -- the groups whose row the registry holds: `released.source` of derived rows
+    grp BLOB PRIMARY KEY,
+    table_name TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pending_share (
+    source BLOB NOT NULL,
+    segment INTEGER NOT NULL,
+    line INTEGER NOT NULL,
+    grp BLOB,                        -- none: what the resource gave before holds no more
+    table_name TEXT,
+    sealed BLOB
+) STRICT;
+CREATE TABLE IF NOT EXISTS pending_group ( -- to be made anew
+    grp BLOB PRIMARY KEY,
+    table_name TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS submission (
     id TEXT PRIMARY KEY,
     run INTEGER NOT NULL REFERENCES run (id),
@@ -118,6 +143,8 @@ pub enum LedgerError {
     TwoResources(String),
     #[error("a row in the site's ledger (gateway.db) cannot leave")]
     Row(#[from] DeidentifyError),
+    #[error("a share of a derived row in the site's ledger (gateway.db) does not open: restore state/ and its keys from the same backup")]
+    Share,
     #[error("what the interrupted run asks for cannot be read: restore state/ and its keys from the same backup")]
     Scope,
     #[error("the registry rejected a row of table `{0}` that was not sent: its answer is not entered, a person must look")]
@@ -215,7 +242,8 @@ pub fn discard_pending(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     tx.execute_batch(
         "DROP INDEX IF EXISTS pending_source_key; DROP INDEX IF EXISTS pending_row_key;
          DELETE FROM pending_source; DELETE FROM pending_row;",
-    )
+    )?;
+    shares::discard(tx)
 }
 
 /// Adds to `counts` what the pending tables say: the fate of every resource, the rows that will leave.
@@ -289,7 +317,8 @@ fn restore(row: &rusqlite::Row<'_>, by: &Deidentifier) -> Result<Deidentified, L
 pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outcome], mark: &Watermark) -> Result<(), LedgerError> {
     // What was looked at again speaks for itself: only what is rejected now is.
     tx.execute(
-        "DELETE FROM rejected WHERE source IN (SELECT key FROM pending_source WHERE fate <> 3 AND reason IS NOT ?1)",
+        "DELETE FROM rejected WHERE source IN (SELECT key FROM pending_source WHERE fate <> 3 AND reason IS NOT ?1
+            UNION ALL SELECT grp FROM pending_group)",
         [UNCHANGED],
     )?;
     for row in rejected {
@@ -318,6 +347,7 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outco
          INSERT OR REPLACE INTO source (key, type, content, fate)
             SELECT key, type, content, fate FROM pending_source WHERE fate > 0 ORDER BY key;",
     )?;
+    shares::acknowledge(tx)?;
     discard_pending(tx)?;
     tx.execute(
         "INSERT OR REPLACE INTO watermark (only, since, rules, lookups, sequence, manifest_sha256) VALUES (1, ?1, ?2, ?3, ?4, ?5)",

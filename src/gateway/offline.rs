@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 
 use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
 use crate::fhir::tree::{Limits, Node};
-use crate::map::derive::{Gathered, RunFacts};
+use crate::map::derive::Gathered;
 use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::platform::{file, secret};
 use crate::refusal::{Refusal, Step};
 use crate::validate;
 
 use super::blocks::{Block, Blocks};
+use super::derived;
 use super::folder::{FolderError, Input, inputs, reader};
 use super::pipeline;
 use super::report::{unmapped, unmapped_codes};
@@ -114,7 +115,7 @@ pub fn map_folder(
         Ok(())
     };
     pipeline::run(job.threads, next, worker, put)?;
-    let part = derived(rules, job, deidentifier.as_ref(), &gathered);
+    let part = derived_rows(rules, job, deidentifier.as_ref(), &gathered);
     append(&mut writers, &part)?;
     outcome.add(part, &rules.model);
     for (path, writer) in &mut writers {
@@ -209,7 +210,7 @@ fn map_block(
                 } else {
                     part.write(&rules.model, job.format, &mapped);
                 }
-                gather(rules, &mapped, &mut part.gathered);
+                derived::gather(rules, &mapped, &mut part.gathered);
             }
             Ok(map::Fate::Excluded(why)) => {
                 types.excluded += 1;
@@ -243,29 +244,11 @@ fn shown_type(text: &str) -> String {
     }
 }
 
-/// What the derived tables need of a resource's rows.
-fn gather(rules: &Rules, mapped: &Mapped<'_>, gathered: &mut Gathered) {
-    if rules.derivations.is_empty() {
-        return;
-    }
-    for (table, cells) in mapped.rows().iter() {
-        if rules.derivations.gathers(table) {
-            rules.derivations.gather(table, cells, gathered);
-        }
-    }
-}
-
 /// The rows of the tables that no single resource fills.
-fn derived(rules: &Rules, job: &Job<'_>, deidentifier: Option<&Deidentifier>, gathered: &Gathered) -> Part {
+fn derived_rows(rules: &Rules, job: &Job<'_>, deidentifier: Option<&Deidentifier>, gathered: &Gathered) -> Part {
     let mut part = Part::of(rules);
-    let release = rules.vocabulary.as_ref().map_or("", |vocabulary| vocabulary.release());
-    let facts = RunFacts {
-        date: job.today.strftime("%Y-%m-%d").to_string(),
-        vocabulary: release.to_owned(),
-        mapping: rules.mapping_digest.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        date_management: if deidentifier.is_some() { "03" } else { "01" }.to_owned(),
-    };
+    let date = job.today.strftime("%Y-%m-%d").to_string();
+    let facts = derived::facts(rules, date, deidentifier.is_some());
     let mut released = Vec::new();
     let done = rules.derivations.rows(&rules.model, gathered, &facts, |row| {
         let row = row.map_err(|(place, rule)| Refusal::new(Step::Map, place, rule));

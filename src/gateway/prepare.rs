@@ -13,10 +13,10 @@ use super::error::GatewayError;
 use super::journal::{self, Run};
 use super::ledger::{self, LedgerError, Watermark};
 use super::options::{Event, Options};
-use super::report::{Report, not_sent, unmapped};
+use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
-use super::{lookups, marks, package, people, quarantine, withdraw};
+use super::{derived, lookups, marks, package, people, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
@@ -68,10 +68,16 @@ pub(super) fn prepare(
     if !options.accept_deletions {
         withdraw::brake(site, &writer)?;
     }
+    derived::derive(&plan, run, &mut writer, &mut sums.counts)?;
     let Sums { mut counts, stats, .. } = sums;
     ledger::tally(&writer, &mut counts)?;
     if !counts.resources_balance() {
         return Err(GatewayError::Unbalanced("pulled is not mapped + excluded + refused"));
+    }
+    if !counts.derived_balance() {
+        return Err(GatewayError::Unbalanced(
+            "derived groups made anew are not mapped + refused + ended",
+        ));
     }
     problems.extend(marks::why_they_stay(run, mark.as_ref()));
     let mut report = Report {
@@ -80,7 +86,6 @@ pub(super) fn prepare(
         complete: run.complete,
         rehearsed: options.rehearse,
         unmapped: unmapped(&site.rules.model, &stats),
-        not_sent: not_sent(&site.rules.model, &site.rules.derivations, &site.rules.policy),
         not_offered: site.rules.feeds().empty_without(&pull::not_offered(&site.db, run.id)?),
         problems,
         policy: site.rules.policy.name().to_owned(),

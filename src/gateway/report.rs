@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
 use crate::cdm::{Model, TableId};
-use crate::deidentify::Policy;
-use crate::map::derive::Derivations;
 use crate::map::{self, MapStats};
 
 /// A code that no ConceptMap knows. The code stays at the site: it may be a local one with a patient's text in it.
@@ -36,9 +34,6 @@ pub struct Report {
     pub counts: Counts,
     /// Codes without a concept, by table and column.
     pub unmapped: Vec<Unmapped>,
-    /// Tables of the model that are derived from many resources' rows: a run does not send them, `headwater map` makes them.
-    #[serde(default)]
-    pub not_sent: Vec<String>,
     /// Types that the EHR does not offer, so that they were not asked for, and the tables that stay empty for it.
     #[serde(default)]
     pub not_offered: BTreeMap<String, Vec<String>>,
@@ -63,15 +58,8 @@ pub struct Report {
 impl Report {
     /// Both sides of the ledger hold, and the EHR gave everything.
     pub fn balanced(&self) -> bool {
-        self.counts.resources_balance() && (self.rehearsed || self.counts.rows_balance())
+        self.counts.resources_balance() && self.counts.derived_balance() && (self.rehearsed || self.counts.rows_balance())
     }
-}
-
-/// The tables that the policy would let leave and that no single resource fills: a run does not make them.
-pub(super) fn not_sent(model: &Model, derivations: &Derivations, policy: &Policy) -> Vec<String> {
-    let named = derivations.tables().map(|table| model.table(table).name.as_str());
-    let leaves = |name: &&str| !policy.withheld().any(|(withheld, _)| withheld == *name);
-    named.filter(leaves).map(str::to_owned).collect()
 }
 
 /// Codes without a concept, by table and column; the codes themselves are not told.
@@ -128,36 +116,4 @@ pub(super) fn unmapped_codes(model: &Model, stats: &MapStats) -> Vec<UnmappedCod
         }
     };
     stats.unmapped().into_iter().map(named).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const POLICY: &str = r#"
-[policy.safe-harbor]
-claims = "c"
-version = "1"
-[table.kept]
-withhold = "a reason"
-[table.told]
-told_id = { rule = "pseudonym", reason = "r" }
-"#;
-
-    #[test]
-    fn a_derived_table_is_said_not_to_be_sent_unless_the_policy_keeps_it_anyway() {
-        let schema = |name: &str| {
-            let body = format!(
-                r#"{{"additionalProperties":false,"x-key":"{name}_id","required":["{name}_id"],"x-order":["{name}_id"],
-                "properties":{{"{name}_id":{{"type":"string"}}}}}}"#
-            );
-            (format!("{name}.schema.json"), body)
-        };
-        let model = Model::from_schemas("m", &[schema("kept"), schema("told")]).expect("schemas of ours");
-        let policy = Policy::compile("safe-harbor", POLICY, &model).expect("a good policy");
-        let one = |name: &str| format!("[{name}]\nrows = \"one\"\ncolumns = {{ {name}_id = {{ constant = \"x\" }} }}\n");
-        let derivations = Derivations::load("derived.toml", &(one("kept") + &one("told")), &model).expect("derived tables");
-        assert_eq!(not_sent(&model, &derivations, &policy), ["told"]);
-        assert!(not_sent(&model, &Derivations::default(), &policy).is_empty());
-    }
 }

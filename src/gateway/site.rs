@@ -305,12 +305,16 @@ impl Site {
     /// One digest of everything that shapes a released row: another digest means every resource is mapped again.
     pub fn rules_digest(&self) -> String {
         let policy = self.rules.policy.digest_hex();
-        let parts = [
+        let mut parts = vec![
             self.rules.model_digest.as_str(),
             &self.rules.mapping_digest,
             &policy,
             self.keys.fingerprint(),
         ];
+        // A ledger from before runs sent derived rows has no shares: everything is mapped again, once.
+        if !self.rules.derivations.is_empty() {
+            parts.push("derived 1");
+        }
         hex(&sha256(parts.join("\n").as_bytes()))
     }
 }

@@ -7,6 +7,7 @@ use crate::deidentify::{Deidentifier, People};
 use crate::fhir::canonical;
 use crate::fhir::tree::Node;
 use crate::landing::{FrameReader, Kind, Segment};
+use crate::map::derive::Gathered;
 use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::origin::{Origin, SegmentId};
 use crate::platform::secret::{hmac_sha256, sha256};
@@ -19,7 +20,7 @@ use super::ledger::{self, LedgerError, SourceKey, Watermark};
 use super::options::Event;
 use super::site::Site;
 use super::steps::{self, Bench, Head};
-use super::{pipeline, version};
+use super::{derived, pipeline, shares, version};
 
 /// What all workers share.
 pub(super) struct Plan<'s> {
@@ -152,6 +153,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             content: [0; 16],
             version: String::new(),
             outcome: Outcome::Excluded("not looked at"),
+            shares: Vec::new(),
             withheld: Vec::new(),
             remapped: frame.remapped,
             origin: Origin {
@@ -196,6 +198,9 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         let fate = steps::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, &mut released);
         if matches!(fate, Ok(map::Fate::Mapped)) {
             entry.withheld.extend(plan.deidentifier.withheld(&mapped).cloned());
+            let mut gathered = Gathered::default();
+            derived::gather(&site.rules, &mapped, &mut gathered);
+            entry.shares = shares::sealed(site, &gathered);
         }
         entry.outcome = match fate {
             Ok(map::Fate::Mapped) => Outcome::Mapped(released.drain(..).map(|row| Sealed::new(row, &plan.deidentifier)).collect()),

@@ -3,6 +3,7 @@
 //! Memory: one entry for each group, a few words each.
 
 mod load;
+mod share;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use crate::cdm::{Cell, Model, Rows, TableId};
 
 use super::fault::MappingFault;
 use super::mapped::Mapped;
+
+pub use share::NotAShare;
 
 /// The derived tables of one model.
 #[derive(Debug, Default)]
@@ -93,6 +96,12 @@ impl Derivations {
         self.tables.iter().map(|derivation| derivation.table)
     }
 
+    /// The tables with one row a run.
+    pub fn of_run(&self) -> impl Iterator<Item = TableId> {
+        let of_run = self.tables.iter().filter(|derivation| matches!(derivation.source, Source::Run));
+        of_run.map(|derivation| derivation.table)
+    }
+
     /// Whether rows of this table are gathered.
     pub fn gathers(&self, table: TableId) -> bool {
         let from = |derivation: &Derivation| matches!(derivation.source, Source::Groups { from, .. } if from == table);
@@ -128,17 +137,7 @@ impl Derivations {
         gathered.groups.resize_with(self.tables.len(), BTreeMap::new);
         for ((derivation, mine), theirs) in self.tables.iter().zip(&mut gathered.groups).zip(other.groups) {
             for (group, cells) in theirs {
-                let Some(held) = mine.get_mut(&group) else {
-                    mine.insert(group, cells);
-                    continue;
-                };
-                for ((make, held), cell) in derivation.columns.iter().zip(held).zip(&cells) {
-                    match make {
-                        Some(Make::Least(_)) => keep(held, cell, std::cmp::Ordering::Less),
-                        Some(Make::Greatest(_)) => keep(held, cell, std::cmp::Ordering::Greater),
-                        _ => {}
-                    }
-                }
+                derivation.hold(mine.entry(group).or_default(), cells);
             }
         }
     }
@@ -152,8 +151,23 @@ impl Derivations {
         facts: &RunFacts,
         mut each: impl FnMut(Result<&Mapped<'_>, (String, &'static str)>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.tables()
+            .try_for_each(|table| self.rows_of(model, table, gathered, facts, &mut each))
+    }
+
+    /// The same, of one table; none when it is not derived.
+    /// # Errors: as `rows`.
+    pub fn rows_of<E>(
+        &self,
+        model: &Model,
+        table: TableId,
+        gathered: &Gathered,
+        facts: &RunFacts,
+        each: &mut impl FnMut(Result<&Mapped<'_>, (String, &'static str)>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let none = BTreeMap::new();
-        for (at, derivation) in self.tables.iter().enumerate() {
+        let of_table = self.tables.iter().enumerate().filter(|(_, derivation)| derivation.table == table);
+        for (at, derivation) in of_table {
             let one = [("", &[][..])];
             let groups = gathered.groups.get(at).unwrap_or(&none);
             let groups = groups.iter().map(|(group, cells)| (group.as_ref(), cells.as_slice()));
@@ -179,6 +193,21 @@ impl Derivations {
 }
 
 impl Derivation {
+    /// Adds `cells` to what is `held` of their group; nothing is held of a new one.
+    fn hold(&self, held: &mut Vec<Cell<'static>>, cells: Vec<Cell<'static>>) {
+        if held.is_empty() {
+            *held = cells;
+            return;
+        }
+        for ((make, held), cell) in self.columns.iter().zip(held).zip(&cells) {
+            match make {
+                Some(Make::Least(_)) => keep(held, cell, std::cmp::Ordering::Less),
+                Some(Make::Greatest(_)) => keep(held, cell, std::cmp::Ordering::Greater),
+                _ => {}
+            }
+        }
+    }
+
     fn row<'g>(&'g self, group: &'g str, held: &'g [Cell<'_>], facts: &'g RunFacts) -> Vec<Cell<'g>> {
         let make = |(at, make): (usize, &'g Option<Make>)| match make {
             None => Cell::Null,

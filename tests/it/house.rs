@@ -27,6 +27,7 @@ pub const HEADWATER: &str = env!("CARGO_BIN_EXE_headwater");
 pub type Rows = Vec<(String, String, String, String)>;
 
 pub struct House {
+    model: &'static str,
     pub runtime: Runtime,
     pub ehr: Option<Ehr>,
     pub registry: Option<registry::Handle>,
@@ -41,6 +42,11 @@ impl House {
 
     /// The same, with an EHR of another temper.
     pub fn with(data: &Path, temper: impl FnOnce(&mut EhrSettings)) -> Self {
+        Self::of("ibd-registry", data, temper)
+    }
+
+    /// The same, with a registry of another model.
+    pub fn of(model: &'static str, data: &Path, temper: impl FnOnce(&mut EhrSettings)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -54,6 +60,7 @@ impl House {
             ehr::serve(settings).await.expect("the EHR serves")
         });
         let mut house = Self {
+            model,
             runtime,
             ehr: Some(ehr),
             registry: None,
@@ -82,9 +89,9 @@ impl House {
     }
 
     fn write_model(&self, edit: impl Fn(&str, &str) -> String) {
-        let folder = self.models().join("ibd-registry");
+        let folder = self.models().join(self.model);
         std::fs::create_dir_all(&folder).expect("a folder");
-        for (name, text) in Package::BuiltIn.schemas("ibd-registry").expect("the built-in model") {
+        for (name, text) in Package::BuiltIn.schemas(self.model).expect("the built-in model") {
             std::fs::write(folder.join(&name), edit(&name, &text)).expect("a file");
         }
     }
@@ -92,7 +99,7 @@ impl House {
     fn serve_registry(&mut self, port: u16, policies: &[&str]) {
         let (home, models) = (self.dir.path().join("registry"), self.models());
         let accept = Accept {
-            model: "ibd-registry".into(),
+            model: self.model.into(),
             policies: policies.iter().map(|&policy| policy.to_owned()).collect(),
             ..Accept::default()
         };

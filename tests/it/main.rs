@@ -13,6 +13,7 @@ mod canary_words;
 mod console;
 mod counterpart;
 mod crawl_nights;
+mod derived;
 mod doctor;
 mod fhir;
 mod fhirpath;

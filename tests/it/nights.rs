@@ -106,18 +106,18 @@ fn a_second_gateway_on_the_same_state_is_refused_with_a_clear_message() {
 
 #[test]
 fn a_sync_killed_at_any_moment_ends_as_an_undisturbed_one() {
-    killed(20, |_| ());
+    killed("ibd-registry", 20, |_| ());
 }
 
 #[test]
 fn a_crawl_killed_at_any_moment_ends_as_an_undisturbed_one() {
-    killed(12, |site| crate::crawl_nights::ask(site, "method = \"search\""));
+    killed("ibd-registry", 12, |site| crate::crawl_nights::ask(site, "method = \"search\""));
 }
 
-/// Kills a sync at `kills` seeded moments, each in a house of its own, and lets one more sync end it. `prepare` changes a site's file.
-fn killed(kills: u64, prepare: impl Fn(&std::path::Path)) {
+/// Kills a sync of a model at `kills` seeded moments, each in a house of its own, and lets one more sync end it. `prepare` changes a site's file.
+pub fn killed(model: &'static str, kills: u64, prepare: impl Fn(&std::path::Path)) {
     let data = patients(4, 17);
-    let undisturbed = House::over(data.path());
+    let undisturbed = House::of(model, data.path(), |_| {});
     let site = undisturbed.site("limited-data-set", None);
     prepare(&site);
     let clock = Clock::system();
@@ -131,7 +131,7 @@ fn killed(kills: u64, prepare: impl Fn(&std::path::Path)) {
     let mut done = 0;
     let mut phases = std::collections::BTreeSet::new();
     for kill in 0..kills {
-        let house = House::over(data.path());
+        let house = House::of(model, data.path(), |_| {});
         let site = house.site("limited-data-set", Some(&keys));
         prepare(&site);
         // Moments spread evenly over the run, each moved by a seeded part of its share.

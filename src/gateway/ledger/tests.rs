@@ -136,6 +136,7 @@ impl Night {
             content: content(json),
             version: String::new(),
             outcome: Outcome::Excluded("not looked at"),
+            shares: Vec::new(),
             withheld: Vec::new(),
             remapped,
             origin: Origin {
@@ -365,6 +366,7 @@ fn repeats_under_different_types_balance_type_by_type() {
         content: content(version),
         version: version.to_owned(),
         outcome: Outcome::Refused(Refusal::new(Step::Validate, "p", "r")),
+        shares: Vec::new(),
         withheld: Vec::new(),
         remapped: false,
         origin: Origin {
@@ -578,6 +580,7 @@ fn a_refused_resource_is_looked_at_again_and_an_unchanged_good_one_is_not() {
         content: content(&good),
         version: EARLY.to_owned(),
         outcome: Outcome::Unchanged(Fate::Mapped),
+        shares: Vec::new(),
         withheld: Vec::new(),
         remapped: false,
         origin: Origin {

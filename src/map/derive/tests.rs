@@ -149,3 +149,68 @@ fn what_would_never_fit_its_column_is_a_fault_of_the_file_and_not_of_every_row()
         assert_eq!(shown, [fault]);
     }
 }
+
+#[test]
+fn shares_that_waited_as_bytes_make_the_same_rows_in_any_order() {
+    let model = model();
+    let derivations = Derivations::load("derived.toml", DERIVED, &model).expect("no fault");
+    let (visits, periods) = (model.find("visit").expect("a table"), model.find("period").expect("a table"));
+    let resources = [
+        vec![
+            visit("Patient/b\"\u{e9}", "2020-05-01", Some("2020-05-02")),
+            visit("Patient/a", "2021-01-01", None),
+        ],
+        vec![
+            visit("Patient/a", "2019-01-01", Some("2022-01-01")),
+            visit("Patient/a", "2018-01-01", None),
+        ],
+        vec![visit("Patient/b\"\u{e9}", "2019-12-31", Some("2019-12-31"))],
+    ];
+    let mut whole = Gathered::default();
+    resources
+        .iter()
+        .flatten()
+        .for_each(|cells| derivations.gather(visits, cells, &mut whole));
+    let mut waited: Vec<(String, Vec<u8>)> = Vec::new();
+    for resource in &resources {
+        let mut of_one = Gathered::default();
+        resource.iter().for_each(|cells| derivations.gather(visits, cells, &mut of_one));
+        for (table, group, share) in derivations.shares(&of_one) {
+            assert_eq!(table, periods);
+            waited.push((group.to_owned(), share));
+        }
+    }
+    assert_eq!(waited.len(), 4, "a resource gives one share to a group");
+    for group in ["Patient/a", "Patient/b\"\u{e9}"] {
+        let mut backward = Gathered::default();
+        for (_, share) in waited.iter().rev().filter(|(of, _)| of == group) {
+            derivations.add(periods, share, &mut backward).expect("a share");
+        }
+        let expected = rows(&derivations, &model, &whole);
+        let made = rows(&derivations, &model, &backward);
+        assert_eq!(made.len(), 2, "its own row and the run's");
+        assert!(made.iter().all(|row| expected.contains(row)), "{made:?} of {expected:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_share_of_the_table_are_refused() {
+    let model = model();
+    let derivations = Derivations::load("derived.toml", DERIVED, &model).expect("no fault");
+    let (visits, periods) = (model.find("visit").expect("a table"), model.find("period").expect("a table"));
+    let mut gathered = Gathered::default();
+    for share in [
+        &b""[..],
+        b"{}",
+        b"[]",
+        b"[1,null,null,null,null]",
+        br#"["g",null]"#,
+        br#"["g",null,true,null,null]"#,
+    ] {
+        assert_eq!(derivations.add(periods, share, &mut gathered), Err(NotAShare));
+    }
+    assert_eq!(
+        derivations.add(visits, br#"["g",null,null,null,null]"#, &mut gathered),
+        Err(NotAShare)
+    );
+}
