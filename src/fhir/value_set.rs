@@ -77,8 +77,11 @@ impl Codes {
 #[derive(Debug, Default)]
 pub struct ValueSets {
     /// By url; of several versions, each with its version.
-    sets: HashMap<String, Vec<(Option<String>, Arc<Codes>)>>,
+    sets: HashMap<String, Vec<Versioned>>,
 }
+
+/// An expansion, and the version that its ValueSet names.
+type Versioned = (Option<String>, Arc<Codes>);
 
 impl ValueSets {
     /// The ValueSets in `files`, each a name and its JSON text; CodeSystems are read for what ValueSets include of them.

@@ -22,11 +22,9 @@ pub(super) fn literals<'e>(expr: &'e Expr, out: &mut Vec<&'e Literal>) {
             },
             Some(_) => {}
         },
-        Expr::Chain { first, rest } => {
-            if rest.iter().all(|(operator, ..)| *operator == Operator::Union) {
-                literals(first, out);
-                rest.iter().for_each(|(_, _, side)| literals(side, out));
-            }
+        Expr::Chain { first, rest } if rest.iter().all(|(operator, ..)| *operator == Operator::Union) => {
+            literals(first, out);
+            rest.iter().for_each(|(_, _, side)| literals(side, out));
         }
         _ => {}
     }
