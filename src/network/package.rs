@@ -140,9 +140,21 @@ impl Package {
     }
 }
 
+/// Bytes of a file that is read into a tree of values, which is many times as large: policies, cases, derivations. Ours have at
+/// most 60 thousand.
+const MAX_TREE_BYTES: usize = 512 << 10;
+
+/// Bytes that a file of this name may have.
+fn largest(path: &Path) -> u64 {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let becomes_a_tree = name.ends_with(".toml") || name.ends_with(".cases.json");
+    (if becomes_a_tree { MAX_TREE_BYTES } else { MAX_FILE_BYTES }) as u64
+}
+
 fn read(path: &Path) -> Result<String, String> {
-    if fs::metadata(path).is_ok_and(|found| found.len() > MAX_FILE_BYTES as u64) {
-        return Err(format!("{}: is larger than {} MiB", path.display(), MAX_FILE_BYTES >> 20));
+    let most = largest(path);
+    if fs::metadata(path).is_ok_and(|found| found.len() > most) {
+        return Err(format!("{}: is larger than {} KiB", path.display(), most >> 10));
     }
     fs::read_to_string(path).map_err(|error| format!("{}: cannot be read as UTF-8 text ({})", path.display(), error.kind()))
 }

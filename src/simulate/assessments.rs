@@ -186,7 +186,7 @@ impl Chart<'_> {
         let mut members = self.observation(
             visit,
             "us-core-observation-clinical-result",
-            hl7("observation-category", "procedure", "Procedure"),
+            hl7("observation-category", "exam", "Exam"),
             concept(ENDOSCOPY, code, name),
         );
         members.push(("partOf", list![reference("Procedure", procedure)]));

@@ -25,7 +25,7 @@ use self::sekmet::{Sekmet, text};
 /// What a gateway needs, and no more: reading.
 const READ: &str = "system/*.rs";
 /// Types sekmet says nothing of in its CapabilityStatement: it exports them, but knows no parameter to search them by.
-const NOT_SEARCHED: [&str; 2] = ["ResearchStudy", "ResearchSubject"];
+const NOT_SEARCHED: [&str; 3] = ["QuestionnaireResponse", "ResearchStudy", "ResearchSubject"];
 /// Types of the patient compartment that both servers know as such.
 const OF_PATIENTS: [&str; 6] = ["Patient", "Condition", "Encounter", "MedicationRequest", "Observation", "Procedure"];
 
@@ -316,6 +316,8 @@ async fn an_ehr_that_does_not_know_the_patient_parameter_gives_nobody_elses_reso
     assert_eq!(others(&patients.content), 2, "there are others");
     let source = EhrSettings {
         types: ["Patient", "ResearchSubject"].map(str::to_owned).to_vec(),
+        // Its CapabilityStatement does not list the type; a site that knows better may ask all the same.
+        ask_unlisted: true,
         ..by_search(source(&there))
     };
     let request = Request {

@@ -31,7 +31,7 @@ pub fn views() -> Vec<(&'static str, String, End)> {
     let select = |inner: String| view(&format!(r#""select":[{inner}]"#));
     let each = |path: &str| format!(r#"{{"forEach":"{path}","select":[{{}}]}}"#);
     let own = |n: usize, rest: &str| format!(r#"{{{rest}"column":[{{"name":"c{n}","path":"id"}}]}}"#);
-    let long = format!("text.div.matches('{}')", r"[\\\\p{L}]{500}".repeat(40));
+    let long = format!("text.`div`.matches('{}')", r"[\\\\p{L}]{500}".repeat(40));
     vec![
         ("columns", select(format!("{{{}}}", columns(100_000, "id"))), Refused),
         ("most columns", select(format!("{{{}}}", columns(1000, "id"))), Rows),
@@ -93,12 +93,12 @@ pub fn views() -> Vec<(&'static str, String, End)> {
         ),
         (
             "a product of texts",
-            select(format!("{},{{{}}}", each("item"), columns(9, "%resource.text.div"))),
+            select(format!("{},{{{}}}", each("item"), columns(9, "%resource.text.`div`"))),
             Stopped,
         ),
         (
             "texts beside one another",
-            select(format!("{{{}}}", columns(1000, "text.div"))),
+            select(format!("{{{}}}", columns(1000, "text.`div`"))),
             Stopped,
         ),
         (
@@ -208,8 +208,8 @@ pub fn views() -> Vec<(&'static str, String, End)> {
         ("giant patterns", select(format!("{{{}}}", columns(1000, &long))), Refused),
         (
             "small patterns",
-            select(format!("{{{}}}", columns(200, r"text.div.matches('^<b>[\\\\w]+x')"))),
-            Stopped,
+            select(format!("{{{}}}", columns(200, r"text.`div`.matches('^<b>[\\\\w]+x')"))),
+            Rows,
         ),
         (
             "long ways to many columns",

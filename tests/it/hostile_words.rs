@@ -8,10 +8,15 @@ pub fn nest(before: &str, middle: &str, after: &str, times: usize) -> String {
     format!("{}{middle}{}", before.repeat(times), after.repeat(times))
 }
 
+/// `div` is an operator of FHIRPath; as a name it stands in backticks.
+pub fn plainly(expression: &str) -> String {
+    expression.replace("text.div", "text.`div`")
+}
+
 /// All expressions, with the family each belongs to.
 pub fn expressions() -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
-    let mut add = |family, expression: String| all.push((family, expression));
+    let mut add = |family, expression: String| all.push((family, plainly(&expression)));
     for times in DEPTHS {
         add("brackets", nest("(", "1", ")", times));
         add("open brackets", "(".repeat(times));

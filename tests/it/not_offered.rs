@@ -30,7 +30,10 @@ fn went_without(night: &Value) {
         (&true.into(), &Value::Array(Vec::new())),
         "{night}"
     );
-    assert_eq!(night["not_offered"], serde_json::json!({"Condition": ["ibd_diagnosis"]}));
+    assert_eq!(
+        night["not_offered"],
+        serde_json::json!({"Condition": ["comorbidity", "ibd_diagnosis"]})
+    );
     assert!(night["counts"]["types"].get("Condition").is_none(), "{night}");
     assert!(night["counts"]["tombstones"].get("ibd_diagnosis").is_none(), "{night}");
 }

@@ -531,7 +531,7 @@ async fn a_plan_asks_each_type_its_way_in_one_run() {
 #[tokio::test]
 async fn the_simulated_ehr_gives_the_same_by_export_by_search_and_by_everything() {
     let folder = tempfile::tempdir().unwrap();
-    generate(&GeneratorSettings::new(4, 7), folder.path()).unwrap();
+    generate(&GeneratorSettings::new(12, 7), folder.path()).unwrap();
     let clock = Clock::manual(BEGAN.parse().unwrap());
     let mut landed = BTreeMap::new();
     let types = [
@@ -539,7 +539,10 @@ async fn the_simulated_ehr_gives_the_same_by_export_by_search_and_by_everything(
         "AllergyIntolerance",
         "Condition",
         "Encounter",
+        "MedicationAdministration",
+        "MedicationDispense",
         "MedicationRequest",
+        "MedicationStatement",
         "Observation",
         "Procedure",
         "Medication",
@@ -571,11 +574,14 @@ async fn the_simulated_ehr_gives_the_same_by_export_by_search_and_by_everything(
     }
     assert!(landed["Bulk"].len() > 100, "{}", landed["Bulk"].len());
     for (method, lines) in &landed {
+        let missing: Vec<_> = landed["Bulk"].iter().filter(|line| !lines.contains(line)).collect();
+        let head = |line: &&String| line.chars().take(120).collect::<String>();
         assert!(
             lines == &landed["Bulk"],
-            "{method}: {} lines, {} by bulk",
+            "{method}: {} lines, {} by bulk; missing {:?}",
             lines.len(),
-            landed["Bulk"].len()
+            landed["Bulk"].len(),
+            missing.iter().map(head).collect::<Vec<_>>()
         );
     }
 }
