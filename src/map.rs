@@ -17,6 +17,7 @@ mod new_case;
 mod resolve;
 mod row;
 mod run;
+mod seek;
 mod stats;
 mod synthetic;
 mod translate;

@@ -32,7 +32,6 @@ pub(crate) fn six_columns() -> impl FnMut(&[u8]) -> usize {
     move |line| {
         out.clear();
         let Ok(root) = tree.parse(line, &limits) else { return 0 };
-        room.next_resource();
         let done = view.rows_in(&mut room, root, |row| {
             for (head, field) in heads.iter().zip(&row.fields) {
                 out.extend_from_slice(head.as_bytes());

@@ -170,7 +170,6 @@ impl<W: Write> Printer<'_, W> {
         let (view, format, heads) = (self.view, self.format, &self.heads);
         let before = self.left;
         let (buffer, left) = (&mut self.buffer, &mut self.left);
-        self.room.next_resource();
         // Rows are written only when all of the resource's rows came out.
         let done = view.rows_in(&mut self.room, root, |row| {
             if *left == 0 {

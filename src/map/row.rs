@@ -4,20 +4,17 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::cdm::{Cell, Kind as ColumnKind, Rows, Table};
-use crate::fhir::name::Name;
-use crate::fhir::path::reference_key;
-use crate::fhir::tree::{Kind, Node};
-
 use super::date;
 use super::fit::{fit, joined, otherwise, target_cell, truncate};
 use super::mapping::{Mapping, Rule, TableView, Translation, WhenUnmapped};
-use super::resolve::{Found, Lookups, codings, each_coding};
+use super::resolve::{Found, Lookups, codings};
+use super::seek::{Seek, facet, objects};
 use super::stats::MapStats;
 use super::translate::Codes;
 use super::unit::{UnitCache, UnitRule};
 use super::view::{Asked, Done, Field, Room, Row, RowFault, Taker};
-use super::vocabulary::{CodeCache, Coded, Facet, Lookup, Picked};
+use super::vocabulary::{CodeCache, Coded, Lookup, Picked};
+use crate::cdm::{Cell, Kind as ColumnKind, Rows, Table};
 
 /// The column that broke a rule, and the rule.
 pub(super) type Broken = (usize, &'static str);
@@ -88,7 +85,8 @@ impl<'t, 'm: 'a, 'a> Taker<'t, 'a> for RowMaker<'_, 'm, 'a> {
                 } else {
                     std::mem::take(&mut self.work.codes)
                 };
-                self.gather(lookup, rule, &own, &asked.codings, &asked.references, &mut codes);
+                let given = (&own, &asked.codings, &asked.references);
+                self.seek().codes(lookup, rule, given, &mut self.work.cache, &mut codes);
                 codes
             }
         };
@@ -216,60 +214,12 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
         let (mut codes, mut picked) = (std::mem::take(&mut self.work.codes), Vec::new());
         let codings = row.codings.get(at).unwrap_or(&Field::Null);
         let references = row.asides.get(at).unwrap_or(&Field::Null);
-        self.gather(lookup, rule, &own, codings, references, &mut codes);
+        self.seek()
+            .codes(lookup, rule, (&own, codings, references), &mut self.work.cache, &mut codes);
         self.pick(lookup, &codes, Some(at), &mut picked);
         codes.clear();
         self.work.codes = codes;
         facet(lookup, &picked.into_iter().next().unwrap_or_default(), own)
-    }
-
-    /// The codes that a column looks up, and what they mean, in `codes`.
-    fn gather(
-        &mut self,
-        lookup: &Lookup,
-        rule: &Rule,
-        own: &Cell<'a>,
-        codings: &Field<'_, 'a>,
-        references: &Field<'_, 'a>,
-        codes: &mut Vec<Coded<'a>>,
-    ) {
-        let Some(systems) = self.mapping.systems.as_deref() else { return };
-        let vocabulary = self.lookups.vocabulary();
-        let cache = &mut self.work.cache;
-        let mut meet = |system: Cow<'a, str>, code: Cow<'a, str>, display: Option<Cow<'a, str>>| {
-            let resolved = cache.resolve(vocabulary, systems, &system, &code);
-            codes.push(Coded {
-                system,
-                code,
-                display,
-                resolved,
-            });
-        };
-        if !codings.elements().is_empty() {
-            for node in codings.elements().iter().filter_map(object) {
-                each_coding(node, &mut |coding| {
-                    let text = |name| coding.get(name).filter(|node| node.kind() == Kind::String).map(Node::text);
-                    if let Some(code) = text(Name::CODE) {
-                        meet(text(Name::SYSTEM).unwrap_or_default(), code, text(Name::DISPLAY));
-                    }
-                });
-            }
-        } else if let (Some(system), Cell::Text(code)) = (&lookup.system, own) {
-            meet(Cow::Owned(system.clone()), code.clone(), None);
-        }
-        if codes.is_empty()
-            && let Some(Found::Codings(all)) = self.found(rule, references)
-        {
-            let cache = &mut self.work.cache;
-            for (system, code) in all {
-                codes.push(Coded {
-                    system: Cow::Borrowed(system),
-                    code: Cow::Borrowed(code),
-                    display: None,
-                    resolved: cache.resolve(vocabulary, systems, system, code),
-                });
-            }
-        }
     }
 
     /// The concepts that `lookup` takes of the codes, in `picked`. What it does not take is counted for the view's column `at`.
@@ -393,53 +343,13 @@ impl<'m: 'a, 'a> RowMaker<'_, 'm, 'a> {
 
     /// What the reference of the view's column `at` leads to.
     fn found_at(&self, rule: &Rule, row: &Row<'_, '_>, at: usize) -> Option<&'m Found> {
-        self.found(rule, row.asides.get(at)?)
+        self.seek().found(rule, row.asides.get(at)?)
     }
 
-    /// What the first reference that leads to something leads to.
-    fn found(&self, rule: &Rule, references: &Field<'_, '_>) -> Option<&'m Found> {
-        let resolve = rule.resolve?;
-        let declared = self.mapping.resolves.get(resolve)?;
-        if declared.by.is_some() {
-            let mut keys = references.elements().iter().filter_map(Field::cell);
-            return keys.find_map(|key| self.lookups.get(resolve, key.as_text()?));
+    fn seek(&self) -> Seek<'m> {
+        Seek {
+            mapping: self.mapping,
+            lookups: self.lookups,
         }
-        let wanted = declared.resource.as_str();
-        objects(Some(references)).find_map(|reference| {
-            let key = reference_key(reference, Some(wanted))?;
-            self.lookups.get(resolve, &key)
-        })
-    }
-}
-
-/// What the lookup's column says of the pick. `own` is what the column's own path gave.
-fn facet<'a>(lookup: &Lookup, picked: &Picked<'a>, own: Cell<'a>) -> Cell<'a> {
-    let id = |id: Option<u32>| match id {
-        Some(id) => Cell::Integer(i64::from(id)),
-        None if lookup.null_when_unmapped || (lookup.null_when_empty && picked.coded.is_none()) => Cell::Null,
-        None => Cell::Integer(0),
-    };
-    let shared = |text: Option<&str>| text.map_or(Cell::Null, |text| Cell::Text(Cow::Owned(text.to_owned())));
-    let (coded, concept) = (picked.coded.as_ref(), picked.concept());
-    match lookup.facet {
-        Facet::Standard => id(concept.map(|concept| concept.id)),
-        Facet::Source => id(coded.and_then(|coded| coded.resolved.source.as_ref()).map(|source| source.id)),
-        Facet::Code => coded.map_or(own, |coded| Cell::Text(coded.code.clone())),
-        Facet::Display => coded.map_or(own, |coded| Cell::Text(coded.display.as_ref().unwrap_or(&coded.code).clone())),
-        Facet::Name => shared(concept.map(|concept| &*concept.name)),
-        Facet::Domain => shared(concept.map(|concept| &*concept.domain)),
-        Facet::Vocabulary => shared(coded.and_then(|coded| coded.resolved.vocabulary.as_deref())),
-    }
-}
-
-/// The complex elements that a path besides the column's own gave.
-fn objects<'r, 't, 'a>(fields: Option<&'r Field<'t, 'a>>) -> impl Iterator<Item = Node<'t, 'a>> + use<'r, 't, 'a> {
-    fields.map_or(&[][..], Field::elements).iter().filter_map(object)
-}
-
-fn object<'t, 'a>(field: &Field<'t, 'a>) -> Option<Node<'t, 'a>> {
-    match field {
-        Field::Node(node) if node.kind() == Kind::Object => Some(*node),
-        _ => None,
     }
 }

@@ -8,15 +8,17 @@ mod field;
 mod focus;
 mod key;
 mod limits;
+mod look;
 mod merge;
 mod reads;
 mod row;
 mod run;
+mod taker;
 mod union;
 
 pub use field::{Field, write_csv_field};
 pub use row::{Asked, Room, Row};
-pub use run::{Done, RowFault, Taker};
+pub use taker::{Done, RowFault, Taker};
 
 use crate::fhir::path::{Canonicals, Literal, Path, Typing};
 use crate::fhir::types::TypeId;

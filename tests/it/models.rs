@@ -62,6 +62,17 @@ pub fn hold_rows(rules: &Rules, tables: &Tables) {
     }
 }
 
+/// The rows of a folder of which nothing may be refused, held to their schemas and keys; at least `filled` tables have some.
+pub fn sound(rules: &Rules, data: &Path, filled: usize) -> Tables {
+    let (outcome, tables) = mapped(rules, data, 2);
+    assert!(outcome.counts.resources_balance());
+    assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+    hold_rows(rules, &tables);
+    let with_rows = tables.values().filter(|rows| !rows.is_empty()).count();
+    assert!(with_rows >= filled, "{}: only {with_rows} tables have rows", data.display());
+    tables
+}
+
 /// The named fields of each record of a CSV (RFC 4180).
 pub fn records(path: &Path, wanted: &[&str]) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(path).expect("a definition");

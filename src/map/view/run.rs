@@ -2,46 +2,17 @@
 
 use std::cell::RefCell;
 
-use crate::cdm::Cell;
-use crate::fhir::path::{Collection, Context, Element, End, Fault, Found, Item, Path};
-use crate::fhir::tree::{Kind, Node};
+use crate::fhir::path::{Collection, Context, Element, End, Item, Path};
+use crate::fhir::tree::Node;
 
 use super::bound::Bound;
-use super::field::text_field;
 use super::focus::{At, Focus};
+use super::look;
 use super::row::{Asked, NO_SOURCE, Room, Row};
+use super::taker::{Done, RowFault, Taker, fault_at, of_rows};
 use super::{Columns, Each, Field, Part, Select, Source, View};
 
-/// Why a resource has no rows: the column (or `where`, `forEach`) and the rule. Never a value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{rule} at `{place}`")]
-pub struct RowFault {
-    pub place: String,
-    pub rule: &'static str,
-}
-
-pub type Done = Result<(), RowFault>;
 type Then<'r, 't, 'a> = &'r mut dyn FnMut(&mut Row<'t, 'a>) -> Done;
-
-/// Who takes a view's rows.
-pub trait Taker<'t, 'a> {
-    /// Whether any row is wanted with what the gate at this place of `View::sources` gives, which `look` tells: asked before
-    /// the other columns beside it are looked at, so that a row nobody wants costs nothing.
-    /// # Errors: those of `look`.
-    fn wants(&mut self, _place: usize, look: &mut dyn FnMut() -> Result<Asked<'t, 'a>, RowFault>) -> Result<bool, RowFault> {
-        look().map(|_| true)
-    }
-
-    /// Takes one row.
-    /// # Errors: why no further row is wanted.
-    fn take(&mut self, row: &Row<'t, 'a>) -> Done;
-}
-
-impl<'t, 'a, F: FnMut(&Row<'t, 'a>) -> Done> Taker<'t, 'a> for F {
-    fn take(&mut self, row: &Row<'t, 'a>) -> Done {
-        self(row)
-    }
-}
 
 impl View {
     /// Calls `emit` with each row of `root`; not at all when the resource is of another type or a `where` says no.
@@ -50,12 +21,14 @@ impl View {
         self.rows_in(&mut Room::default(), root, emit)
     }
 
-    /// The same, with room for a row that the caller keeps from resource to resource.
+    /// The same, with room for a row that the caller keeps from resource to resource: each call is about another one.
     pub fn rows_in<'t, 'a>(&'t self, room: &mut Room, root: Node<'t, 'a>, mut emit: impl FnMut(&Row<'t, 'a>) -> Done) -> Done {
+        room.next_resource();
         self.rows_for(room, root, &mut emit)
     }
 
-    /// The same, for a taker that may say beforehand which rows it wants.
+    /// The same, for a taker that may say beforehand which rows it wants. Several views may be asked of one resource in one
+    /// room: they share their conditions' answers and the steps they may take until `Room::next_resource`.
     pub fn rows_for<'t, 'a>(&'t self, room: &mut Room, root: Node<'t, 'a>, taker: &mut dyn Taker<'t, 'a>) -> Done {
         if root.resource_type() != Some(self.resource.as_str()) {
             return Ok(());
@@ -96,7 +69,7 @@ impl View {
             let holds = match known {
                 Some(holds) => holds,
                 None => {
-                    let holds = run.holds(&condition.path, &at);
+                    let holds = look::holds(context, &condition.path, &at);
                     let holds = holds.map_err(|fault| fault_at(format!("where[{number}]"), fault))?;
                     if let Some(at) = condition.shared {
                         shared.set(at, holds);
@@ -125,39 +98,7 @@ struct Run<'c, 't, 'a> {
     taker: RefCell<&'c mut dyn Taker<'t, 'a>>,
 }
 
-fn fault_at(place: String, fault: Fault) -> RowFault {
-    RowFault { place, rule: fault.rule }
-}
-
-/// What the rows come to together, no one expression of them.
-fn of_rows(fault: Fault) -> RowFault {
-    fault_at("select".to_owned(), fault)
-}
-
 impl<'t, 'a> Run<'_, 't, 'a> {
-    fn holds(&self, condition: &'t Path, focus: &At<'t, 'a>) -> Result<bool, Fault> {
-        if let (Some(fast), Some(node)) = (condition.fast(), focus.node())
-            && let Some(Ok(holds)) = fast.holds(node, self.context.given())
-        {
-            return Ok(holds == Some(true));
-        }
-        let answer = condition.evaluate(self.context, focus.item())?;
-        match answer.as_slice() {
-            [] => Ok(false),
-            [one] => match one.clone().plain() {
-                Item::Boolean(value) => Ok(value),
-                _ => Err(Fault {
-                    rule: "a condition must be true or false",
-                    at: 0,
-                }),
-            },
-            _ => Err(Fault {
-                rule: "a condition must be one value",
-                at: 0,
-            }),
-        }
-    }
-
     fn select(&self, select: &'t Select, focus: &Focus<'t, 'a>, row: &mut Row<'t, 'a>, then: Then<'_, 't, 'a>) -> Done {
         self.context.spend(1, 0).map_err(of_rows)?;
         let (path, word) = match &select.each {
@@ -376,11 +317,11 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         let column = &self.view.columns[source.column];
         let fault = |fault| fault_at(column.name.clone(), fault);
         let extra = |path: &'t Option<Path>| match path {
-            Some(path) => self.elements(path, &focus.at),
+            Some(path) => look::elements(self.context, path, &focus.at),
             None => Ok(Field::Null),
         };
         Ok(Asked {
-            own: self.one(&source.path, &focus.at).map_err(fault)?,
+            own: look::one(self.context, &source.path, &focus.at).map_err(fault)?,
             codings: extra(&source.coding).map_err(fault)?,
             references: extra(&source.aside).map_err(fault)?,
         })
@@ -392,9 +333,9 @@ impl<'t, 'a> Run<'_, 't, 'a> {
             Some(earlier) => row.fields[earlier].clone(),
             None => {
                 let field = if column.collection {
-                    self.list(&source.path, &focus.at)
+                    look::list(self.context, &source.path, &focus.at)
                 } else {
-                    self.one(&source.path, &focus.at)
+                    look::one(self.context, &source.path, &focus.at)
                 };
                 field.map_err(|fault| fault_at(column.name.clone(), fault))?
             }
@@ -402,67 +343,12 @@ impl<'t, 'a> Run<'_, 't, 'a> {
         row.by[source.column] = u16::try_from(place).unwrap_or(NO_SOURCE);
         if source.extended {
             let extra = |path: &'t Option<Path>| match path {
-                Some(path) => self.elements(path, &focus.at).map_err(|fault| fault_at(column.name.clone(), fault)),
+                Some(path) => look::elements(self.context, path, &focus.at).map_err(|fault| fault_at(column.name.clone(), fault)),
                 None => Ok(Field::Null),
             };
             row.codings[source.column] = extra(&source.coding)?;
             row.asides[source.column] = extra(&source.aside)?;
         }
         Ok(())
-    }
-
-    fn one(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
-        const MANY: Fault = Fault {
-            rule: "more than one value for a column that is no collection",
-            at: 0,
-        };
-        if let (Some(fast), Some(node)) = (path.fast(), focus.node())
-            && let Ok(found) = fast.one(node, self.context.given())
-        {
-            return match found {
-                Found::Nothing => Ok(Field::Null),
-                Found::Node(node) if node.kind() == Kind::Null => Ok(Field::Null),
-                Found::Node(node) => Ok(Field::Node(node)),
-                Found::Key(key) => Ok(text_field(key)),
-                Found::Boolean(value) => Ok(Field::Cell(Cell::Boolean(value))),
-                Found::Literal(literal) => Ok(Field::of(literal.into())),
-                Found::Many => Err(MANY),
-            };
-        }
-        let found = path.evaluate(self.context, focus.item())?;
-        if found.len() > 1 {
-            return Err(MANY);
-        }
-        Ok(found.into_iter().next().map_or(Field::Null, Field::of))
-    }
-
-    fn list(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
-        Ok(match self.elements(path, focus)? {
-            Field::Null => Field::List(Vec::new()),
-            all @ Field::List(_) => all,
-            one => Field::List(vec![one]),
-        })
-    }
-
-    /// All that the path gives: nothing, one, or a list.
-    fn elements(&self, path: &'t Path, focus: &At<'t, 'a>) -> Result<Field<'t, 'a>, Fault> {
-        let mut all = Field::Null;
-        if let (Some(fast), Some(node)) = (path.fast(), focus.node()) {
-            let walked = fast.each(node, self.context.given(), &mut |node| {
-                if node.kind() != Kind::Null {
-                    all.push(Field::Node(node));
-                }
-                Ok(true)
-            });
-            if walked.is_ok() {
-                let count = if let Field::List(all) = &all { all.len() } else { 1 };
-                self.context.spend(count, 0)?;
-                return Ok(all);
-            }
-            all = Field::Null;
-        }
-        let found = path.evaluate(self.context, focus.item())?;
-        found.into_iter().map(Field::of).for_each(|field| all.push(field));
-        Ok(all)
     }
 }
