@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::gateway::coverage::{CodeGap, ColumnFill, Coverage, ElementKind, UnreadElement};
+use crate::gateway::coverage::{CodeGap, ColumnFill, Coverage, ElementKind, TypeFate, UnreadElement};
 
 /// The kinds of unread elements, the most telling first, and what each is called.
 pub(super) const KINDS: [(ElementKind, &str); 4] = [
@@ -27,6 +27,15 @@ pub(super) struct Line {
     pub resources: u64,
     pub percent: f64,
     pub patients: u64,
+}
+
+/// What a mapping does with a type, where it makes no rows of it.
+pub(super) fn use_of(types: &TypeFate) -> &'static str {
+    match types {
+        TypeFate { known: true, .. } => "",
+        TypeFate { looked_up: true, .. } => "looked up, makes no rows",
+        _ => "no view reads it",
+    }
 }
 
 /// The groups of `kind`: what more patients have comes first, then what more resources have.

@@ -18,7 +18,7 @@ pub(super) fn page(found: &Coverage, untested: &[Untested]) -> Markup {
             tr { th { "Type" } th .n { "read" } th .n { "mapped" } th .n { "excluded" } th .n { "refused" } th { "mapped" } }
             @for (name, types) in &found.resources {
                 tr {
-                    td { (name) @if !types.known { " " small { "no view reads it" } } }
+                    td { (name) " " small { (groups::use_of(types)) } }
                     @for number in [types.read, types.mapped, types.excluded, types.refused] { td .n { (thousands(number)) } }
                     td { (bar(types.mapped, types.read)) }
                 }

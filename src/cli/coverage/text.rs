@@ -32,8 +32,8 @@ pub(super) fn text(found: &Coverage, untested: &[Untested]) -> String {
         .iter()
         .map(|(name, types)| {
             let counts = [types.read, types.mapped, types.excluded, types.refused].map(thousands);
-            let known = if types.known { "" } else { "no view reads it" };
-            std::iter::once(name.clone()).chain(counts).chain([known.to_owned()]).collect()
+            let used = groups::use_of(types).to_owned();
+            std::iter::once(name.clone()).chain(counts).chain([used]).collect()
         })
         .collect();
     let mut out: Vec<String> = keep(found).into_iter().map(|words| words + "\n").collect();

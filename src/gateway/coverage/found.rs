@@ -13,6 +13,9 @@ pub struct TypeFate {
     pub refused: u64,
     /// Some view reads the type.
     pub known: bool,
+    /// Some column looks up what a resource of the type says.
+    #[serde(default)]
+    pub looked_up: bool,
 }
 
 /// What an unread element says, as far as its name tells: what an author looks at first, and what he expects to be left out.

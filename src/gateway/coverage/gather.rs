@@ -126,6 +126,11 @@ impl<'r> Gathering<'r> {
                 types.known = true;
             }
         }
+        for name in rules.mapping.lookup_types() {
+            if let Some(types) = self.types.get_mut(name) {
+                types.looked_up = true;
+            }
+        }
         let types = &self.types;
         let (found, unread_beyond) = self.elements.unread();
         let unread = found.into_iter().filter_map(|found| {
