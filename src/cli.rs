@@ -26,6 +26,7 @@ mod sync;
 mod validate;
 mod view;
 mod vocabulary;
+mod withdraw;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -125,6 +126,8 @@ enum Verb {
     Sync(sync::Args),
     /// Look at the resources a run refused
     Quarantine(quarantine::Args),
+    /// Withdraw a patient: their rows go from the registry, and none leaves again
+    Withdraw(withdraw::Args),
     /// Load profiles, mappings and policy, cross-check them, run all cases
     Check(check::Args),
     /// What of the data a mapping leaves out: elements, codes, columns, views
@@ -166,6 +169,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args),
         Verb::Sync(args) => sync::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
+        Verb::Withdraw(args) => withdraw::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Coverage(args) => coverage::run(args),
         Verb::Diff(args) => diff::run(args),

@@ -9,14 +9,18 @@
 //! Or it ends unsent: `rehearsed`, or `abandoned` for a fresh pull. Then what it landed is forgotten with it.
 //! Each phase ends in one SQLite transaction; a crash between any two lines repeats at most one phase.
 
+pub mod backup;
 pub mod compare;
+pub mod consent;
 pub mod coverage;
+pub mod desk;
 pub mod doctor;
 pub mod ehr_keys;
 pub mod ledger;
 pub mod offline;
 pub mod quarantine;
 
+mod about;
 mod ahead;
 mod blocks;
 mod counts;
@@ -31,6 +35,7 @@ mod journal;
 mod landed;
 mod lookups;
 mod marks;
+pub mod master;
 mod options;
 mod package;
 mod people;
@@ -45,6 +50,7 @@ mod transform;
 mod version;
 pub mod vocabulary;
 mod withdraw;
+mod withdrawals;
 
 use std::sync::Arc;
 
@@ -55,9 +61,11 @@ use crate::pull::{self, Pulled};
 use ahead::{Ahead, Said};
 use journal::{Phase, Run};
 
+pub use consent::{ConsentSettings, Require};
 pub use counts::{Counts, DerivedCounts, Fate, TypeCounts};
 pub use error::GatewayError;
 pub use feeds::Feeds;
+pub use master::MasterKey;
 pub use options::{Event, Options};
 pub use report::{Report, Unmapped};
 pub use site::{Places, RegistrySettings, Rules, Settings, Site, SiteError, Tools};

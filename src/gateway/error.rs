@@ -3,12 +3,15 @@
 use crate::platform::database;
 use crate::{audit, deidentify, landing, pull, submit};
 
+use super::consent::ConsentError;
 use super::ledger::LedgerError;
 use super::people::PeopleError;
 
 /// Why a run did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
+    #[error("who may leave could not be decided")]
+    Consent(#[from] ConsentError),
     #[error("pulling from the EHR stopped")]
     Pull(#[from] pull::PullError),
     #[error(

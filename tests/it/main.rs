@@ -10,6 +10,7 @@
 mod ahead;
 mod canary;
 mod canary_words;
+mod consent;
 mod console;
 mod counterpart;
 mod crawl_nights;
