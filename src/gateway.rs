@@ -31,6 +31,7 @@ mod enter;
 mod error;
 mod feeds;
 mod folder;
+mod inherit;
 mod journal;
 mod landed;
 mod lookups;
@@ -77,6 +78,7 @@ type Listener<'a> = &'a (dyn Fn(Event) + Send + Sync);
 /// for, what was asked for follows in a run of its own.
 /// # Errors: see [`GatewayError`]; whatever it is, nothing is lost and the next run goes on.
 pub async fn run(site: &Arc<Site>, options: &Options, progress: Listener<'_>) -> Result<Report, GatewayError> {
+    consent::check(&site.settings.consent)?;
     journal::tidy(site)?;
     loop {
         let started = site.tools.clock.now();
@@ -150,6 +152,9 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
             Err(error) if deliver::is_turned_down(&error) => journal::back_to_landed(&database::lock(&site.db), &mut run)?,
             done => return done,
         }
+    }
+    if !options.rehearse {
+        inherit::take_over(site).await?;
     }
     let prepared = blocking(site, &run, options, done_ahead, progress).await?;
     if prepared.rehearsed {

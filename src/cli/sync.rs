@@ -216,7 +216,7 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
 /// Whose turn it is: nobody's (the next run goes on), the operator's, or ours.
 fn exit_of(error: &GatewayError) -> Exit {
     match error {
-        GatewayError::Brake { .. } => Exit::Brake,
+        GatewayError::Brake { .. } | GatewayError::OtherKey { .. } => Exit::Brake,
         GatewayError::Consent(ConsentError::NotAll { .. }) => Exit::Partial,
         GatewayError::Consent(ConsentError::List(_)) => Exit::Usage,
         GatewayError::NotAll { .. } => Exit::Partial,

@@ -39,6 +39,13 @@ pub enum ConsentError {
     NotAll { of: &'static str },
 }
 
+/// Reads every list once, before hours of pulling end at one that cannot be read.
+/// # Errors: a list that cannot be read.
+pub(super) fn check(settings: &ConsentSettings) -> Result<(), ConsentError> {
+    settings.exclude.iter().try_for_each(|path| lists::patients(path).map(drop))?;
+    Ok(())
+}
+
 /// Decides of everybody, as of the data of `run`; with what there is to tell.
 /// # Errors: a list that cannot be read; consents that are not all there; the landing, the database.
 pub(super) fn decide(site: &Site, run: &Run) -> Result<(Leaves, Vec<String>), GatewayError> {

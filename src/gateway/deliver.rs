@@ -34,6 +34,19 @@ pub(super) fn is_turned_down(error: &GatewayError) -> bool {
     ["model:", "policy:"].iter().any(|word| diagnostics.contains(word))
 }
 
+/// This site's way to its registry.
+/// # Errors: an address that may not be dialled.
+pub(super) fn link(site: &Site) -> Result<RegistryLink, SubmitError> {
+    let registry = &site.settings.registry;
+    let settings = LinkSettings {
+        base: registry.base.clone(),
+        site: site.settings.name.clone(),
+        client_id: registry.client_id.clone(),
+        longest_wait: Duration::from_secs(3600),
+    };
+    RegistryLink::new(settings, site.registry_key.clone(), site.tools.http.clone(), site.tools.clock.clone())
+}
+
 /// Sends what is packaged, verifies the receipt, and moves ledger and watermark in one transaction.
 /// # Errors: the registry or the network; the package stays and the next run sends the same bytes.
 pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + Send + Sync)) -> Result<Report, GatewayError> {
@@ -59,14 +72,7 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
             .map(drop)
             .map_err(|error| error.to_string())
     };
-    let registry = &site.settings.registry;
-    let link = LinkSettings {
-        base: registry.base.clone(),
-        site: site.settings.name.clone(),
-        client_id: registry.client_id.clone(),
-        longest_wait: Duration::from_secs(3600),
-    };
-    let link = RegistryLink::new(link, site.registry_key.clone(), site.tools.http.clone(), site.tools.clock.clone())?;
+    let link = link(site)?;
     let answer = submit::submit(&link, &package, &prove, &|_| ()).await?;
     for outcome in &answer.outcomes {
         *report.rejected.entry(format!("{}: {}", outcome.table, outcome.rule)).or_default() += 1;

@@ -324,7 +324,7 @@ impl Page<'_> {
     }
 }
 
-fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, mac }: &Sealed) -> Result<(), LedgerError> {
+pub(super) fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, mac }: &Sealed) -> Result<(), LedgerError> {
     tx.prepare_cached("INSERT INTO pending_row (table_name, row_key, source, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![row.table(), row.key(), &key[..], &row.digest()[..], &mac[..], row.body()])?;
     Ok(())

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::counts::{Counts, Fate};
-use super::{about, shares};
+use super::{about, inherit, shares};
 use crate::deidentify::{Deidentified, Deidentifier, DeidentifyError, Stored};
 use crate::submission;
 
@@ -246,6 +246,7 @@ pub fn discard_pending(tx: &Transaction<'_>) -> rusqlite::Result<()> {
          DELETE FROM pending_source; DELETE FROM pending_row;",
     )?;
     about::discard(tx)?;
+    inherit::discard(tx)?;
     shares::discard(tx)
 }
 
@@ -351,6 +352,7 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outco
             SELECT key, type, content, fate FROM pending_source WHERE fate > 0 ORDER BY key;",
     )?;
     about::acknowledge(tx)?;
+    inherit::acknowledge(tx)?;
     shares::acknowledge(tx)?;
     discard_pending(tx)?;
     tx.execute(

@@ -83,6 +83,8 @@ pub(super) struct InForce {
     pub ledger: Secret,
     /// The registry's rows were made with the key before: everything is mapped again.
     pub is_rotating: bool,
+    /// The fingerprint of the key before, while its place is being taken.
+    pub before: Option<String>,
 }
 
 /// Where the keys of a place stand.
@@ -156,6 +158,7 @@ pub(super) fn in_force(places: &Places, at: &MasterKey, ids: (&str, &str), db: &
             keys: next,
             ledger,
             is_rotating: false,
+            before: None,
         });
     }
     if let Some(expected) = bound.as_ref().filter(|_| !is(&current)) {
@@ -169,6 +172,7 @@ pub(super) fn in_force(places: &Places, at: &MasterKey, ids: (&str, &str), db: &
             keys: current,
             ledger,
             is_rotating: false,
+            before: None,
         });
     };
     if !has_ledger_key {
@@ -178,6 +182,7 @@ pub(super) fn in_force(places: &Places, at: &MasterKey, ids: (&str, &str), db: &
         keys: next,
         ledger,
         is_rotating: true,
+        before: Some(current.fingerprint().to_owned()),
     })
 }
 

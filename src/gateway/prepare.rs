@@ -16,7 +16,7 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
-use super::{about, consent, derived, lookups, marks, package, people, quarantine, withdraw};
+use super::{about, consent, derived, inherit, lookups, marks, package, people, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
@@ -78,6 +78,7 @@ pub(super) fn prepare(
         withdraw::brake(site, &writer)?;
     }
     derived::derive(&plan, run, &mut writer, &mut sums.counts)?;
+    inherit::adopt(&plan, run, &mut writer, options.accept_deletions)?;
     let Sums { mut counts, stats, .. } = sums;
     ledger::tally(&writer, &mut counts)?;
     if !counts.resources_balance() {
@@ -115,13 +116,14 @@ pub(super) fn prepare(
         }
         return Ok(report);
     }
+    let before = inherit::chain(&writer)?.filter(|_| mark.is_none()).unwrap_or_default();
     let next = Watermark {
         since: marks::next_since(run, mark.as_ref()),
         types: marks::next_of_types(run, &site.asked_types(), mark.as_ref()),
         rules,
         lookups: lookups_digest,
-        sequence: mark.as_ref().map_or(0, |mark| mark.sequence) + 1,
-        manifest_sha256: mark.and_then(|mark| mark.manifest_sha256),
+        sequence: mark.as_ref().map_or(before.sequence, |mark| mark.sequence) + 1,
+        manifest_sha256: mark.map_or(before.manifest_sha256, |mark| mark.manifest_sha256),
     };
     package::package(&plan, run, &mut writer, next, &mut report, progress)?;
     Ok(report)

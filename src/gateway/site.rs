@@ -26,7 +26,7 @@ use crate::validate::Profiles;
 use super::consent::{ConsentSettings, Mark};
 use super::feeds::Feeds;
 use super::master::{self, MasterError, MasterKey};
-use super::{about, ledger, people, quarantine, withdrawals};
+use super::{about, inherit, ledger, people, quarantine, withdrawals};
 
 /// Seals what is known of patients.
 pub(super) const PEOPLE: &str = "headwater|landing|people";
@@ -280,6 +280,8 @@ pub struct Site {
     pub(super) person_key: Secret,
     mark_key: Secret,
     is_rotating: AtomicBool,
+    /// The fingerprint of the key whose place is taken.
+    key_before: Option<String>,
     _lock: Lock,
 }
 
@@ -300,6 +302,7 @@ impl Site {
                 ledger::SCHEMA,
                 about::SCHEMA,
                 master::SCHEMA,
+                inherit::SCHEMA,
                 quarantine::SCHEMA,
                 people::SCHEMA,
                 withdrawals::SCHEMA,
@@ -322,6 +325,7 @@ impl Site {
             person_key: hkdf(&landing_key, PEOPLE),
             mark_key: hkdf(&landing_key, MARKS),
             keys: master.keys,
+            key_before: master.before,
             settings,
             rules,
             tools,
@@ -349,6 +353,11 @@ impl Site {
     /// The keyed hash of a patient (`Patient/id`), the same for ever: it does not hang on the master key.
     pub(super) fn mark(&self, patient: &str) -> Mark {
         mark(&self.mark_key, patient)
+    }
+
+    /// Whether rows with this fingerprint were made with a key of this site.
+    pub(super) fn made(&self, fingerprint: &str) -> bool {
+        self.keys.fingerprint() == fingerprint || self.key_before.as_deref() == Some(fingerprint)
     }
 
     /// Whether this run maps everything again under a new master key.

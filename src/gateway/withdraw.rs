@@ -163,6 +163,22 @@ pub(super) fn brake_people(site: &Site, losing: Losing) -> Result<(), GatewayErr
     Ok(())
 }
 
+/// Stops the first run of a new ledger where it would withdraw more than the site's share of the rows the registry has.
+/// # Errors: `Brake`.
+pub(super) fn brake_rows(site: &Site, gone: u64, known: u64) -> Result<(), GatewayError> {
+    let percent = site.settings.vanish_percent;
+    if is_too_much(gone, known, percent) {
+        let what = "rows at the registry, which this site does not make any more,".to_owned();
+        return Err(GatewayError::Brake {
+            gone,
+            known,
+            what,
+            percent,
+        });
+    }
+    Ok(())
+}
+
 /// Stops a run that would withdraw more than the site's share of what is known, of all resources or of one type.
 /// # Errors: `Brake`; the database.
 pub(super) fn brake(site: &Site, db: &Connection) -> Result<(), GatewayError> {

@@ -8,6 +8,7 @@
 )]
 
 mod ahead;
+mod backup;
 mod canary;
 mod canary_words;
 mod consent;

@@ -73,6 +73,7 @@ impl Night {
         db.execute_batch(SCHEMA).unwrap();
         db.execute_batch(quarantine::SCHEMA).unwrap();
         db.execute_batch(super::super::about::SCHEMA).unwrap();
+        db.execute_batch(super::super::inherit::SCHEMA).unwrap();
         db.execute("INSERT INTO run (id, kind, phase, started_at) VALUES (1, 'full', 'landed', '')", [])
             .unwrap();
         let model = Arc::new(
