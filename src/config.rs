@@ -201,14 +201,22 @@ fn master(reader: &mut Reader, root: &Section<'_>) -> MasterKey {
         let name = reader.optional_text(&keys, key)?;
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if !name.bytes().all(fits) || name.starts_with('.') {
-            reader.fault(&keys, key, "must be the name of a credential (letters, digits, `-`, `_`, `.`), not a path");
+            reader.fault(
+                &keys,
+                key,
+                "must be the name of a credential (letters, digits, `-`, `_`, `.`), not a path",
+            );
         }
         Some(name)
     };
     match (name("master_credential"), name("next_credential")) {
         (Some(name), next) => MasterKey::Credential { name, next },
         (None, Some(_)) => {
-            reader.fault(&keys, "next_credential", "stands without `master_credential`, whose place it is to take");
+            reader.fault(
+                &keys,
+                "next_credential",
+                "stands without `master_credential`, whose place it is to take",
+            );
             MasterKey::File
         }
         (None, None) => MasterKey::File,

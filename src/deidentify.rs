@@ -242,7 +242,10 @@ impl fmt::Debug for Deidentifier {
 
 /// The patients (`Patient/id`) that a resource's rows name, one for each row that names one.
 pub fn patients_of<'r>(model: &Model, mapped: &'r Mapped<'_>) -> impl Iterator<Item = &'r str> {
-    let named = mapped.rows().iter().filter_map(|(table, cells)| cells.get(model.table(table).patient?));
+    let named = mapped
+        .rows()
+        .iter()
+        .filter_map(|(table, cells)| cells.get(model.table(table).patient?));
     named.filter_map(|cell| cell.as_text().map(pseudonym::source_key))
 }
 

@@ -17,7 +17,9 @@ pub mod desk;
 pub mod doctor;
 pub mod ehr_keys;
 pub mod ledger;
+pub mod looking;
 pub mod offline;
+pub mod preview;
 pub mod quarantine;
 
 mod about;
@@ -29,6 +31,7 @@ mod derived;
 mod each;
 mod enter;
 mod error;
+pub mod explain;
 mod feeds;
 mod folder;
 mod inherit;
@@ -149,7 +152,9 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
     if run.phase == Phase::Packaged {
         match deliver::deliver(site, &run, progress).await {
             // It waited with the model, policy or mapping of then, which the registry does not take: now with those of today.
-            Err(error) if deliver::is_turned_down(&error) => journal::back_to_landed(&database::lock(&site.db), &mut run)?,
+            Err(error) if deliver::is_turned_down(&error) || inherit::is_known_better(site, &error)? => {
+                journal::back_to_landed(&database::lock(&site.db), &mut run)?;
+            }
             done => return done,
         }
     }

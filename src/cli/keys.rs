@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use super::{Exit, Failure, show};
 use crate::config::{self, EhrConfig, SiteConfig};
 use crate::gateway::Places;
-use crate::gateway::master::{self, MasterError};
 use crate::gateway::ehr_keys::{self, KeysError, OVERLAP_HOURS, Role, SHORTEST_OVERLAP_HOURS, Step};
+use crate::gateway::master::{self, MasterError};
 use crate::platform::backend_services::Algorithm;
 use crate::platform::clock::Clock;
 
@@ -139,7 +139,9 @@ fn rotate_master(site: &Site) -> Result<(), Failure> {
     let ids = (config.network.as_str(), config.name.as_str());
     let rotated = master::rotate(&Places::of(&config.state), &config.master, ids);
     let (before, after) = rotated.map_err(|error| master_failure(&error))?;
-    show::answer(&format!("the master key {after} takes the place of {before} with the next `headwater sync`"));
+    show::answer(&format!(
+        "the master key {after} takes the place of {before} with the next `headwater sync`"
+    ));
     show::note(
         "that run maps everything again: every row is withdrawn under its old pseudonym and sent under its new one, all in one submission. \
          Until the registry has answered, the old key is kept. Make a new backup afterwards",

@@ -107,7 +107,9 @@ fn withdraw(args: &Args) -> Result<(), Failure> {
         });
     }
     if waits {
-        show::note("a submission packaged before this is still waiting and is sent first, as it is; the withdrawal follows it in the next run");
+        show::note(
+            "a submission packaged before this is still waiting and is sent first, as it is; the withdrawal follows it in the next run",
+        );
     }
     show::note("blocks are part of `headwater keys backup`: make a new one");
     if !args.now {
@@ -153,13 +155,25 @@ fn asked(args: &Args) -> Result<Vec<String>, Failure> {
         Some(patient) if patient != "-" => Ok(vec![key(patient)?]),
         None if std::io::stdin().is_terminal() => {
             let answer = show::ask("id of the Patient to withdraw", "");
-            some(answer.filter(|id| !id.is_empty()).map(|id| key(&id)).transpose()?.into_iter().collect())
+            some(
+                answer
+                    .filter(|id| !id.is_empty())
+                    .map(|id| key(&id))
+                    .transpose()?
+                    .into_iter()
+                    .collect(),
+            )
         }
         _ => {
             let mut text = String::new();
             let read = std::io::stdin().take(64 << 20).read_to_string(&mut text);
             read.map_err(|_| Failure::usage("stdin is no UTF-8 text"))?;
-            some(text.lines().filter(|line| !line.trim().is_empty()).map(key).collect::<Result<_, _>>()?)
+            some(
+                text.lines()
+                    .filter(|line| !line.trim().is_empty())
+                    .map(key)
+                    .collect::<Result<_, _>>()?,
+            )
         }
     }
 }
@@ -198,7 +212,10 @@ fn list(of: &Of) -> Result<(), Failure> {
             ]
         })
         .collect();
-    show::answer(&show::table(&["number", "state", "asked", "done", "rows", "submission", "leaf"], &rows));
+    show::answer(&show::table(
+        &["number", "state", "asked", "done", "rows", "submission", "leaf"],
+        &rows,
+    ));
     Ok(())
 }
 
@@ -226,7 +243,10 @@ fn status(number: i64, of: &Of) -> Result<(), Failure> {
         show::answer(&value.to_string());
         return Ok(());
     }
-    let mut lines = vec![format!("withdrawal {number}: {}", one.state), format!("asked for  {}", one.asked_at)];
+    let mut lines = vec![
+        format!("withdrawal {number}: {}", one.state),
+        format!("asked for  {}", one.asked_at),
+    ];
     let mut line = |name: &str, text: Option<String>| lines.extend(text.map(|text| format!("{name:<10} {text}")));
     line("reason", reason);
     line("done", one.done_at);

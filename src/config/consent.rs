@@ -50,7 +50,11 @@ pub(super) fn read(reader: &mut Reader, root: &Section<'_>, base: &Path) -> Cons
     if require == Require::None {
         for key in ["scopes", "categories", "codes", "purposes", "actors", "retrospective"] {
             if consent.table.contains_key(key) {
-                reader.fault(consent, key, "is about FHIR Consents, which are not looked at while `require` is \"none\"");
+                reader.fault(
+                    consent,
+                    key,
+                    "is about FHIR Consents, which are not looked at while `require` is \"none\"",
+                );
             }
         }
     } else if settings.scopes.is_empty() {

@@ -203,8 +203,11 @@ mod tests {
         for (source, mark) in pairs {
             db.execute("INSERT INTO about VALUES (?1, ?2)", params![&[*source; 16][..], &[*mark; 16][..]])
                 .unwrap();
-            db.execute("INSERT INTO released (source, table_name, row_key, digest) VALUES (?1, 't', hex(?1), x'')", [&[*source; 16][..]])
-                .unwrap();
+            db.execute(
+                "INSERT INTO released (source, table_name, row_key, digest) VALUES (?1, 't', hex(?1), x'')",
+                [&[*source; 16][..]],
+            )
+            .unwrap();
         }
     }
 
@@ -220,7 +223,8 @@ mod tests {
         let mut db = database();
         about(&mut db, &[(1, 1), (2, 1), (3, 2), (4, 3)]);
         let (nothing, all) = (|| Leave::Nothing("consent: x"), || Leave::All);
-        let with = |default: Leave, people: &[(u8, Leave)]| Leaves::with(default, people.iter().map(|(mark, leave)| ([*mark; 16], leave.clone())));
+        let with =
+            |default: Leave, people: &[(u8, Leave)]| Leaves::with(default, people.iter().map(|(mark, leave)| ([*mark; 16], leave.clone())));
         let none = Losing::default();
         assert_eq!(compared(&db, with(all(), &[])), (vec![], false, none), "nothing was ever kept here");
         let one = Losing { people: 1, known: 3 };

@@ -19,9 +19,9 @@ use super::consent::{self, Leave, Leaves};
 use super::error::GatewayError;
 use super::journal::Run;
 use super::ledger;
-use super::{about, people, prepare};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
+use super::{about, people, prepare};
 
 /// What a pull tells whoever maps ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

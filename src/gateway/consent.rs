@@ -19,7 +19,7 @@ use super::site::Site;
 use super::withdrawals;
 use crate::platform::database;
 
-pub(super) use leave::{LISTED, Leave, Leaves, Mark, When, WITHDRAWN};
+pub(super) use leave::{LISTED, Leave, Leaves, Mark, WITHDRAWN, When};
 pub use lists::{ListError, key_of, patients};
 pub use settings::{ConsentSettings, Require};
 pub(super) use subject::{of as patient_of, when};
@@ -63,7 +63,9 @@ pub(super) fn decide(site: &Site, run: &Run) -> Result<(Leaves, Vec<String>), Ga
     });
     let (said, nobodys) = landed::said(site, run)?;
     if nobodys > 0 {
-        problems.push(format!("{nobodys} Consent resources name no patient of this server: they decide nothing"));
+        problems.push(format!(
+            "{nobodys} Consent resources name no patient of this server: they decide nothing"
+        ));
     }
     let (mut statements, mut kept): (HashMap<String, Vec<_>>, HashSet<String>) = Default::default();
     for (patient, said) in said {

@@ -13,10 +13,10 @@ use super::error::GatewayError;
 use super::journal::{self, Run};
 use super::ledger::{self, LedgerError, Watermark};
 use super::options::Event;
-use super::{master, package, people};
 use super::report::Report;
 use super::site::Site;
 use super::withdrawals;
+use super::{master, package, people};
 
 /// Whether the registry decided against the model or the policy of this submission: it was not applied and its sequence is
 /// free. Then, and only then, another one may be prepared in its place. Any other answer may come after it was applied, or
@@ -44,7 +44,12 @@ pub(super) fn link(site: &Site) -> Result<RegistryLink, SubmitError> {
         client_id: registry.client_id.clone(),
         longest_wait: Duration::from_secs(3600),
     };
-    RegistryLink::new(settings, site.registry_key.clone(), site.tools.http.clone(), site.tools.clock.clone())
+    RegistryLink::new(
+        settings,
+        site.registry_key.clone(),
+        site.tools.http.clone(),
+        site.tools.clock.clone(),
+    )
 }
 
 /// Sends what is packaged, verifies the receipt, and moves ledger and watermark in one transaction.
@@ -106,7 +111,10 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
     if has_rotated {
         site.has_rotated();
         if master::finish(&site.places, &site.settings.master).is_err() {
-            warn!(run = run.id, "the new master key is in force; the old one could not be removed yet, the next run tries again");
+            warn!(
+                run = run.id,
+                "the new master key is in force; the old one could not be removed yet, the next run tries again"
+            );
         }
     }
     // Ledger before outbox: a chunk too many is harmless, one too few would be missed. What stays here goes with the next run.

@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::about;
 use super::ledger::{self, LedgerError};
 use super::site::{self, Places, SiteError};
 use super::withdrawals::{self, Withdrawal};
-use super::about;
 use crate::platform::database;
 use crate::platform::file;
 use crate::platform::secret::{Secret, hkdf};
@@ -85,7 +85,9 @@ impl Desk {
     /// The registry's receipt of the submission that ended a withdrawal.
     /// # Errors: the database.
     pub fn receipt(&self, submission: &str) -> Result<Option<String>, LedgerError> {
-        let found = self.db.query_row("SELECT receipt FROM submission WHERE id = ?1", [submission], |row| row.get(0));
+        let found = self
+            .db
+            .query_row("SELECT receipt FROM submission WHERE id = ?1", [submission], |row| row.get(0));
         match found {
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
             found => Ok(found?),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use rusqlite::{Transaction, params};
 
+use super::consent::Mark;
 use super::counts::{Counts, Fate};
 use super::ledger::{LedgerError, SourceKey, UNCHANGED};
-use super::consent::Mark;
 use super::shares::{self, Share};
 use super::{about, quarantine, version};
 use crate::deidentify::{Deidentified, Deidentifier};

@@ -55,7 +55,9 @@ pub enum MasterError {
          a change that is meant is begun with `headwater keys rotate --master`"
     )]
     Changed { found: String, expected: String },
-    #[error("ledger.key is not there, and a master key was rotated here: restore the keys folder from its backup (`headwater keys restore`)")]
+    #[error(
+        "ledger.key is not there, and a master key was rotated here: restore the keys folder from its backup (`headwater keys restore`)"
+    )]
     NoLedgerKey,
     #[error("a rotation is under way already: the next `headwater sync` maps everything again under the key {next}")]
     UnderWay { next: String },
@@ -203,7 +205,10 @@ pub fn rotate(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Result<(Str
     Keys::create_file(&places.pseudonym_next_key(), &Secret::random(MASTER_KEY_BYTES))?;
     let after = held(places, at, ids)?;
     let fingerprint = |key: &Secret| after.keys(key).fingerprint().to_owned();
-    Ok((fingerprint(&after.current), after.next.as_ref().map(fingerprint).unwrap_or_default()))
+    Ok((
+        fingerprint(&after.current),
+        after.next.as_ref().map(fingerprint).unwrap_or_default(),
+    ))
 }
 
 /// The fingerprints of the key here, of one that is to take its place, and of the one the registry's rows were made with.
@@ -240,10 +245,14 @@ fn bound(db: &Connection) -> rusqlite::Result<Option<String>> {
         return Ok(None);
     }
     let report: Option<Option<String>> = db
-        .query_row("SELECT report FROM run WHERE phase = 'done' ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
+        .query_row("SELECT report FROM run WHERE phase = 'done' ORDER BY id DESC LIMIT 1", [], |row| {
+            row.get(0)
+        })
         .optional()?;
     let report: Option<Report> = report.flatten().and_then(|text| serde_json::from_str(&text).ok());
-    Ok(report.map(|report| report.key_fingerprint).filter(|fingerprint| !fingerprint.is_empty()))
+    Ok(report
+        .map(|report| report.key_fingerprint)
+        .filter(|fingerprint| !fingerprint.is_empty()))
 }
 
 /// The registry has answered a submission made with this key.
@@ -304,7 +313,11 @@ mod tests {
         for _ in 0..2 {
             let next = now(&places, &db).unwrap();
             assert!(next.is_rotating && next.keys.fingerprint() == to);
-            assert_eq!(next.ledger.expose(), old.ledger.expose(), "the ledger goes on knowing its resources");
+            assert_eq!(
+                next.ledger.expose(),
+                old.ledger.expose(),
+                "the ledger goes on knowing its resources"
+            );
             assert!(places.pseudonym_next_key().exists());
         }
         let next = now(&places, &db).unwrap();

@@ -16,7 +16,7 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
-use super::{about, consent, derived, inherit, lookups, marks, package, people, quarantine, withdraw};
+use super::{about, consent, derived, inherit, lookups, marks, package, people, preview, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
@@ -105,6 +105,9 @@ pub(super) fn prepare(
         ..Report::default()
     };
     if options.rehearse {
+        if let Some(patients) = options.preview {
+            preview::of_plan(&plan, patients, &mut |seen| progress(Event::Preview(Box::new(seen))))?;
+        }
         let tx = writer.transaction().map_err(LedgerError::from)?;
         ledger::discard_pending(&tx).map_err(LedgerError::from)?;
         tx.commit().map_err(LedgerError::from)?;

@@ -61,6 +61,15 @@ impl<'s> Plan<'s> {
         })
     }
 
+    /// Why a resource of this patient (`Patient/id`) may not leave.
+    pub(super) fn stays(&self, root: Node<'_, '_>, patient: Option<&str>) -> Option<&'static str> {
+        stays(
+            self,
+            root,
+            &patient.map(|patient| self.site.mark(patient)).into_iter().collect::<Vec<_>>(),
+        )
+    }
+
     pub(super) fn page(&self) -> Page<'_> {
         Page {
             run: self.run,
@@ -205,7 +214,9 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             }
         }
         // Before anything may refuse it: the older rows of what is refused stay, those of who may not leave do not.
-        entry.marks.extend(consent::patient_of(root).map(|patient| marks.of(site, &patient)));
+        entry
+            .marks
+            .extend(consent::patient_of(root).map(|patient| marks.of(site, &patient)));
         if entry.marks.is_empty() && !plan.leaves.is_open() {
             entry.marks = about::marks_of(known, &key)?;
         }

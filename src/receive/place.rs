@@ -18,7 +18,9 @@ pub(super) fn place(connection: &Connection, site: &Site) -> Result<Place, rusql
     Ok(Place {
         sequence: site.last_sequence,
         manifest_sha256: site.last_manifest_sha256.clone(),
-        key_fingerprint: manifest.and_then(|bytes| Manifest::read(&bytes).ok()).map(|manifest| manifest.key_fingerprint),
+        key_fingerprint: manifest
+            .and_then(|bytes| Manifest::read(&bytes).ok())
+            .map(|manifest| manifest.key_fingerprint),
     })
 }
 

@@ -24,7 +24,9 @@ use super::store::{self, Site};
 use super::submit::own_id;
 use super::{outcome, place, reply};
 use crate::platform::clock::later;
-use crate::submission::{After, BulkSubmit, CHUNK_MAX_BYTES, MANIFEST_MAX_BYTES, Manifest, SCOPE, StatusManifest, StatusRequest, SubmissionId};
+use crate::submission::{
+    After, BulkSubmit, CHUNK_MAX_BYTES, MANIFEST_MAX_BYTES, Manifest, SCOPE, StatusManifest, StatusRequest, SubmissionId,
+};
 
 const PARAMETERS_MAX_BYTES: usize = 64 << 10;
 type Shared = State<Arc<Registry>>;
@@ -284,7 +286,7 @@ async fn bulk_submit_status(State(registry): Shared, headers: HeaderMap, body: B
 
 async fn site_place(State(registry): Shared, headers: HeaderMap) -> Result<Response, Fault> {
     let place = as_site(&registry, &headers, |registry, site| {
-        Ok(registry.store().read(|connection| place::place(connection, &site))?)
+        registry.store().read(|connection| place::place(connection, &site))
     })
     .await?;
     Ok(reply::json(StatusCode::OK, &place))
@@ -294,10 +296,10 @@ async fn site_place(State(registry): Shared, headers: HeaderMap) -> Result<Respo
 async fn site_rows(State(registry): Shared, headers: HeaderMap, body: Body) -> Result<Response, Fault> {
     // Who asks before what is asked.
     let site = as_site(&registry, &headers, |_, site| Ok(site)).await?;
-    let after: After = serde_json::from_value(parameters(body).await?)
-        .map_err(|_| Fault::Malformed("the body is not JSON with table and key".into()))?;
+    let after: After =
+        serde_json::from_value(parameters(body).await?).map_err(|_| Fault::Malformed("the body is not JSON with table and key".into()))?;
     let inventory = blocking(&registry, move |registry| {
-        Ok(registry.store().read(|connection| place::inventory(connection, &site, &after))?)
+        registry.store().read(|connection| place::inventory(connection, &site, &after))
     })
     .await?;
     Ok(reply::json(StatusCode::OK, &inventory))

@@ -12,7 +12,9 @@ pub async fn place(link: &RegistryLink) -> Result<Place, SubmitError> {
     let doing = "tell where this site stands";
     let answer = link.ask(doing, Method::GET, &link.url("site/place")?, Body::None).await?;
     match answer.status {
-        StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|_| SubmitError::Untrusted("where this site stands is not told".into())),
+        StatusCode::OK => {
+            serde_json::from_slice(&answer.body).map_err(|_| SubmitError::Untrusted("where this site stands is not told".into()))
+        }
         StatusCode::NOT_FOUND => Ok(Place::default()),
         _ => Err(answer.refusal(doing)),
     }
@@ -20,10 +22,7 @@ pub async fn place(link: &RegistryLink) -> Result<Place, SubmitError> {
 
 /// Calls `each` with every page of this site's rows at the registry.
 /// # Errors: as `submit`; what `each` says.
-pub async fn inventory<E: From<SubmitError>>(
-    link: &RegistryLink,
-    mut each: impl FnMut(Vec<Held>) -> Result<(), E>,
-) -> Result<(), E> {
+pub async fn inventory<E: From<SubmitError>>(link: &RegistryLink, mut each: impl FnMut(Vec<Held>) -> Result<(), E>) -> Result<(), E> {
     let doing = "list this site's rows";
     let url = link.url("site/rows")?;
     let mut after = After::default();

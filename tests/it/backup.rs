@@ -30,16 +30,32 @@ fn a_site_that_is_built_anew_from_its_backup_goes_on_as_if_nothing_had_happened(
     for policy in ["safe-harbor", "limited-data-set"] {
         let scene = Scene::of(4, 97, policy);
         scene.night(&[]);
-        assert!(scene.run_with(&["withdraw", "--reason", "by letter"], &scene.ids[2]).status.success());
+        assert!(
+            scene
+                .run_with(&["withdraw", "--reason", "by letter"], &scene.ids[2])
+                .status
+                .success()
+        );
         scene.night(&[]);
         let (before, people) = scene.people();
         assert_eq!(people, 3);
-        let (right, wrong) = (passphrase(&scene, "correct horse battery"), passphrase(&scene, "correct horse batter"));
+        let (right, wrong) = (
+            passphrase(&scene, "correct horse battery"),
+            passphrase(&scene, "correct horse batter"),
+        );
         let file = scene.house.dir.path().join("north.backup");
         let short = passphrase(&scene, "short");
         let refused = scene.run(&["keys", "backup", "--out", shown(&file), "--passphrase-file", shown(&short)]);
         assert!(refused.status.code() == Some(2) && !file.exists(), "{}", said(&refused));
-        let made = scene.run(&["keys", "backup", "--json", "--out", shown(&file), "--passphrase-file", shown(&right)]);
+        let made = scene.run(&[
+            "keys",
+            "backup",
+            "--json",
+            "--out",
+            shown(&file),
+            "--passphrase-file",
+            shown(&right),
+        ]);
         assert!(made.status.success(), "{}", said(&made));
         let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
         assert_eq!((&made["patients"], &made["withdrawals"]), (&json!(4), &json!(1)), "{made}");
@@ -84,10 +100,17 @@ fn a_site_that_is_built_anew_from_its_backup_goes_on_as_if_nothing_had_happened(
         assert_eq!(night["counts"]["rejected"], 0);
         let (after, people) = scene.people();
         assert_eq!(people, 3, "who was withdrawn stays away");
-        assert!(after.iter().all(|row| before.contains(row)), "the same rows under the same pseudonyms");
+        assert!(
+            after.iter().all(|row| before.contains(row)),
+            "the same rows under the same pseudonyms"
+        );
         let gone = before.len() - after.len();
         assert!(gone <= 1);
-        assert_eq!(released(&night), (0, gone as u64), "what the registry has is not sent again: {night}");
+        assert_eq!(
+            released(&night),
+            (0, gone as u64),
+            "what the registry has is not sent again: {night}"
+        );
         std::fs::write(&of_type, &text).expect("a file");
         scene.night(&[]);
         assert!(scene.people().0 == before);
@@ -96,6 +119,40 @@ fn a_site_that_is_built_anew_from_its_backup_goes_on_as_if_nothing_had_happened(
         assert_eq!((&list["state"], &list["reason"]), (&json!("done"), &json!("by letter")));
         scene.house.close();
     }
+}
+
+#[test]
+fn a_restored_site_whose_registry_is_away_waits_and_then_goes_on_with_its_chain() {
+    let mut scene = Scene::of(2, 113, "safe-harbor");
+    scene.night(&[]);
+    scene.night(&[]);
+    let before = scene.people().0;
+    let right = passphrase(&scene, "correct horse battery");
+    let file = scene.house.dir.path().join("north.backup");
+    assert!(
+        scene
+            .run(&["keys", "backup", "--out", shown(&file), "--passphrase-file", shown(&right)])
+            .status
+            .success()
+    );
+    let state = scene.site.parent().expect("a folder").join("state");
+    std::fs::rename(&state, scene.house.dir.path().join("lost")).expect("a folder");
+    assert!(
+        scene
+            .run(&["keys", "restore", shown(&file), "--passphrase-file", shown(&right)])
+            .status
+            .success()
+    );
+    let port = scene.house.stop_registry();
+    assert_eq!(sync(&scene.site, &[]).status.code(), Some(3));
+    scene
+        .house
+        .open_registry_as(port, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
+    let night = scene.night(&[]);
+    assert_eq!(released(&night), (0, 0), "{night}");
+    assert_eq!(night["sequence"], 3);
+    assert!(scene.people().0 == before);
+    scene.house.close();
 }
 
 #[test]
@@ -127,7 +184,12 @@ fn a_restore_takes_no_other_keys_place_and_other_keys_never_double_the_registrys
     let refused = scene.run(&["keys", "restore", shown(&file), "--passphrase-file", shown(&right)]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     scene.replace("network = \"other\"", "network = \"pedibd\"");
-    assert!(scene.run(&["keys", "restore", shown(&file), "--passphrase-file", shown(&right)]).status.success());
+    assert!(
+        scene
+            .run(&["keys", "restore", shown(&file), "--passphrase-file", shown(&right)])
+            .status
+            .success()
+    );
     let night = scene.night(&[]);
     assert_eq!(released(&night), (0, 0), "{night}");
     let listed = scene.run(&["keys", "list", "--json"]);

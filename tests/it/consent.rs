@@ -26,7 +26,12 @@ impl Scene {
         let house = House::over(data.path());
         let site = house.site_of_files(policy, data.path());
         let text = std::fs::read_to_string(data.path().join("Patient.ndjson")).expect("patients were made");
-        let id = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["id"].as_str().expect("an id").to_owned();
+        let id = |line: &str| {
+            serde_json::from_str::<Value>(line).expect("JSON")["id"]
+                .as_str()
+                .expect("an id")
+                .to_owned()
+        };
         let ids = text.lines().map(id).collect();
         Self { data, house, site, ids }
     }
@@ -58,7 +63,11 @@ impl Scene {
         let rows: Rows = self.house.rows().into_iter().filter(|row| row.0 != "site").collect();
         let keys: BTreeSet<String> = rows
             .iter()
-            .filter_map(|row| serde_json::from_str::<Value>(&row.3).expect("JSON")["patient_key"].as_str().map(str::to_owned))
+            .filter_map(|row| {
+                serde_json::from_str::<Value>(&row.3).expect("JSON")["patient_key"]
+                    .as_str()
+                    .map(str::to_owned)
+            })
             .collect();
         (rows, keys.len())
     }
@@ -84,7 +93,11 @@ impl Scene {
 }
 
 pub fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 fn consent(id: &str, patient: &str, given: &str, provision: &Value) -> Value {
@@ -95,7 +108,11 @@ fn consent(id: &str, patient: &str, given: &str, provision: &Value) -> Value {
 
 fn balanced(report: &Value) {
     let entered = total(report, "pulled") + total(report, "remapped");
-    assert_eq!(entered, total(report, "mapped") + total(report, "excluded") + total(report, "refused"), "{report}");
+    assert_eq!(
+        entered,
+        total(report, "mapped") + total(report, "excluded") + total(report, "refused"),
+        "{report}"
+    );
     let released = sum(report, "upserts") + sum(report, "tombstones");
     let answered = report["counts"]["accepted"].as_u64().expect("a number") + report["counts"]["rejected"].as_u64().expect("a number");
     assert_eq!(released, answered, "{report}");
@@ -103,7 +120,10 @@ fn balanced(report: &Value) {
 
 fn excluded(report: &Value) -> u64 {
     let all = report["counts"]["excluded"].as_object().expect("reasons");
-    all.iter().filter(|(why, _)| why.starts_with("consent")).map(|(_, n)| n.as_u64().expect("a number")).sum()
+    all.iter()
+        .filter(|(why, _)| why.starts_with("consent"))
+        .map(|(_, n)| n.as_u64().expect("a number"))
+        .sum()
 }
 
 #[test]
@@ -114,7 +134,10 @@ fn where_a_consent_is_required_nobody_leaves_without_one_and_each_answer_counts_
     let nobody = scene.night(&[]);
     balanced(&nobody);
     assert_eq!(scene.people().1, 0, "an empty set means nobody");
-    assert!(excluded(&nobody) > 100 && nobody["counts"]["excluded"]["consent: none is on file"].as_u64() > Some(100), "{nobody}");
+    assert!(
+        excluded(&nobody) > 100 && nobody["counts"]["excluded"]["consent: none is on file"].as_u64() > Some(100),
+        "{nobody}"
+    );
 
     let yes = json!({"type": "permit"});
     let [one, two, three] = [0, 1, 2].map(|at| scene.ids[at].as_str());
@@ -156,7 +179,10 @@ fn where_a_consent_is_required_nobody_leaves_without_one_and_each_answer_counts_
     balanced(&scene.night(&["--full"]));
     let (again, people) = scene.people();
     assert_eq!(people, 2);
-    assert!(of_one.iter().all(|row| again.contains(row)), "the same rows under the same pseudonyms");
+    assert!(
+        of_one.iter().all(|row| again.contains(row)),
+        "the same rows under the same pseudonyms"
+    );
     // Everybody's consents are gone from a full export: nobody leaves.
     scene.consents(&[]);
     balanced(&scene.night(&["--full"]));
@@ -178,10 +204,17 @@ fn a_consent_opens_what_happens_from_its_day_on() {
     let years: BTreeSet<i64> = rows
         .iter()
         .filter(|row| row.0 == "lab_result")
-        .filter_map(|row| serde_json::from_str::<Value>(&row.3).expect("JSON")["specimen_date"].as_str().and_then(|date| date[..4].parse().ok()))
+        .filter_map(|row| {
+            serde_json::from_str::<Value>(&row.3).expect("JSON")["specimen_date"]
+                .as_str()
+                .and_then(|date| date[..4].parse().ok())
+        })
         .collect();
     assert!(!years.is_empty() && years.iter().all(|year| *year >= 2023), "{years:?}");
-    assert!(first["counts"]["excluded"]["consent: not given for this time"].as_u64() > Some(0), "{first}");
+    assert!(
+        first["counts"]["excluded"]["consent: not given for this time"].as_u64() > Some(0),
+        "{first}"
+    );
     // The consent is widened to all data: what was kept leaves, from what is landed.
     let all = json!({"type": "permit", "dataPeriod": {"start": "1900-01-01"}});
     scene.consents(&[consent("c1", &scene.ids[0], "2022-06-01", &all)]);
@@ -212,7 +245,11 @@ fn lists_and_tags_keep_patients_here_and_a_list_that_cannot_be_read_stops_the_ni
     std::fs::write(&list, "Jane Doe\n").expect("a file");
     let stopped = sync(&scene.site, &[]);
     assert_eq!(stopped.status.code(), Some(2));
-    assert!(said(&stopped).contains("line 1") && !said(&stopped).contains("Jane"), "{}", said(&stopped));
+    assert!(
+        said(&stopped).contains("line 1") && !said(&stopped).contains("Jane"),
+        "{}",
+        said(&stopped)
+    );
     assert_eq!(scene.people().1, 2, "nothing was sent");
     std::fs::write(&list, "").expect("a file");
     let file = scene.data.path().join("Patient.ndjson");
@@ -258,7 +295,11 @@ fn a_withdrawn_patient_is_gone_at_the_registry_and_stays_so_until_a_person_takes
     let status: Value = serde_json::from_slice(&scene.run(&["withdraw", "status", "1", "--json"]).stdout).expect("JSON");
     assert_eq!(status["state"], "done", "{status}");
     assert_eq!((&status["rows"], &status["submission"]), (&json!(rows), &night["submission"]));
-    assert!(status["receipt"].as_str().is_some_and(|receipt| receipt.starts_with("c2sp.org/tlog-proof")));
+    assert!(
+        status["receipt"]
+            .as_str()
+            .is_some_and(|receipt| receipt.starts_with("c2sp.org/tlog-proof"))
+    );
     assert_eq!(status["reason"], "asked by letter");
     let list = scene.run(&["withdraw", "list"]);
     assert!(said(&list).contains("done") && !said(&list).contains(&id) && !said(&list).contains("letter"));
@@ -302,7 +343,11 @@ fn a_rotation_of_the_master_key_withdraws_every_old_pseudonym_and_sends_new_ones
         let rotated = scene.run(&["keys", "rotate", "--master"]);
         assert!(rotated.status.success(), "{}", said(&rotated));
         assert_eq!(scene.run(&["keys", "rotate", "--master"]).status.code(), Some(2), "one at a time");
-        assert_eq!(std::fs::read(keys(&scene.site).join("pseudonym.key")).expect("a key"), old, "kept until the answer");
+        assert_eq!(
+            std::fs::read(keys(&scene.site).join("pseudonym.key")).expect("a key"),
+            old,
+            "kept until the answer"
+        );
         let rehearsed = scene.night(&["--rehearse"]);
         assert!(sum(&rehearsed, "upserts") > 0);
         assert!(scene.people().0 == before_rotation, "a rehearsal changes nothing");
@@ -334,12 +379,20 @@ fn a_rotation_waits_for_the_registry_with_both_keys_and_ends_when_it_answers() {
     assert!(scene.run(&["keys", "rotate", "--master"]).status.success());
     let port = scene.house.stop_registry();
     assert_eq!(sync(&scene.site, &[]).status.code(), Some(3));
-    assert!(keys(&scene.site).join("pseudonym.next.key").exists(), "both keys are there while nobody has answered");
-    scene.house.open_registry_as(port, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
+    assert!(
+        keys(&scene.site).join("pseudonym.next.key").exists(),
+        "both keys are there while nobody has answered"
+    );
+    scene
+        .house
+        .open_registry_as(port, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
     assert!(scene.people().0 == before, "wholly old");
     balanced(&scene.night(&[]));
     let (after, _) = scene.people();
-    assert!(after.len() == before.len() && after.iter().all(|row| !before.iter().any(|old| old.2 == row.2)), "wholly new");
+    assert!(
+        after.len() == before.len() && after.iter().all(|row| !before.iter().any(|old| old.2 == row.2)),
+        "wholly new"
+    );
     assert!(!keys(&scene.site).join("pseudonym.next.key").exists());
     let same = scene.night(&["--full"]);
     assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
@@ -374,21 +427,161 @@ fn a_run_with_a_missing_or_another_master_key_is_refused_and_none_is_made() {
     let run = |more: &[&str]| {
         let mut sync = Command::new(HEADWATER);
         sync.args(["sync", "--json", "--site"]).arg(&scene.site).args(more);
-        sync.env("CREDENTIALS_DIRECTORY", credentials.path()).output().expect("the binary runs")
+        sync.env("CREDENTIALS_DIRECTORY", credentials.path())
+            .output()
+            .expect("the binary runs")
     };
     let same = report(&run(&["--full"]));
     assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
     // A new credential takes its place, and stays in force when the section names it alone.
     let (before, _) = scene.people();
     headwater::platform::file::write_secret(&credentials.path().join("second"), "b2".repeat(32).as_bytes()).expect("a key");
-    scene.replace("master_credential = \"headwater-master\"", "master_credential = \"headwater-master\"\nnext_credential = \"second\"");
+    scene.replace(
+        "master_credential = \"headwater-master\"",
+        "master_credential = \"headwater-master\"\nnext_credential = \"second\"",
+    );
     balanced(&report(&run(&[])));
     let (after, _) = scene.people();
     assert!(after.len() == before.len() && after.iter().all(|row| !before.iter().any(|old| old.2 == row.2)));
     balanced(&report(&run(&[])));
-    scene.replace("master_credential = \"headwater-master\"\nnext_credential = \"second\"", "master_credential = \"second\"");
+    scene.replace(
+        "master_credential = \"headwater-master\"\nnext_credential = \"second\"",
+        "master_credential = \"second\"",
+    );
     let same = report(&run(&["--full"]));
     assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
     assert!(scene.people().0 == after);
+    scene.house.close();
+}
+
+#[test]
+fn what_leaves_is_shown_cell_by_cell_and_a_released_row_leads_back_to_its_resource_and_receipt() {
+    let scene = Scene::of(2, 103, "safe-harbor");
+    let line = |output: Output| -> Vec<Value> {
+        assert!(output.status.success(), "{}", said(&output));
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    // Before anything is landed: a rehearsal, which keeps and sends nothing.
+    let early = line(scene.run(&["preview", "--json", "--patients", "1"]));
+    assert!(scene.house.rows().is_empty());
+    let night = scene.night(&[]);
+    let later = line(scene.run(&["preview", "--json", "--patients", "1"]));
+    assert_eq!(early.len(), later.len());
+    let all = line(scene.run(&["preview", "--json", "--patients", "9"]));
+    let held = scene.house.rows();
+    let rows: Vec<&Value> = all.iter().flat_map(|seen| seen["rows"].as_array().expect("rows")).collect();
+    let columns: Vec<&Value> = rows.iter().flat_map(|row| row["columns"].as_array().expect("columns")).collect();
+    assert!(all.iter().all(|seen| seen.get("id").is_none()) && columns.iter().all(|cell| cell.get("identified").is_none()));
+    for effect in ["kept", "year only", "another name, the same wherever it stands"] {
+        assert!(columns.iter().any(|cell| cell["effect"] == effect), "{effect}");
+    }
+    assert!(columns.iter().all(|cell| cell["rule"] != "" && cell["reason"] != ""));
+    // What was shown is what was sent, cell by cell.
+    for row in &rows {
+        let sent = held
+            .iter()
+            .find(|held| held.0 == row["table"] && held.2 == row["key"])
+            .expect("it was sent");
+        let sent: Value = serde_json::from_str(&sent.3).expect("JSON");
+        for cell in row["columns"].as_array().expect("columns") {
+            let shown: Value = serde_json::from_str(cell["released"].as_str().expect("JSON in JSON")).expect("JSON");
+            assert_eq!(
+                sent.get(cell["column"].as_str().expect("a name")).cloned().unwrap_or_default(),
+                shown
+            );
+        }
+    }
+    assert!(said(&scene.run(&["preview"])).contains("nothing was sent"));
+    assert_eq!(scene.run(&["preview", "--show-identified"]).status.code(), Some(2));
+
+    let lab = held.iter().find(|row| row.0 == "lab_result").expect("a row");
+    let [explained] = &line(scene.run(&["explain", "--json", &lab.2]))[..] else {
+        panic!("one row")
+    };
+    assert_eq!(
+        (&explained["table"], &explained["sent"]["submission"]),
+        (&json!("lab_result"), &night["submission"])
+    );
+    assert_eq!(explained["sent"]["leaf"], night["leaf"]);
+    let made_of = explained["madeOf"].as_array().expect("resources");
+    assert!(made_of.len() == 1 && made_of[0]["resourceType"] == "Observation" && made_of[0].get("id").is_none());
+    assert_eq!(made_of[0]["rows"][0]["key"], json!(lab.2));
+    let mapping = explained["mapping"].as_array().expect("lines");
+    assert!(
+        mapping
+            .iter()
+            .any(|line| line["column"] == "specimen_date" && line["file"].as_str().is_some_and(|file| file.starts_with("Observation.")))
+    );
+    let text = said(&scene.run(&["explain", &lab.2]));
+    assert!(text.contains("Observation (landed in run ") && text.contains("leaf"), "{text}");
+    let of_submission = line(scene.run(&["explain", "--json", night["submission"].as_str().expect("an id")]));
+    assert!(
+        of_submission[0]["receipt"]
+            .as_str()
+            .is_some_and(|receipt| receipt.starts_with("c2sp.org/tlog-proof"))
+    );
+    assert_eq!(scene.run(&["explain", "0123"]).status.code(), Some(2));
+    scene.house.close();
+}
+
+#[test]
+fn consents_are_asked_for_at_an_ehr_and_a_night_without_them_sends_nothing() {
+    let data = patients(3, 107);
+    let text = std::fs::read_to_string(data.path().join("Patient.ndjson")).expect("patients");
+    let first: Value = serde_json::from_str(text.lines().next().expect("a patient")).expect("JSON");
+    let id = first["id"].as_str().expect("an id");
+    let one = consent("c1", id, "2020-01-01", &json!({"type": "permit"}));
+    std::fs::write(data.path().join("Consent.ndjson"), format!("{one}\n")).expect("a file");
+    let house = House::over(data.path());
+    let site = house.site("safe-harbor", None);
+    let scene = Scene {
+        data,
+        house,
+        site,
+        ids: Vec::new(),
+    };
+    scene.says("[consent]\nrequire = \"opt-in\"\nretrospective = true");
+    let night = scene.night(&[]);
+    balanced(&night);
+    assert_eq!(scene.people().1, 1, "{night}");
+    assert_eq!(night["counts"]["types"]["Consent"]["pulled"], 1);
+    let same = scene.night(&[]);
+    assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
+    scene.house.close();
+}
+
+/// Kills a sync that rotates at many moments: the registry is wholly old or wholly new, and one more sync ends it.
+#[test]
+fn a_rotation_killed_at_any_moment_leaves_the_registry_wholly_old_or_wholly_new() {
+    use std::time::Duration;
+    let scene = Scene::of(3, 109, "safe-harbor");
+    scene.night(&[]);
+    let mut before = scene.people().0;
+    let mut old_was_seen = 0;
+    for kill in 0..12_u64 {
+        assert!(scene.run(&["keys", "rotate", "--master"]).status.success());
+        let mut child = crate::house::start_sync(&scene.site, &[]);
+        #[expect(clippy::disallowed_methods, reason = "the moment of the kill is the test")]
+        std::thread::sleep(Duration::from_millis(20 + 45 * kill));
+        child.kill().expect("a child can be killed");
+        child.wait().expect("it is gone");
+        let now = scene.people().0;
+        let is_old = now == before;
+        let is_new = now.len() == before.len() && now.iter().all(|row| !before.iter().any(|old| old.2 == row.2));
+        assert!(is_old || is_new, "kill {kill}: half of the rows are old");
+        old_was_seen += u32::from(is_old);
+        balanced(&scene.night(&[]));
+        let after = scene.people().0;
+        assert!(
+            after.len() == before.len() && after.iter().all(|row| !before.iter().any(|old| old.2 == row.2)),
+            "kill {kill}"
+        );
+        let same = scene.night(&[]);
+        assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "kill {kill}: {same}");
+        assert!(!keys(&scene.site).join("pseudonym.next.key").exists());
+        before = after;
+    }
+    assert!(old_was_seen > 0, "every kill came too late to mean anything");
     scene.house.close();
 }

@@ -44,7 +44,10 @@ struct Common {
 pub(super) fn backup(args: &Backup) -> Result<(), Failure> {
     let config = config::load(&args.common.site).map_err(|error| Failure::usage(error.to_string()))?;
     if args.out.exists() {
-        return Err(Failure::usage(format!("{} is there already; a backup takes no other's place", args.out.display())));
+        return Err(Failure::usage(format!(
+            "{} is there already; a backup takes no other's place",
+            args.out.display()
+        )));
     }
     let passphrase = passphrase(&args.common, true)?;
     let ids = (config.network.as_str(), config.name.as_str());
@@ -108,7 +111,11 @@ fn passphrase(common: &Common, is_new: bool) -> Result<Secret, Failure> {
             }
             once
         }
-        None => return Err(Failure::usage("there is nobody to ask for the passphrase: name a file with --passphrase-file")),
+        None => {
+            return Err(Failure::usage(
+                "there is nobody to ask for the passphrase: name a file with --passphrase-file",
+            ));
+        }
     };
     let length = std::str::from_utf8(text.expose()).map_or(0, |text| text.chars().count());
     if is_new && length < SHORTEST_PASSPHRASE {

@@ -162,14 +162,22 @@ fn head(from: &mut impl Read) -> Result<String, EnvelopeError> {
         match from.read_exact(&mut byte) {
             Ok(()) if byte == *b"\n" => {
                 let text = String::from_utf8(head).map_err(|_| EnvelopeError::NotOurs)?;
-                return if text.starts_with("headwater-backup/") { Ok(text) } else { Err(EnvelopeError::NotOurs) };
+                return if text.starts_with("headwater-backup/") {
+                    Ok(text)
+                } else {
+                    Err(EnvelopeError::NotOurs)
+                };
             }
             Ok(()) => head.push(byte[0]),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
             Err(error) => return Err(EnvelopeError::Read(error)),
         }
     }
-    Err(if head.starts_with(b"headwater-backup/") { EnvelopeError::Cut(0) } else { EnvelopeError::NotOurs })
+    Err(if head.starts_with(b"headwater-backup/") {
+        EnvelopeError::Cut(0)
+    } else {
+        EnvelopeError::NotOurs
+    })
 }
 
 fn frames(from: &mut impl Read, aead: &Aead) -> Result<Vec<u8>, EnvelopeError> {

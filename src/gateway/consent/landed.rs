@@ -88,7 +88,15 @@ pub(super) fn said(site: &Site, run: &Run) -> Result<(Vec<(String, Said)>, u64),
                 let said = of(root, settings, today);
                 nobodys += u64::from(said.is_none() && *resource_type == "Consent" && subject::of(root).is_none());
                 let run = segment.run;
-                held.insert(key, Held { version, run, resource_type, said });
+                held.insert(
+                    key,
+                    Held {
+                        version,
+                        run,
+                        resource_type,
+                        said,
+                    },
+                );
             }
         }
     }
@@ -117,7 +125,9 @@ fn of(root: Node<'_, '_>, settings: &ConsentSettings, today: Date) -> Option<(St
         }
         _ => {
             let meta = root.get(Name::of("meta"))?;
-            let tagged = ["security", "tag"].iter().any(|name| any_coding(meta, name, &settings.patient_tags));
+            let tagged = ["security", "tag"]
+                .iter()
+                .any(|name| any_coding(meta, name, &settings.patient_tags));
             tagged.then(|| subject::of(root)).flatten().map(|patient| (patient, Said::Kept))
         }
     }
@@ -145,7 +155,11 @@ pub(super) fn leave(mut statements: Vec<Statement>, require: Require) -> Leave {
         return Leave::Nothing(DENIED);
     }
     let base = (require == Require::OptOut).then_some(super::leave::Clause::always(true));
-    Leave::by(base.into_iter().chain(speaking.into_iter().flat_map(|statement| statement.clauses)).collect())
+    Leave::by(
+        base.into_iter()
+            .chain(speaking.into_iter().flat_map(|statement| statement.clauses))
+            .collect(),
+    )
 }
 
 #[cfg(test)]

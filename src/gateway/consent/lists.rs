@@ -61,7 +61,10 @@ mod tests {
     #[test]
     fn a_list_is_read_line_by_line() {
         let text = "p1\n\n  Patient/p-2 # by letter\r\n# nobody\np3";
-        assert_eq!(read(text.as_bytes()), Ok(vec!["Patient/p1".into(), "Patient/p-2".into(), "Patient/p3".into()]));
+        assert_eq!(
+            read(text.as_bytes()),
+            Ok(vec!["Patient/p1".into(), "Patient/p-2".into(), "Patient/p3".into()])
+        );
         assert_eq!(read(b""), Ok(Vec::new()));
     }
 

@@ -99,7 +99,11 @@ impl Reading<'_> {
         // Of exceptions on one level the denials come last: they count.
         let nested: Vec<_> = items(node, "provision").collect();
         let is_deny = |node: &Node<'_, '_>| text(*node, "type") != "permit";
-        for node in nested.iter().filter(|node| !is_deny(node)).chain(nested.iter().filter(|node| is_deny(node))) {
+        for node in nested
+            .iter()
+            .filter(|node| !is_deny(node))
+            .chain(nested.iter().filter(|node| is_deny(node)))
+        {
             self.provision(*node, Some(false), begins, depth + 1, clauses);
         }
     }
@@ -263,7 +267,10 @@ mod tests {
     #[test]
     fn a_permission_holds_from_its_beginning_and_for_what_comes_after_it() {
         let plain = r#","provision":{"type":"permit"}"#;
-        assert!(!leaves(plain, "2024-03-09") && leaves(plain, "2024-03-10"), "from the day it was given");
+        assert!(
+            !leaves(plain, "2024-03-09") && leaves(plain, "2024-03-10"),
+            "from the day it was given"
+        );
         let period = r#","provision":{"type":"permit","period":{"start":"2024-06-01"}}"#;
         assert!(!leaves(period, "2024-05-31") && leaves(period, "2024-06-01"));
         let data = r#","provision":{"type":"permit","dataPeriod":{"start":"2010-01-01","end":"2024-12"}}"#;
@@ -301,14 +308,22 @@ mod tests {
             r#""actor":[{"reference":{"reference":"Organization/network"}}]"#,
             r#""action":[{"coding":[{"code":"disclose"}]}]"#,
         ] {
-            assert!(leaves(&format!(r#","provision":{{"type":"permit",{limit}}}"#), "2024-12-01"), "{limit}");
+            assert!(
+                leaves(&format!(r#","provision":{{"type":"permit",{limit}}}"#), "2024-12-01"),
+                "{limit}"
+            );
         }
     }
 
     #[test]
     fn a_denial_we_cannot_place_counts_and_one_for_another_purpose_does_not() {
-        for limit in [r#""class":[{"code":"X"}]"#, r#""period":{"start":"one day"}"#, r#""dataPeriod":{"end":"x"}"#] {
-            let rest = format!(r#","policyRule":{{"coding":[{{"code":"OPTIN"}}]}},"provision":{{"provision":[{{"type":"deny",{limit}}}]}}"#);
+        for limit in [
+            r#""class":[{"code":"X"}]"#,
+            r#""period":{"start":"one day"}"#,
+            r#""dataPeriod":{"end":"x"}"#,
+        ] {
+            let rest =
+                format!(r#","policyRule":{{"coding":[{{"code":"OPTIN"}}]}},"provision":{{"provision":[{{"type":"deny",{limit}}}]}}"#);
             assert!(matches!(said(&rest, &settings()), Some(Leave::Nothing(_))), "{limit}");
         }
         let other = r#","provision":{"type":"permit","provision":[{"type":"deny","purpose":[{"code":"HMARKT"}]}]}"#;
@@ -317,7 +332,8 @@ mod tests {
 
     #[test]
     fn provisions_in_a_provision_are_exceptions_from_it_and_denials_count() {
-        let opt_in = r#","provision":{"type":"deny","provision":[{"type":"permit","code":[{"coding":[{"system":"urn:ours","code":"mdat"}]}]}]}"#;
+        let opt_in =
+            r#","provision":{"type":"deny","provision":[{"type":"permit","code":[{"coding":[{"system":"urn:ours","code":"mdat"}]}]}]}"#;
         assert!(leaves(opt_in, "2024-12-01") && !leaves(opt_in, "2024-03-09"));
         let both = r#","provision":{"type":"deny","provision":[{"type":"deny","purpose":[{"code":"HRESCH"}]},{"type":"permit"}]}"#;
         assert!(!leaves(both, "2024-12-01"));
@@ -329,7 +345,10 @@ mod tests {
     fn the_policy_rule_speaks_where_the_root_has_no_type() {
         let rule = |code: &str| format!(r#","policyRule":{{"coding":[{{"code":"{code}"}}]}}"#);
         assert!(leaves(&rule("OPTIN"), "2024-12-01"));
-        assert_eq!(said(&rule("OPTOUT"), &settings()), Some(Leave::Nothing(super::super::leave::DENIED)));
+        assert_eq!(
+            said(&rule("OPTOUT"), &settings()),
+            Some(Leave::Nothing(super::super::leave::DENIED))
+        );
         assert!(matches!(said("", &settings()), Some(Leave::Nothing(_))), "it says nothing");
     }
 

@@ -88,7 +88,10 @@ pub(in crate::gateway) fn when(root: Node<'_, '_>) -> When {
         return When::Timeless;
     }
     let rank = |child: &Node<'_, '_>| RANKS.iter().position(|name| *name == child.name());
-    let first = root.children().filter_map(|child| Some((rank(&child)?, child))).min_by_key(|found| found.0);
+    let first = root
+        .children()
+        .filter_map(|child| Some((rank(&child)?, child)))
+        .min_by_key(|found| found.0);
     first.and_then(|(_, node)| first_day(node)).map_or(When::Unknown, When::On)
 }
 
@@ -100,7 +103,9 @@ fn first_day(node: Node<'_, '_>) -> Option<Date> {
         Kind::Object => {
             let part = |name: &str| node.get(Name::of(name)).and_then(first_day);
             let ends = node.get(*START).or_else(|| node.get(*END)).and_then(first_day);
-            ends.or_else(|| part("event")).or_else(|| part("collectedDateTime")).or_else(|| part("collectedPeriod"))
+            ends.or_else(|| part("event"))
+                .or_else(|| part("collectedDateTime"))
+                .or_else(|| part("collectedPeriod"))
         }
         _ => None,
     }
@@ -111,12 +116,7 @@ pub(super) fn days(text: &str) -> Option<(Date, Date)> {
     let date = DateTime::parse(text, Form::Literal)?;
     let year = i16::try_from(date.year()?).ok()?;
     let small = |number: u8| i8::try_from(number).ok();
-    let first = Date::new(
-        year,
-        date.month().map_or(Some(1), small)?,
-        date.day().map_or(Some(1), small)?,
-    )
-    .ok()?;
+    let first = Date::new(year, date.month().map_or(Some(1), small)?, date.day().map_or(Some(1), small)?).ok()?;
     let last = match (date.month(), date.day()) {
         (None, _) => Date::new(year, 12, 31).ok()?,
         (_, None) => first.last_of_month(),
@@ -176,7 +176,10 @@ mod tests {
         }
         let mut tree = Tree::new();
         let root = tree
-            .parse(br#"{"resourceType":"Patient","id":"p9","birthDate":"1980-01-01"}"#, &Limits::default())
+            .parse(
+                br#"{"resourceType":"Patient","id":"p9","birthDate":"1980-01-01"}"#,
+                &Limits::default(),
+            )
             .expect("JSON");
         assert_eq!((of(root).as_deref(), when(root)), (Some("Patient/p9"), When::Timeless));
     }
