@@ -22,8 +22,12 @@ pub struct Scene {
 
 impl Scene {
     pub fn of(number: u64, seed: u64, policy: &str) -> Self {
+        Self::of_model("ibd-registry", number, seed, policy)
+    }
+
+    fn of_model(model: &'static str, number: u64, seed: u64, policy: &str) -> Self {
         let data = patients(number, seed);
-        let house = House::over(data.path());
+        let house = House::of(model, data.path(), |_| {});
         let site = house.site_of_files(policy, data.path());
         let text = std::fs::read_to_string(data.path().join("Patient.ndjson")).expect("patients were made");
         let id = |line: &str| {
@@ -374,9 +378,16 @@ fn a_rotation_of_the_master_key_withdraws_every_old_pseudonym_and_sends_new_ones
 #[test]
 fn a_rotation_waits_for_the_registry_with_both_keys_and_ends_when_it_answers() {
     let mut scene = Scene::of(2, 83, "safe-harbor");
-    scene.night(&[]);
-    let (before, _) = scene.people();
+    // What is packaged under the old key before the rotation begins is sent under it.
+    let port = scene.house.stop_registry();
+    assert_eq!(sync(&scene.site, &[]).status.code(), Some(3));
     assert!(scene.run(&["keys", "rotate", "--master"]).status.success());
+    scene
+        .house
+        .open_registry_as(port, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
+    balanced(&scene.night(&[]));
+    let (before, _) = scene.people();
+    assert!(!before.is_empty() && keys(&scene.site).join("pseudonym.next.key").exists());
     let port = scene.house.stop_registry();
     assert_eq!(sync(&scene.site, &[]).status.code(), Some(3));
     assert!(
@@ -584,4 +595,37 @@ fn a_rotation_killed_at_any_moment_leaves_the_registry_wholly_old_or_wholly_new(
     }
     assert!(old_was_seen > 0, "every kill came too late to mean anything");
     scene.house.close();
+}
+
+#[test]
+fn derived_rows_come_and_go_with_the_resources_of_who_may_leave() {
+    for policy in ["limited-data-set", "safe-harbor"] {
+        let scene = Scene::of_model("pcornet-7.0", 3, 127, policy);
+        scene.night(&[]);
+        let before = scene.house.rows();
+        let derived = |rows: &Rows| {
+            rows.iter()
+                .filter(|row| row.0 == "enrollment")
+                .map(|row| row.2.clone())
+                .collect::<BTreeSet<_>>()
+        };
+        // What an accounting row of the night says is of the night.
+        let lasting = |rows: &Rows| rows.iter().filter(|row| row.0 != "harvest").cloned().collect::<Rows>();
+        let all = derived(&before);
+        assert_eq!(all.len(), 3);
+        assert!(scene.run_with(&["withdraw"], &scene.ids[0]).status.success());
+        balanced(&scene.night(&[]));
+        assert_eq!(derived(&scene.house.rows()).len(), 2, "{policy}");
+        assert!(scene.run(&["withdraw", "undo", "1"]).status.success());
+        balanced(&scene.night(&[]));
+        assert!(
+            lasting(&scene.house.rows()) == lasting(&before),
+            "{policy}: the same rows come back"
+        );
+        assert!(scene.run(&["keys", "rotate", "--master"]).status.success());
+        balanced(&scene.night(&[]));
+        let turned = derived(&scene.house.rows());
+        assert!(turned.len() == 3 && turned.is_disjoint(&all), "{policy}");
+        scene.house.close();
+    }
 }
