@@ -36,10 +36,11 @@ pub(super) fn prepare(
         .as_ref()
         .is_some_and(|mark| mark.rules != rules || mark.lookups != lookups_digest);
     let (mut leaves, undecided) = consent::decide(site, run)?;
-    let losing = about::compare(&database::lock(&site.db), &mut leaves, consent::Leave::is_asked_for)?;
+    let changes = about::compare(&database::lock(&site.db), &mut leaves, consent::Leave::is_asked_for)?;
     if !options.accept_deletions {
-        withdraw::brake_people(site, losing)?;
+        withdraw::brake_people(site, changes.losing)?;
     }
+    let new_rules = new_rules || (mark.is_some() && changes.of_everybody);
     let plan = Plan::new(site, run, people, (lookups, leaves), mark.as_ref(), new_rules)?;
     let (mut sums, rest) = match ahead.filter(|ahead| ahead.stands(run, &segments, new_rules, &plan.leaves)) {
         Some(ahead) => {

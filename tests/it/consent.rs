@@ -629,3 +629,28 @@ fn derived_rows_come_and_go_with_the_resources_of_who_may_leave() {
         scene.house.close();
     }
 }
+
+#[test]
+fn a_night_on_which_consents_take_everybody_away_stops_for_a_person_and_a_changed_mind_brings_all_back() {
+    let scene = Scene::of(12, 131, "safe-harbor");
+    scene.night(&[]);
+    let (all, people) = scene.people();
+    assert_eq!(people, 12);
+    let section = "\n[consent]\nrequire = \"opt-in\"\nretrospective = true\n";
+    scene.says(section);
+    scene.consents(&[consent("c1", &scene.ids[0], "2024-01-01", &json!({"type": "permit"}))]);
+    let stopped = sync(&scene.site, &[]);
+    assert_eq!(stopped.status.code(), Some(4), "{}", said(&stopped));
+    assert!(said(&stopped).contains("11 of 12 patients"), "{}", said(&stopped));
+    assert!(scene.people().0 == all, "nothing was sent");
+    balanced(&scene.night(&["--accept-deletions"]));
+    let (left, people) = scene.people();
+    assert_eq!(people, 1);
+    assert!(left.iter().all(|row| all.contains(row)));
+    let same = scene.night(&["--full"]);
+    assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
+    scene.replace(section, "");
+    balanced(&scene.night(&[]));
+    assert!(scene.people().0 == all, "the same rows under the same pseudonyms");
+    scene.house.close();
+}
