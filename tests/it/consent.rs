@@ -544,21 +544,56 @@ fn consents_are_asked_for_at_an_ehr_and_a_night_without_them_sends_nothing() {
     let id = first["id"].as_str().expect("an id");
     let one = consent("c1", id, "2020-01-01", &json!({"type": "permit"}));
     std::fs::write(data.path().join("Consent.ndjson"), format!("{one}\n")).expect("a file");
-    let house = House::over(data.path());
-    let site = house.site("safe-harbor", None);
-    let scene = Scene {
-        data,
-        house,
-        site,
-        ids: Vec::new(),
-    };
-    scene.says("[consent]\nrequire = \"opt-in\"\nretrospective = true");
-    let night = scene.night(&[]);
-    balanced(&night);
-    assert_eq!(scene.people().1, 1, "{night}");
-    assert_eq!(night["counts"]["types"]["Consent"]["pulled"], 1);
-    let same = scene.night(&[]);
-    assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
+    for method in ["planned", "bulk", "search"] {
+        let house = House::over(data.path());
+        let site = house.site("safe-harbor", None);
+        let scene = Scene {
+            data: tempfile::tempdir().expect("a folder"),
+            house,
+            site,
+            ids: Vec::new(),
+        };
+        scene.replace("method = \"planned\"", &format!("method = \"{method}\""));
+        scene.says("[consent]\nrequire = \"opt-in\"\nretrospective = true\nflags = [\"urn:site|no-research\"]");
+        let night = scene.night(&[]);
+        balanced(&night);
+        assert_eq!(scene.people().1, 1, "{method}: {night}");
+        assert_eq!(night["counts"]["types"]["Consent"]["pulled"], 1, "{method}");
+        let same = scene.night(&[]);
+        assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{method}: {same}");
+        scene.house.close();
+    }
+}
+
+/// Kills nights on which a patient goes, and comes back, at many moments.
+#[test]
+fn a_night_of_a_withdrawal_killed_at_any_moment_ends_as_an_undisturbed_one() {
+    use std::time::Duration;
+    let scene = Scene::of(3, 137, "safe-harbor");
+    scene.night(&[]);
+    let all = scene.people().0;
+    let mut fewer = None;
+    for kill in 0..10_u64 {
+        let goes = kill % 2 == 0;
+        if goes {
+            assert!(scene.run_with(&["withdraw"], &scene.ids[1]).status.success());
+        } else {
+            let number = (kill / 2 + 1).to_string();
+            assert!(scene.run(&["withdraw", "undo", &number]).status.success());
+        }
+        let mut child = crate::house::start_sync(&scene.site, &[]);
+        #[expect(clippy::disallowed_methods, reason = "the moment of the kill is the test")]
+        std::thread::sleep(Duration::from_millis(30 + 40 * kill));
+        child.kill().expect("a child can be killed");
+        child.wait().expect("it is gone");
+        // One that was killed while it pulled was decided of by the run that ends it; one that was packaged, by the next.
+        scene.night(&[]);
+        balanced(&scene.night(&[]));
+        let now = scene.people().0;
+        let expected = if goes { fewer.get_or_insert(now.clone()) } else { &all };
+        assert!(now == *expected, "kill {kill}");
+    }
+    assert!(fewer.is_some_and(|fewer| fewer.len() < all.len() && fewer.iter().all(|row| all.contains(row))));
     scene.house.close();
 }
 
