@@ -95,9 +95,14 @@ pub(super) async fn take_over(site: &Site) -> Result<(), GatewayError> {
 /// Whether the registry refuses a beginning that it was not asked about: it knows this site already. Nothing of it was applied.
 /// # Errors: the database.
 pub(super) fn is_known_better(site: &Site, error: &GatewayError) -> Result<bool, LedgerError> {
-    let GatewayError::Submit(SubmitError::Refused { status: 409 | 422, .. }) = error else {
+    let GatewayError::Submit(SubmitError::Refused { status, diagnostics, .. }) = error else {
         return Ok(false);
     };
+    // Its place in the chain, and nothing else: any other refusal is for a person to see.
+    let is_of_chain = ["sequence:", "previous:"].iter().any(|word| diagnostics.starts_with(word));
+    if !(*status == 422 && is_of_chain) {
+        return Ok(false);
+    }
     let db = database::lock(&site.db);
     Ok(ledger::watermark(&db)?.is_none() && chain(&db)?.is_none())
 }
