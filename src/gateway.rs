@@ -65,6 +65,7 @@ use crate::pull::{self, Pulled};
 use ahead::{Ahead, Said};
 use journal::{Phase, Run};
 
+use consent::ConsentError;
 pub use consent::{ConsentSettings, Require};
 pub use counts::{Counts, DerivedCounts, Fate, TypeCounts};
 pub use error::GatewayError;
@@ -121,6 +122,7 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: Listener<'_>) ->
 fn cannot_end(run: &Run, error: &GatewayError) -> Option<&'static str> {
     match error {
         GatewayError::Brake { .. } => Some("it would withdraw too much; perhaps the EHR's export is whole again"),
+        GatewayError::Consent(ConsentError::NotAll { .. }) => Some("not every consent was there; perhaps they are now"),
         GatewayError::Landing(LandingError::Damaged { run: of, .. }) if *of == run.id => Some("what it landed is damaged"),
         _ => None,
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use headwater::simulate::ehr::Fault;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -347,6 +348,15 @@ fn a_rotation_of_the_master_key_withdraws_every_old_pseudonym_and_sends_new_ones
         let rotated = scene.run(&["keys", "rotate", "--master"]);
         assert!(rotated.status.success(), "{}", said(&rotated));
         assert_eq!(scene.run(&["keys", "rotate", "--master"]).status.code(), Some(2), "one at a time");
+        let (passphrase, out) = (scene.house.dir.path().join("passphrase"), scene.house.dir.path().join("backup"));
+        headwater::platform::file::write_secret(&passphrase, b"five words drawn by dice").expect("a file");
+        let paths = [out.to_str().expect("a path"), passphrase.to_str().expect("a path")];
+        let refused = scene.run(&["keys", "backup", "--out", paths[0], "--passphrase-file", paths[1]]);
+        assert!(
+            refused.status.code() == Some(2) && said(&refused).contains("rotation") && !out.exists(),
+            "{}",
+            said(&refused)
+        );
         assert_eq!(
             std::fs::read(keys(&scene.site).join("pseudonym.key")).expect("a key"),
             old,
@@ -533,6 +543,37 @@ fn what_leaves_is_shown_cell_by_cell_and_a_released_row_leads_back_to_its_resour
             .is_some_and(|receipt| receipt.starts_with("c2sp.org/tlog-proof"))
     );
     assert_eq!(scene.run(&["explain", "0123"]).status.code(), Some(2));
+
+    // At a terminal of the site the resource is named, and what it says only when a person asks for it.
+    let at_a_terminal = |args: &str| {
+        let command = format!("{HEADWATER} {args} --site {}", scene.site.display());
+        Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+    };
+    match at_a_terminal(&format!("explain {}", lab.2)) {
+        Err(_) => println!("skipped: no `script` to make a terminal with"),
+        Ok(output) => {
+            let observations = std::fs::read_to_string(scene.data.path().join("Observation.ndjson")).expect("observations");
+            let is_id = |text: &str| {
+                let id = text
+                    .split("Observation/")
+                    .nth(1)
+                    .and_then(|rest| rest.split(' ').next())
+                    .expect("an id");
+                observations.contains(&format!("\"id\":\"{id}\""))
+            };
+            assert!(is_id(&said(&output)), "{}", said(&output));
+            let patients = std::fs::read_to_string(scene.data.path().join("Patient.ndjson")).expect("patients");
+            let first: Value = serde_json::from_str(patients.lines().next().expect("a patient")).expect("JSON");
+            let born = first["birthDate"].as_str().expect("a date");
+            let plain = said(&at_a_terminal("preview --patients 9").expect("it ran"));
+            assert!(!plain.contains(born) && !plain.contains("Patient/"));
+            let identified = said(&at_a_terminal("preview --patients 9 --show-identified").expect("it ran"));
+            assert!(identified.contains("Patient/") && identified.contains(&born[..4]));
+        }
+    }
     scene.house.close();
 }
 
@@ -687,5 +728,28 @@ fn a_night_on_which_consents_take_everybody_away_stops_for_a_person_and_a_change
     scene.replace(section, "");
     balanced(&scene.night(&[]));
     assert!(scene.people().0 == all, "the same rows under the same pseudonyms");
+    scene.house.close();
+}
+
+#[test]
+fn a_night_on_which_not_every_consent_comes_sends_nothing_and_the_next_one_asks_again() {
+    let data = patients(2, 139);
+    let house = House::over(data.path());
+    let site = house.site("safe-harbor", None);
+    let scene = Scene {
+        data,
+        house,
+        site,
+        ids: Vec::new(),
+    };
+    scene.says("[consent]\nrequire = \"opt-out\"");
+    scene.replace("method = \"planned\"", "method = \"bulk\"");
+    scene.house.ehr().order(Fault::ErrorFiles.into());
+    let stopped = sync(&scene.site, &[]);
+    assert_eq!(stopped.status.code(), Some(3), "{}", said(&stopped));
+    assert!(said(&stopped).contains("did not give every Consent"), "{}", said(&stopped));
+    assert!(scene.house.rows().is_empty() && scene.house.ehr().fired(Fault::ErrorFiles) == 1);
+    balanced(&scene.night(&[]));
+    assert_eq!(scene.people().1, 2);
     scene.house.close();
 }
