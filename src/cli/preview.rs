@@ -46,15 +46,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let site = sync::opened(&config)?;
     let mut fates: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut rows = 0;
+    let mut staying: BTreeMap<(String, String), u64> = BTreeMap::new();
     let mut tell = |seen: Seen| {
         *fates.entry(seen.fate).or_default() += 1;
         rows += seen.rows.len() as u64;
         let seen = if identified { seen } else { seen.unidentified() };
-        show::answer(&if args.json {
-            serde_json::to_string(&seen).unwrap_or_default()
+        if args.json {
+            show::answer(&serde_json::to_string(&seen).unwrap_or_default());
+        } else if seen.fate == "excluded" {
+            let why = seen.why.unwrap_or_default();
+            *staying.entry((why, seen.resource_type)).or_default() += 1;
         } else {
-            resource(&seen)
-        });
+            show::answer(&resource(&seen));
+        }
     };
     let patients = args.patients as usize;
     let failed = |error: &gateway::GatewayError| Failure::new(sync::exit_of(error), chain(error));
@@ -77,6 +81,16 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         let done = runtime()?.block_on(gateway::run(&site, &options, &listen));
         done.map_err(|error| failed(&error))?;
         seen.try_iter().for_each(tell);
+    }
+    if !staying.is_empty() {
+        let rows: Vec<Vec<String>> = staying
+            .into_iter()
+            .map(|((why, resource_type), number)| vec![resource_type, show::thousands(number), why])
+            .collect();
+        show::answer(&format!(
+            "\nnot leaving\n{}",
+            show::left_table(&["resources", "number", "why"], &rows)
+        ));
     }
     let fates: Vec<String> = fates.iter().map(|(fate, number)| format!("{number} {fate}")).collect();
     let fates = if fates.is_empty() { "none".to_owned() } else { fates.join(", ") };

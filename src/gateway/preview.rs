@@ -16,7 +16,8 @@ pub fn is_anything_landed(site: &Site) -> Result<bool, GatewayError> {
     Ok(!site.landing.all_segments()?.is_empty())
 }
 
-/// Calls `each` with the newest landed state of every resource of the first `patients` patients, and with what is nobody's.
+/// Calls `each` with the newest landed state of every resource of the first `patients` patients who may leave, and with what is
+/// nobody's.
 /// # Errors: see [`GatewayError`].
 pub fn preview(site: &Site, patients: usize, each: &mut dyn FnMut(Seen)) -> Result<(), GatewayError> {
     of_plan(&looking::plan(site)?, patients, each)
@@ -26,7 +27,7 @@ pub fn preview(site: &Site, patients: usize, each: &mut dyn FnMut(Seen)) -> Resu
 /// # Errors: a segment that cannot be read; the database.
 pub(super) fn of_plan(plan: &Plan<'_>, patients: usize, each: &mut dyn FnMut(Seen)) -> Result<(), GatewayError> {
     let site = plan.site;
-    let chosen = first(site, patients)?;
+    let chosen = first(plan, patients)?;
     let (mut newest, mut bench) = (Newest::of(site)?, Bench::default());
     let mut room = Bench::default();
     each_line(site, &mut newest, |newest, origin, run, line| {
@@ -41,21 +42,28 @@ pub(super) fn of_plan(plan: &Plan<'_>, patients: usize, each: &mut dyn FnMut(See
     })
 }
 
-/// The first patients by their ids.
-fn first(site: &Site, number: usize) -> Result<BTreeSet<String>, GatewayError> {
+/// The first patients by their ids, of those who may leave; where nobody may, of all.
+fn first(plan: &Plan<'_>, number: usize) -> Result<BTreeSet<String>, GatewayError> {
+    let site = plan.site;
     let (mut newest, mut bench) = (Newest::of(site)?, Bench::default());
-    let mut first = BTreeSet::new();
+    let (mut leaving, mut staying) = (BTreeSet::new(), BTreeSet::new());
     each_line(site, &mut newest, |newest, _, _, line| {
         let Ok(root) = bench.read(line, &site.settings.limits) else {
             return Ok(());
         };
         if root.resource_type() == Some("Patient") && newest.is(root)? {
-            first.extend(consent::patient_of(root));
+            let patient = consent::patient_of(root);
+            let first = if plan.stays(root, patient.as_deref()).is_none() {
+                &mut leaving
+            } else {
+                &mut staying
+            };
+            first.extend(patient);
             if first.len() > number {
                 first.pop_last();
             }
         }
         Ok(())
     })?;
-    Ok(first)
+    Ok(if leaving.is_empty() { staying } else { leaving })
 }

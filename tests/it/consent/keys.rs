@@ -133,6 +133,30 @@ fn a_run_with_a_missing_or_another_master_key_is_refused_and_none_is_made() {
     };
     let same = report(&run(&["--full"]));
     assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
+    // A backup holds it, wherever it is kept.
+    let (passphrase, backup) = (credentials.path().join("passphrase"), scene.house.dir.path().join("north.backup"));
+    headwater::platform::file::write_secret(&passphrase, b"five words drawn by dice").expect("a file");
+    let mut made = Command::new(HEADWATER);
+    made.args(["keys", "backup", "--out"])
+        .arg(&backup)
+        .arg("--passphrase-file")
+        .arg(&passphrase);
+    let made = made
+        .arg("--site")
+        .arg(&scene.site)
+        .env("CREDENTIALS_DIRECTORY", credentials.path())
+        .output();
+    let made = made.expect("the binary runs");
+    assert!(made.status.success(), "{}", said(&made));
+    let paths = [backup.to_str().expect("a path"), passphrase.to_str().expect("a path")];
+    let restored = scene.run(&["keys", "restore", paths[0], "--passphrase-file", paths[1]]);
+    assert!(
+        restored.status.success() && said(&restored).contains("systemd-creds"),
+        "{}",
+        said(&restored)
+    );
+    assert_eq!(std::fs::read(&path).expect("the key is back"), key);
+    std::fs::remove_file(&path).expect("it was there");
     // A new credential takes its place, and stays in force when the section names it alone.
     let (before, _) = scene.people();
     headwater::platform::file::write_secret(&credentials.path().join("second"), "b2".repeat(32).as_bytes()).expect("a key");
