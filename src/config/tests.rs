@@ -225,3 +225,50 @@ fn a_site_can_be_described_before_it_is_enrolled() {
     let text = GOOD.split("[registry]").next().expect("the part before");
     assert!(parse(text, Path::new("/site")).expect("the file is good").registry.is_none());
 }
+
+#[test]
+fn who_may_leave_is_read_with_its_defaults_and_asks_for_what_it_hangs_on() {
+    use crate::gateway::Require;
+    let config = parse(GOOD, Path::new("/site")).expect("the file is good");
+    assert_eq!((config.consent.require, &config.master), (Require::None, &MasterKey::File));
+    let with = |section: &str| parse(&format!("{GOOD}\n{section}"), Path::new("/site"));
+    let section =
+        "[consent]\nrequire = \"opt-in\"\nflags = [\"urn:x|no\"]\nexclude = [\"lists/a.txt\"]\n[keys]\nmaster_credential = \"m\"\n";
+    let config = with(section).expect("the file is good");
+    assert_eq!((config.consent.require, config.consent.retrospective), (Require::OptIn, false));
+    assert_eq!(config.consent.scopes, ["research"]);
+    assert_eq!(config.consent.exclude, [Path::new("/site/lists/a.txt")]);
+    assert_ne!(config.master, MasterKey::File);
+    let EhrConfig::Fhir(ehr) = &config.ehr else {
+        panic!("it names a server")
+    };
+    let asked = ehr.settings(Vendor::default(), &["Patient".to_owned()]).types;
+    assert_eq!(asked, ["Patient", "Consent", "Flag"]);
+}
+
+#[test]
+fn a_section_of_consent_or_keys_that_would_mean_something_else_is_refused() {
+    for (section, fault) in [
+        ("[consent]\nretrospective = true\n", "consent.require: is missing"),
+        ("[consent]\nrequire = \"maybe\"\n", "consent.require: must be one of"),
+        ("[consent]\nrequire = \"opt-in\"\nscopes = []\n", "consent.scopes:"),
+        (
+            "[consent]\nrequire = \"none\"\ncodes = [\"x\"]\n",
+            "consent.codes: is about FHIR Consents",
+        ),
+        (
+            "[consent]\nrequire = \"opt-in\"\nexcluded = [\"x\"]\n",
+            "consent.excluded: is not a setting",
+        ),
+        (
+            "[keys]\nmaster_credential = \"../key\"\n",
+            "keys.master_credential: must be the name",
+        ),
+        ("[keys]\nnext_credential = \"b\"\n", "keys.next_credential: stands without"),
+    ] {
+        let faults = parse(&format!("{GOOD}\n{section}"), Path::new("/site"))
+            .map(|_| ())
+            .expect_err("refused");
+        assert!(faults.iter().any(|found| found.starts_with(fault)), "{fault}: {faults:?}");
+    }
+}
