@@ -92,6 +92,7 @@ pub(super) struct InForce {
 /// Where the keys of a place stand.
 struct Held<'p> {
     places: &'p Places,
+    at: &'p MasterKey,
     network: &'p str,
     site: &'p str,
     current: Secret,
@@ -103,20 +104,29 @@ impl Held<'_> {
         Keys::derive(master, self.network, self.site)
     }
 
-    /// The ledger's own key: the file, or what the first master key gives.
+    /// The ledger's own key: the file, or what the first master key gives, by the text of its file: ledgers were always hashed so.
     fn ledger(&self) -> Result<Secret, MasterError> {
         match file::read_secret(&self.places.ledger_key()) {
             Ok(key) => Ok(key),
             Err(error) if error.is_not_found() => {
                 let label = format!("headwater|{}|{}|ledger", self.network, self.site);
-                Ok(hkdf(&self.current, &label))
+                let text = match self.at {
+                    MasterKey::File => file::read_secret(&self.places.pseudonym_key())?,
+                    MasterKey::Credential { .. } => as_text(&self.current),
+                };
+                Ok(hkdf(&text, &label))
             }
             Err(error) => Err(error.into()),
         }
     }
 }
 
-fn held<'p>(places: &'p Places, at: &MasterKey, (network, site): (&'p str, &'p str)) -> Result<Held<'p>, MasterError> {
+/// A master key as its file holds it.
+fn as_text(master: &Secret) -> Secret {
+    Secret::new(format!("{}\n", hex(master.expose())).into_bytes())
+}
+
+fn held<'p>(places: &'p Places, at: &'p MasterKey, (network, site): (&'p str, &'p str)) -> Result<Held<'p>, MasterError> {
     let (current, next) = match at {
         MasterKey::File => {
             let next = places.pseudonym_next_key();
@@ -130,6 +140,7 @@ fn held<'p>(places: &'p Places, at: &MasterKey, (network, site): (&'p str, &'p s
     };
     Ok(Held {
         places,
+        at,
         network,
         site,
         current,
@@ -230,7 +241,7 @@ pub fn fingerprints(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Resul
 /// # Errors: as [`in_force`].
 pub(super) fn text(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Result<Secret, MasterError> {
     let held = held(places, at, ids)?;
-    Ok(Secret::new(format!("{}\n", hex(held.current.expose())).into_bytes()))
+    Ok(as_text(&held.current))
 }
 
 /// The fingerprint of the key that the registry's rows were made with.
@@ -329,6 +340,16 @@ mod tests {
             assert_eq!(after.ledger.expose(), old.ledger.expose());
             assert!(!places.pseudonym_next_key().exists());
         }
+    }
+
+    #[test]
+    fn the_ledger_is_hashed_as_it_always_was_also_where_the_key_is_a_credential() {
+        let (_dir, places, db) = site();
+        let text = file::read_secret(&places.pseudonym_key()).unwrap();
+        let before = hkdf(&text, "headwater|n|s|ledger");
+        assert_eq!(now(&places, &db).unwrap().ledger.expose(), before.expose());
+        let master = Keys::read_master(&places.pseudonym_key(), file::read_secret).unwrap();
+        assert_eq!(as_text(&master).expose(), text.expose());
     }
 
     #[test]
