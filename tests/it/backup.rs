@@ -197,3 +197,32 @@ fn a_restore_takes_no_other_keys_place_and_other_keys_never_double_the_registrys
     assert_eq!(listed["keys"][0]["key"], night["key_fingerprint"], "{listed}");
     scene.house.close();
 }
+
+#[test]
+fn a_new_ledger_over_an_ehr_that_lost_much_stops_for_a_person_before_it_withdraws_the_rest() {
+    let scene = Scene::of(3, 149, "limited-data-set");
+    scene.night(&[]);
+    let before = scene.people().0;
+    let right = passphrase(&scene, "correct horse battery");
+    let file = scene.house.dir.path().join("north.backup");
+    let backup = ["keys", "backup", "--out", shown(&file), "--passphrase-file", shown(&right)];
+    assert!(scene.run(&backup).status.success());
+    let state = scene.site.parent().expect("a folder").join("state");
+    std::fs::rename(&state, scene.house.dir.path().join("lost")).expect("a folder");
+    assert!(
+        scene
+            .run(&["keys", "restore", shown(&file), "--passphrase-file", shown(&right)])
+            .status
+            .success()
+    );
+    std::fs::write(scene.data.path().join("Observation.ndjson"), "").expect("a file");
+    let stopped = sync(&scene.site, &[]);
+    assert_eq!(stopped.status.code(), Some(4), "{}", said(&stopped));
+    assert!(said(&stopped).contains("rows at the registry"), "{}", said(&stopped));
+    assert!(scene.people().0 == before, "nothing was sent");
+    let night = scene.night(&["--accept-deletions"]);
+    let left = scene.people().0;
+    assert!(!left.is_empty() && left.len() < before.len() && left.iter().all(|row| before.contains(row)));
+    assert_eq!(released(&night), (0, (before.len() - left.len()) as u64), "{night}");
+    scene.house.close();
+}

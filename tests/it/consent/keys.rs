@@ -212,3 +212,27 @@ fn a_rotation_killed_at_any_moment_leaves_the_registry_wholly_old_or_wholly_new(
     assert!(old_was_seen > 0, "every kill came too late to mean anything");
     scene.house.close();
 }
+
+#[test]
+fn a_ledger_from_before_it_knew_whose_each_resource_is_maps_everything_once_and_sends_nothing() {
+    let scene = Scene::of(2, 151, "safe-harbor");
+    scene.night(&[]);
+    let before = scene.house.rows();
+    let ledger = scene.site.parent().expect("a folder").join("state/gateway.db");
+    let db = rusqlite::Connection::open(ledger).expect("the ledger");
+    db.execute_batch(
+        "DROP TABLE about; DROP TABLE pending_about; DROP TABLE standing; DROP TABLE master; DROP TABLE inherited;
+         UPDATE watermark SET rules = 'of before';",
+    )
+    .expect("an older ledger");
+    drop(db);
+    let night = scene.night(&[]);
+    balanced(&night);
+    assert!(total(&night, "remapped") > 0, "{night}");
+    assert_eq!((sum(&night, "upserts"), sum(&night, "tombstones")), (0, 0), "{night}");
+    assert!(scene.house.rows() == before);
+    assert!(scene.run_with(&["withdraw"], &scene.ids[0]).status.success());
+    balanced(&scene.night(&[]));
+    assert_eq!(scene.people().1, 1, "it knows now whose each resource is");
+    scene.house.close();
+}
