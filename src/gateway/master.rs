@@ -223,7 +223,7 @@ pub fn rotate(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Result<(Str
 }
 
 /// The fingerprints of the key here, of one that is to take its place, and of the one the registry's rows were made with.
-/// # Errors: as [`in_force`], but for a key that changed.
+/// # Errors: a key that is missing or unusable; the database.
 pub fn fingerprints(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Result<(String, Option<String>, Option<String>), MasterError> {
     let held = held(places, at, ids)?;
     let fingerprint = |key: &Secret| held.keys(key).fingerprint().to_owned();
