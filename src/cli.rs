@@ -13,6 +13,7 @@ mod fhirpath;
 mod generate;
 mod init;
 mod keys;
+mod linkage;
 mod map;
 mod page;
 mod quarantine;
@@ -125,6 +126,8 @@ enum Verb {
     Sync(sync::Args),
     /// Look at the resources a run refused
     Quarantine(quarantine::Args),
+    /// Linkage keys of patients for an agent that is not the registry: opt-in, limited data set only
+    Linkage(linkage::Args),
     /// Load profiles, mappings and policy, cross-check them, run all cases
     Check(check::Args),
     /// What of the data a mapping leaves out: elements, codes, columns, views
@@ -166,6 +169,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args),
         Verb::Sync(args) => sync::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
+        Verb::Linkage(args) => linkage::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Coverage(args) => coverage::run(args),
         Verb::Diff(args) => diff::run(args),

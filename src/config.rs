@@ -1,6 +1,7 @@
 //! Reads `site.toml`: gathers each part's settings and reports every fault at once, with the key's path.
 //! Secrets never stand in the file: it names where they lie.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::Table;
@@ -36,6 +37,8 @@ pub struct SiteConfig {
     /// How this machine reaches the EHR and the registry.
     pub http: HttpSettings,
     pub limits: Limits,
+    /// The linkage projects this site takes part in, by name, and where the secret of each lies. None: nobody's linkage keys are made.
+    pub linkage: BTreeMap<String, PathBuf>,
 }
 
 impl SiteConfig {
@@ -120,7 +123,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
     })?;
     let mut reader = Reader::default();
     let root = Section::root(&table);
-    reader.only(&root, &["site", "ehr", "registry", "http", "limits"]);
+    reader.only(&root, &["site", "ehr", "registry", "http", "limits", "linkage"]);
     let site = reader.section(&root, "site");
     let ehr = reader.section(&root, "ehr");
     let config = SiteConfig {
@@ -138,6 +141,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
             .map(|registry| link(&mut reader, &registry)),
         http: http(&mut reader, &root, base),
         limits: limits(&mut reader, &root),
+        linkage: linkage(&mut reader, &root, base),
     };
     reader.only(
         &site,
@@ -153,6 +157,21 @@ fn link(reader: &mut Reader, registry: &Section<'_>) -> RegistryLinkConfig {
         client_id: reader.text(registry, "client_id"),
         log_vkey: reader.text(registry, "log_vkey"),
     }
+}
+
+/// `[linkage.PROJECT]`, one section for each project.
+fn linkage(reader: &mut Reader, root: &Section<'_>, base: &Path) -> BTreeMap<String, PathBuf> {
+    let Some(linkage) = reader.optional_section(root, "linkage") else {
+        return BTreeMap::new();
+    };
+    let mut projects = BTreeMap::new();
+    for name in linkage.table.keys() {
+        if let Some(project) = reader.optional_section(&linkage, name) {
+            reader.only(&project, &["secret_file"]);
+            projects.insert(name.clone(), base.join(reader.text(&project, "secret_file")));
+        }
+    }
+    projects
 }
 
 fn http(reader: &mut Reader, root: &Section<'_>, base: &Path) -> HttpSettings {

@@ -14,6 +14,7 @@ pub mod coverage;
 pub mod doctor;
 pub mod ehr_keys;
 pub mod ledger;
+pub mod linkage;
 pub mod offline;
 pub mod quarantine;
 

@@ -26,6 +26,7 @@ mod hostile_words;
 mod house;
 mod landing;
 mod ledger;
+mod linkage;
 mod mappings;
 mod models;
 mod nights;
