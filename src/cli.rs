@@ -27,6 +27,7 @@ mod sync;
 mod validate;
 mod view;
 mod vocabulary;
+mod withdraw;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -126,6 +127,8 @@ enum Verb {
     Sync(sync::Args),
     /// Look at the resources a run refused
     Quarantine(quarantine::Args),
+    /// Withdraw a patient: their rows go from the registry, and none leaves again
+    Withdraw(withdraw::Args),
     /// Linkage keys of patients for an agent that is not the registry: opt-in, limited data set only
     Linkage(linkage::Args),
     /// Load profiles, mappings and policy, cross-check them, run all cases
@@ -169,6 +172,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args),
         Verb::Sync(args) => sync::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
+        Verb::Withdraw(args) => withdraw::run(args),
         Verb::Linkage(args) => linkage::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Coverage(args) => coverage::run(args),

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
+use crate::gateway::{ConsentSettings, MasterKey};
 use crate::platform::file;
 use crate::platform::http::{HttpSettings, Url};
 
+mod consent;
 mod ehr;
 mod hours;
 mod reader;
@@ -37,6 +39,10 @@ pub struct SiteConfig {
     /// How this machine reaches the EHR and the registry.
     pub http: HttpSettings,
     pub limits: Limits,
+    /// Who may leave.
+    pub consent: ConsentSettings,
+    /// Where the master key is kept.
+    pub master: MasterKey,
     /// The linkage projects this site takes part in, by name, and where the secret of each lies. None: nobody's linkage keys are made.
     pub linkage: BTreeMap<String, PathBuf>,
 }
@@ -123,9 +129,10 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
     })?;
     let mut reader = Reader::default();
     let root = Section::root(&table);
-    reader.only(&root, &["site", "ehr", "registry", "http", "limits", "linkage"]);
+    reader.only(&root, &["site", "ehr", "registry", "http", "limits", "consent", "keys", "linkage"]);
     let site = reader.section(&root, "site");
     let ehr = reader.section(&root, "ehr");
+    let consent = consent::read(&mut reader, &root, base);
     let config = SiteConfig {
         name: reader.text(&site, "name"),
         network: reader.text(&site, "network"),
@@ -135,12 +142,14 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         vocabulary: reader.optional_text(&site, "vocabulary").map(|path| base.join(path)),
         policy: reader.one_of(&site, "policy", &["safe-harbor", "limited-data-set"]),
         threads: reader.number(&site, "threads", 1..=256, 2),
-        ehr: ehr::read(&mut reader, &ehr, base),
+        ehr: ehr::read(&mut reader, &ehr, base).also_asking(&consent.types()),
         registry: reader
             .optional_section(&root, "registry")
             .map(|registry| link(&mut reader, &registry)),
         http: http(&mut reader, &root, base),
         limits: limits(&mut reader, &root),
+        consent,
+        master: master(&mut reader, &root),
         linkage: linkage(&mut reader, &root, base),
     };
     reader.only(
@@ -198,6 +207,38 @@ fn http(reader: &mut Reader, root: &Section<'_>, base: &Path) -> HttpSettings {
         ca_file: reader.optional_text(&http, "ca_file").map(|path| base.join(path)),
         proxy,
         ..HttpSettings::default()
+    }
+}
+
+/// `[keys]`: a credential of the service manager, or, without the section, the file that `init` makes.
+fn master(reader: &mut Reader, root: &Section<'_>) -> MasterKey {
+    let Some(keys) = reader.optional_section(root, "keys") else {
+        return MasterKey::File;
+    };
+    reader.only(&keys, &["master_credential", "next_credential"]);
+    let mut name = |key: &str| {
+        let name = reader.optional_text(&keys, key)?;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if !name.bytes().all(fits) || name.starts_with('.') {
+            reader.fault(
+                &keys,
+                key,
+                "must be the name of a credential (letters, digits, `-`, `_`, `.`), not a path",
+            );
+        }
+        Some(name)
+    };
+    match (name("master_credential"), name("next_credential")) {
+        (Some(name), next) => MasterKey::Credential { name, next },
+        (None, Some(_)) => {
+            reader.fault(
+                &keys,
+                "next_credential",
+                "stands without `master_credential`, whose place it is to take",
+            );
+            MasterKey::File
+        }
+        (None, None) => MasterKey::File,
     }
 }
 

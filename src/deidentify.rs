@@ -241,6 +241,15 @@ impl fmt::Debug for Deidentifier {
     }
 }
 
+/// The patients (`Patient/id`) that a resource's rows name, one for each row that names one.
+pub fn patients_of<'r>(model: &Model, mapped: &'r Mapped<'_>) -> impl Iterator<Item = &'r str> {
+    let named = mapped
+        .rows()
+        .iter()
+        .filter_map(|(table, cells)| cells.get(model.table(table).patient?));
+    named.filter_map(|cell| cell.as_text().map(pseudonym::source_key))
+}
+
 /// Appends one resource's rows, de-identified, in their order; on a refusal appends none of them.
 /// # Errors: the first cell that may not leave, as `table.column` and rule; never a value.
 pub fn deidentify(with: &Deidentifier, mapped: &Mapped<'_>, out: &mut Vec<Deidentified>) -> Result<(), Refusal> {

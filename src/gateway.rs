@@ -9,8 +9,11 @@
 //! Or it ends unsent: `rehearsed`, or `abandoned` for a fresh pull. Then what it landed is forgotten with it.
 //! Each phase ends in one SQLite transaction; a crash between any two lines repeats at most one phase.
 
+pub mod backup;
 pub mod compare;
+pub mod consent;
 pub mod coverage;
+pub mod desk;
 pub mod doctor;
 pub mod ehr_keys;
 pub mod ledger;
@@ -18,6 +21,7 @@ pub mod linkage;
 pub mod offline;
 pub mod quarantine;
 
+mod about;
 mod ahead;
 mod blocks;
 mod counts;
@@ -28,10 +32,12 @@ mod enter;
 mod error;
 mod feeds;
 mod folder;
+mod inherit;
 mod journal;
 mod landed;
 mod lookups;
 mod marks;
+pub mod master;
 mod options;
 mod package;
 mod people;
@@ -46,6 +52,7 @@ mod transform;
 mod version;
 pub mod vocabulary;
 mod withdraw;
+mod withdrawals;
 
 use std::sync::Arc;
 
@@ -56,9 +63,11 @@ use crate::pull::{self, Pulled};
 use ahead::{Ahead, Said};
 use journal::{Phase, Run};
 
+pub use consent::{ConsentSettings, Require};
 pub use counts::{Counts, DerivedCounts, Fate, TypeCounts};
 pub use error::GatewayError;
 pub use feeds::Feeds;
+pub use master::MasterKey;
 pub use options::{Event, Options};
 pub use report::{Report, Unmapped};
 pub use site::{Places, RegistrySettings, Rules, Settings, Site, SiteError, Tools};
@@ -70,6 +79,7 @@ type Listener<'a> = &'a (dyn Fn(Event) + Send + Sync);
 /// for, what was asked for follows in a run of its own.
 /// # Errors: see [`GatewayError`]; whatever it is, nothing is lost and the next run goes on.
 pub async fn run(site: &Arc<Site>, options: &Options, progress: Listener<'_>) -> Result<Report, GatewayError> {
+    consent::check(&site.settings.consent)?;
     journal::tidy(site)?;
     loop {
         let started = site.tools.clock.now();
@@ -143,6 +153,9 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
             Err(error) if deliver::is_turned_down(&error) => journal::back_to_landed(&database::lock(&site.db), &mut run)?,
             done => return done,
         }
+    }
+    if !options.rehearse {
+        inherit::take_over(site).await?;
     }
     let prepared = blocking(site, &run, options, done_ahead, progress).await?;
     if prepared.rehearsed {

@@ -13,6 +13,7 @@ mod event;
 pub mod export;
 mod fault;
 mod outcome;
+mod place;
 pub mod read;
 mod registry;
 mod reply;

@@ -10,6 +10,7 @@ mod line;
 mod manifest;
 mod outcome;
 mod parameters;
+mod place;
 mod receipt;
 mod signature;
 mod terms;
@@ -20,6 +21,7 @@ pub use line::{Line, LineFault, Op, write_delete, write_upsert};
 pub use manifest::{Ledger, Manifest, ManifestFault, Output, Tally};
 pub use outcome::{CountSeverity, Outcome, StatusItem, StatusManifest};
 pub use parameters::{BulkSubmit, Fault as ParametersFault, StatusRequest};
+pub use place::{After, Held, INVENTORY_PAGE, Inventory, Place};
 pub use receipt::{Leaf, Receipt, ReceiptFault};
 pub use signature::verify;
 pub use terms::{

@@ -8,6 +8,7 @@ mod enrol;
 mod fault;
 mod link;
 mod package;
+mod place;
 mod sign;
 
 pub use bulk_submit::{Acknowledged, Progress, Prove, submit};
@@ -15,4 +16,5 @@ pub use enrol::{Enrolled, enrol};
 pub use fault::SubmitError;
 pub use link::{LinkSettings, RegistryLink};
 pub use package::{Packed, Packer, package};
+pub use place::{inventory, place};
 pub use sign::Package;

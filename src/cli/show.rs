@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::platform::secret::Secret;
+
 /// A line of the answer, on stdout. A reader that went away is no error of ours.
 pub(super) fn answer(line: &str) {
     let mut out = std::io::stdout().lock();
@@ -54,6 +56,14 @@ pub(super) fn ask(question: &str, default: &str) -> Option<String> {
     }
     let line = line.trim();
     Some(if line.is_empty() { default } else { line }.to_owned())
+}
+
+/// Asks for what must not be seen. `None`: nothing was given, or there is no terminal.
+pub(super) fn ask_hidden(question: &str) -> Option<Secret> {
+    let terminal = console::Term::stderr();
+    terminal.write_str(question).ok()?;
+    let line = terminal.read_secure_line().ok()?;
+    (!line.is_empty()).then(|| Secret::new(line.into_bytes()))
 }
 
 /// One piece of long work: a spinner on a terminal, one plain line when it ends in a log.

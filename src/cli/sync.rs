@@ -9,6 +9,7 @@ use super::show::{self, Stage};
 use super::{Exit, Failure, chain, keys, report, runtime, source, vocabulary};
 use crate::config::{self, EhrConfig, SiteConfig};
 use crate::fhir::tree::Limits;
+use crate::gateway::consent::ConsentError;
 use crate::gateway::{self, Event, GatewayError, Options, Places, RegistrySettings, Report, Settings, Site, SiteError, Tools, ehr_keys};
 use crate::network::Package;
 use crate::platform::clock::Clock;
@@ -63,14 +64,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         rehearse: args.rehearse,
         accept_deletions: args.accept_deletions,
     };
-    let clock = Clock::system();
-    let tools = Tools {
-        http: http::client(&config.watchful_http()).map_err(|error| Failure::usage(chain(&error)))?,
-        clock,
-    };
-    next_key(&config, tools.clock.now())?;
-    let site = Arc::new(open(&config, tools)?);
-    let report = runtime()?.block_on(one_run(&site, &options))?;
+    let report = go(&config, &options)?;
     show::answer(&if args.json {
         serde_json::to_string(&report).unwrap_or_default()
     } else {
@@ -83,6 +77,27 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         ));
     }
     verdict(&report)
+}
+
+/// One run of the site of this file, for another verb.
+pub(super) fn once(site: &Path, options: &Options) -> Result<Report, Failure> {
+    let config = config::load(site).map_err(|error| Failure::usage(error.to_string()))?;
+    go(&config, options)
+}
+
+fn go(config: &SiteConfig, options: &Options) -> Result<Report, Failure> {
+    let site = opened(config)?;
+    runtime()?.block_on(one_run(&site, options))
+}
+
+/// The site, opened for a run: with its key at the EHR as it is today.
+pub(super) fn opened(config: &SiteConfig) -> Result<Arc<Site>, Failure> {
+    let tools = Tools {
+        http: http::client(&config.watchful_http()).map_err(|error| Failure::usage(chain(&error)))?,
+        clock: Clock::system(),
+    };
+    next_key(config, tools.clock.now())?;
+    Ok(Arc::new(open(config, tools)?))
 }
 
 /// Takes the step of a key rotation whose time has come. Only where the EHR reads our keys from an address of ours: a set that
@@ -152,6 +167,8 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
         limits,
         vanish_percent: config.limits.vanish_percent,
         max_patients: 500_000,
+        consent: config.consent.clone(),
+        master: config.master.clone(),
         pull,
         registry: RegistrySettings {
             base: registry.base.clone(),
@@ -159,10 +176,17 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
             log_vkey: registry.log_vkey.clone(),
         },
     };
-    Site::open(settings, rules, tools).map_err(|error| match error {
-        SiteError::Busy(_) => Failure::new(Exit::Brake, chain(&error)),
-        _ => Failure::ours(&error),
-    })
+    Site::open(settings, rules, tools).map_err(|error| not_opened(&error))
+}
+
+/// What a site that cannot be opened means for whoever asked.
+pub(super) fn not_opened(error: &SiteError) -> Failure {
+    match error {
+        SiteError::Busy(_) => Failure::new(Exit::Brake, chain(error)),
+        SiteError::Master(why) if why.is_a_decision() => Failure::new(Exit::Brake, chain(error)),
+        SiteError::Master(_) | SiteError::Key(_) => Failure::usage(chain(error)),
+        _ => Failure::ours(error),
+    }
 }
 
 /// One run with its progress shown: a spinner on a terminal, a line a stage in a log.
@@ -192,7 +216,9 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
 /// Whose turn it is: nobody's (the next run goes on), the operator's, or ours.
 fn exit_of(error: &GatewayError) -> Exit {
     match error {
-        GatewayError::Brake { .. } => Exit::Brake,
+        GatewayError::Brake { .. } | GatewayError::OtherKey { .. } => Exit::Brake,
+        GatewayError::Consent(ConsentError::NotAll { .. }) => Exit::Partial,
+        GatewayError::Consent(ConsentError::List(_)) => Exit::Usage,
         GatewayError::NotAll { .. } => Exit::Partial,
         GatewayError::Pull(error) => match error {
             error if error.is_transient() => Exit::Partial,

@@ -30,6 +30,8 @@ pub struct FhirConfig {
     pace: Limits,
     /// `None`: the types the mappings read.
     pub types: Option<Vec<String>>,
+    /// Asked for in any case: who may leave hangs on them.
+    also: Vec<String>,
     pub vendor: VendorFile,
     pub finish_by: Option<FinishBy>,
     /// Where the addresses of the EHR's own name are expected to lie; empty: anywhere.
@@ -45,11 +47,24 @@ pub enum VendorFile {
     Own(PathBuf),
 }
 
+impl EhrConfig {
+    /// The same, asking for these types, too, whatever the mappings read.
+    pub(super) fn also_asking(mut self, types: &[&str]) -> Self {
+        if let EhrConfig::Fhir(ehr) = &mut self {
+            ehr.also = types.iter().map(|name| (*name).to_owned()).collect();
+        }
+        self
+    }
+}
+
 impl FhirConfig {
     /// What to ask the server for, by its `vendor`'s profile. `mapped` are the types the mappings read.
     pub fn settings(&self, vendor: Vendor, mapped: &[String]) -> EhrSettings {
+        let mut types = self.types.clone().unwrap_or_else(|| mapped.to_vec());
+        let more: Vec<String> = self.also.iter().filter(|name| !types.contains(name)).cloned().collect();
+        types.extend(more);
         EhrSettings {
-            types: self.types.clone().unwrap_or_else(|| mapped.to_vec()),
+            types,
             vendor,
             ..self.plain.clone()
         }
@@ -170,6 +185,7 @@ pub(super) fn read(reader: &mut Reader, ehr: &Section<'_>, base: &Path) -> EhrCo
             ..default
         },
         types: reader.list(ehr, "types"),
+        also: Vec::new(),
         vendor: vendor(reader, ehr, base),
         finish_by: hours::finish_by(reader, ehr, &zone),
         networks: networks(reader, ehr),

@@ -15,6 +15,7 @@ use super::identifiers;
 use super::pseudonym::{Keys, PersonId};
 use crate::fhir::name::Name;
 use crate::fhir::tree::Node;
+use crate::platform::secret::equal;
 use crate::refusal::{Refusal, Step};
 
 /// More identifying words than this is no patient but a fault of the source.
@@ -86,6 +87,11 @@ impl PersonRecord {
             self.words = words.into();
         }
         self
+    }
+
+    /// Whether both have the same secret, and so the same surrogates.
+    pub fn has_secret_of(&self, other: &PersonRecord) -> bool {
+        equal(&*self.secret, &*other.secret)
     }
 
     /// The record as bytes, secret: to be sealed before they reach a disk.

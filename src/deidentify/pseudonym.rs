@@ -87,9 +87,15 @@ impl Keys {
     /// The keys from the site's persisted master key (`create_file`).
     /// # Errors: a file that is missing, readable by others, empty, short, all zero or no hex.
     pub fn from_file(path: &Path, network: &str, site: &str) -> Result<Self, KeyError> {
+        Ok(Self::derive(&Self::read_master(path, file::read_secret)?, network, site))
+    }
+
+    /// The master key that stands at `path`, fetched by `read` (a secret file, a systemd credential).
+    /// # Errors: as `from_file`.
+    pub fn read_master(path: &Path, read: impl Fn(&Path) -> Result<Secret, FileError>) -> Result<Secret, KeyError> {
         let shown = || path.display().to_string();
         let unusable = |fault| KeyError::Unusable { path: shown(), fault };
-        let text = file::read_secret(path).map_err(|source| {
+        let text = read(path).map_err(|source| {
             if source.is_not_found() {
                 KeyError::Missing { path: shown() }
             } else {
@@ -104,7 +110,7 @@ impl Keys {
         }
         let master = Secret::new(unhex(text).ok_or_else(|| unusable("it is not 64 hex digits"))?);
         check(&master).map_err(unusable)?;
-        Ok(Self::derive(&master, network, site))
+        Ok(master)
     }
 
     /// Writes a new master key, which the caller drew at random, readable by its owner only.

@@ -2,8 +2,8 @@
 //! is done in its shadow. What is done ahead stands in the pending tables like all pending work; `prepare` goes on from
 //! there if nothing it rests on has changed since, and else does everything anew. Only wall time hangs on it, never a result.
 //!
-//! It rests on: the patients (whose records de-identify everything, so it begins when all of them are landed), the day of
-//! the data, and whether the rules are new. Types whose mappings look something up in other resources wait for the end.
+//! It rests on: the patients (whose records de-identify everything, so it begins when all of them are landed), who may leave
+//! (where that hangs on what is still to come, nothing is done ahead), the day of the data, and whether the rules are new. Types whose mappings look something up in other resources wait for the end.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::Receiver;
@@ -15,13 +15,13 @@ use crate::origin::SegmentId;
 use crate::platform::database;
 use crate::pull::{self, Progress};
 
+use super::consent::{self, Leave, Leaves};
 use super::error::GatewayError;
 use super::journal::Run;
 use super::ledger;
-use super::people;
-use super::prepare;
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
+use super::{about, people, prepare};
 
 /// What a pull tells whoever maps ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +51,18 @@ pub(super) struct Ahead {
     patients: Vec<SegmentId>,
     day: Date,
     new_rules: bool,
+    leaves: Leaves,
 }
 
 impl Ahead {
     /// Whether it still stands at the end of the pull.
-    pub(super) fn stands(&self, run: &Run, segments: &[Segment], new_rules: bool) -> bool {
+    pub(super) fn stands(&self, run: &Run, segments: &[Segment], new_rules: bool, leaves: &Leaves) -> bool {
         let landed: BTreeSet<_> = segments.iter().map(|segment| segment.id).collect();
-        self.patients == of_patients(segments) && self.done.is_subset(&landed) && self.day == run.day() && self.new_rules == new_rules
+        self.patients == of_patients(segments)
+            && self.done.is_subset(&landed)
+            && self.day == run.day()
+            && self.new_rules == new_rules
+            && self.leaves.same_as(leaves)
     }
 
     /// The segments that are still to be done.
@@ -73,6 +78,11 @@ impl Ahead {
 /// Maps what is landed, as long as the pull says more; `None` when nothing could be done ahead or it was in vain.
 /// # Errors: those of the transform; the run then does it in its turn and tells.
 pub(super) fn work(site: &Site, run: &Run, said: &Receiver<Said>) -> Result<Option<Ahead>, GatewayError> {
+    // Who may leave hangs on what is not landed yet.
+    let consent = &site.settings.consent;
+    if !consent.types().is_empty() || !consent.patient_tags.is_empty() {
+        return Ok(None);
+    }
     loop {
         match said.recv() {
             Ok(Said::Patients) => break,
@@ -93,7 +103,10 @@ pub(super) fn work(site: &Site, run: &Run, said: &Receiver<Said>) -> Result<Opti
     let rules = site.rules_digest();
     // Whether lookups changed shows at the end only; if so, this was in vain.
     let new_rules = mark.as_ref().is_some_and(|mark| mark.rules != rules);
-    let plan = Plan::new(site, &run, people, site.rules.lookups().finish(), mark.as_ref(), new_rules)?;
+    let mut leaves = consent::decide(site, &run)?.0;
+    about::compare(&database::lock(&site.db), &mut leaves, Leave::is_asked_for)?;
+    let lookups = site.rules.lookups().finish();
+    let plan = Plan::new(site, &run, people, (lookups, leaves), mark.as_ref(), new_rules)?;
     prepare::clear(site, run.id)?;
     let mut writer = prepare::writer(site)?;
     let mut ahead = Ahead {
@@ -102,6 +115,7 @@ pub(super) fn work(site: &Site, run: &Run, said: &Receiver<Said>) -> Result<Opti
         patients: of_patients(&segments),
         day: run.day(),
         new_rules,
+        leaves: plan.leaves.clone(),
     };
     let waiting = site.rules.mapping.looking_types();
     loop {

@@ -13,9 +13,10 @@ use super::error::GatewayError;
 use super::journal::{self, Run};
 use super::ledger::{self, LedgerError, Watermark};
 use super::options::Event;
-use super::package;
 use super::report::Report;
 use super::site::Site;
+use super::withdrawals;
+use super::{master, package, people};
 
 /// Whether the registry decided against the model or the policy of this submission: it was not applied and its sequence is
 /// free. Then, and only then, another one may be prepared in its place. Any other answer may come after it was applied, or
@@ -31,6 +32,24 @@ pub(super) fn is_turned_down(error: &GatewayError) -> bool {
         return false;
     };
     ["model:", "policy:"].iter().any(|word| diagnostics.contains(word))
+}
+
+/// This site's way to its registry.
+/// # Errors: an address that may not be dialled.
+pub(super) fn link(site: &Site) -> Result<RegistryLink, SubmitError> {
+    let registry = &site.settings.registry;
+    let settings = LinkSettings {
+        base: registry.base.clone(),
+        site: site.settings.name.clone(),
+        client_id: registry.client_id.clone(),
+        longest_wait: Duration::from_secs(3600),
+    };
+    RegistryLink::new(
+        settings,
+        site.registry_key.clone(),
+        site.tools.http.clone(),
+        site.tools.clock.clone(),
+    )
 }
 
 /// Sends what is packaged, verifies the receipt, and moves ledger and watermark in one transaction.
@@ -58,14 +77,7 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
             .map(drop)
             .map_err(|error| error.to_string())
     };
-    let registry = &site.settings.registry;
-    let link = LinkSettings {
-        base: registry.base.clone(),
-        site: site.settings.name.clone(),
-        client_id: registry.client_id.clone(),
-        longest_wait: Duration::from_secs(3600),
-    };
-    let link = RegistryLink::new(link, site.registry_key.clone(), site.tools.http.clone(), site.tools.clock.clone())?;
+    let link = link(site)?;
     let answer = submit::submit(&link, &package, &prove, &|_| ()).await?;
     for outcome in &answer.outcomes {
         *report.rejected.entry(format!("{}: {}", outcome.table, outcome.rule)).or_default() += 1;
@@ -76,9 +88,12 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
     if !report.counts.rows_balance() {
         return Err(GatewayError::Answer("released is not accepted + rejected"));
     }
+    // What waited since before the rotation was made with the key before.
+    let has_rotated = site.is_rotating() && report.key_fingerprint == site.keys.fingerprint();
     {
         let mut db = site.bulk()?;
         let tx = db.transaction().map_err(LedgerError::from)?;
+        withdrawals::acknowledge(&tx, report.submission.as_deref(), report.leaf, site.tools.clock.now()).map_err(LedgerError::from)?;
         ledger::acknowledge(&tx, run.id, &answer.outcomes, &next)?;
         tx.execute(
             "UPDATE submission SET receipt = ?2 WHERE id = ?1",
@@ -86,8 +101,21 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
         )
         .map_err(LedgerError::from)?;
         report.outstanding = ledger::outstanding(&tx)?;
+        master::bind(&tx, &report.key_fingerprint).map_err(LedgerError::from)?;
+        if has_rotated {
+            people::turn_over(&tx).map_err(LedgerError::from)?;
+        }
         journal::note(&tx, run.id, "done", &report, Some(site.tools.clock.now())).map_err(LedgerError::from)?;
         tx.commit().map_err(LedgerError::from)?;
+    }
+    if has_rotated {
+        site.has_rotated();
+        if master::finish(&site.places, &site.settings.master).is_err() {
+            warn!(
+                run = run.id,
+                "the new master key is in force; the old one could not be removed yet, the next run tries again"
+            );
+        }
     }
     // Ledger before outbox: a chunk too many is harmless, one too few would be missed. What stays here goes with the next run.
     if package::clear(&outbox).is_err() {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use rusqlite::{Transaction, params};
 
+use super::consent::Mark;
 use super::counts::{Counts, Fate};
 use super::ledger::{LedgerError, SourceKey, UNCHANGED};
 use super::shares::{self, Share};
-use super::{quarantine, version};
+use super::{about, quarantine, version};
 use crate::deidentify::{Deidentified, Deidentifier};
 use crate::origin::{Origin, SegmentId};
 use crate::refusal::Refusal;
@@ -51,6 +52,8 @@ pub struct Entry {
     /// `meta.lastUpdated`, as `version::of` leaves it.
     pub version: String,
     pub outcome: Outcome,
+    /// Whose it is; nobody's, or nothing is known of it.
+    pub marks: Vec<Mark>,
     /// What it gives to derived rows.
     pub shares: Vec<Share>,
     /// Tables of rows that the policy keeps here, one for each row.
@@ -121,6 +124,9 @@ impl Page<'_> {
             }
             Outcome::Refused(refusal) => self.refuse(tx, &key, entry, refusal)?,
         };
+        if !matches!(entry.outcome, Outcome::Unchanged(_)) {
+            about::enter(tx, &key, entry.origin, &entry.marks)?;
+        }
         let placed = Placed {
             id: 0,
             resource_type: entry.resource_type.clone(),
@@ -214,12 +220,42 @@ impl Page<'_> {
         Ok(stale.len() as u64)
     }
 
+    /// Enters a known resource that was not come to and may not leave any more: its rows are withdrawn, it stays known.
+    /// # Errors: the database.
+    pub(super) fn keep_back(
+        &self,
+        tx: &Transaction<'_>,
+        (key, resource_type, content): (&SourceKey, &str, [u8; 16]),
+        (marks, why): (&[Mark], &'static str),
+        counts: &mut Counts,
+    ) -> Result<(), LedgerError> {
+        counts.of(resource_type).remapped += 1;
+        let origin = Origin {
+            segment: SegmentId(0),
+            line: 0,
+        };
+        let rows_after = newest_row(tx)?;
+        self.rows(tx, key, &[])?;
+        shares::enter(tx, key, origin, &[])?;
+        about::enter(tx, key, origin, marks)?;
+        let kept = Placed {
+            id: 0,
+            resource_type: resource_type.to_owned(),
+            version: String::new(),
+            fate: Fate::Excluded as i64,
+            origin,
+            rows: (rows_after, newest_row(tx)?),
+        };
+        put(tx, key, &kept, content, Some(why))
+    }
+
     /// Everything of the export is entered: of what came more than once, only the newest version is kept, the others are
     /// counted as excluded. What is there beats what is deleted: it was made again. Makes the pending tables' indexes.
     /// # Errors: the database.
     pub fn settle(&self, tx: &Transaction<'_>, counts: &mut Counts) -> Result<(), LedgerError> {
         tx.execute_batch("CREATE INDEX pending_source_key ON pending_source (key)")?;
         shares::settle(tx)?;
+        about::settle(tx)?;
         {
             let mut repeated = tx.prepare("SELECT key FROM pending_source GROUP BY key HAVING count(*) > 1")?;
             let mut keys = repeated.query([])?;
@@ -250,6 +286,7 @@ impl Page<'_> {
             // Of two deletions nothing tells one from the other.
             if loser.origin != kept.origin {
                 shares::leave(tx, key, loser.origin)?;
+                about::leave(tx, key, loser.origin)?;
             }
             let types = counts.of(&loser.resource_type);
             if loser.fate == DELETED {
@@ -287,7 +324,7 @@ impl Page<'_> {
     }
 }
 
-fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, mac }: &Sealed) -> Result<(), LedgerError> {
+pub(super) fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, mac }: &Sealed) -> Result<(), LedgerError> {
     tx.prepare_cached("INSERT INTO pending_row (table_name, row_key, source, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![row.table(), row.key(), &key[..], &row.digest()[..], &mac[..], row.body()])?;
     Ok(())

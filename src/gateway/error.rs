@@ -3,12 +3,15 @@
 use crate::platform::database;
 use crate::{audit, deidentify, landing, pull, submit};
 
+use super::consent::ConsentError;
 use super::ledger::LedgerError;
 use super::people::PeopleError;
 
 /// Why a run did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
+    #[error("who may leave could not be decided")]
+    Consent(#[from] ConsentError),
     #[error("pulling from the EHR stopped")]
     Pull(#[from] pull::PullError),
     #[error(
@@ -42,6 +45,11 @@ pub enum GatewayError {
         what: String,
         percent: u8,
     },
+    #[error(
+        "the registry holds rows of this site that were made with the master key {expected}, and the one here is {found}: nothing was sent, \
+         for every patient would have a second pseudonym. Restore the key from its backup: `headwater keys restore`"
+    )]
+    OtherKey { found: String, expected: String },
     #[error("the ledger does not balance ({0}): nothing was sent; this is our fault, please report it with the counts above")]
     Unbalanced(&'static str),
     #[error("the registry's answer does not fit what was sent ({0}): it is not entered; a person must look")]

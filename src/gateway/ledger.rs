@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::counts::{Counts, Fate};
-use super::shares;
+use super::{about, inherit, shares};
 use crate::deidentify::{Deidentified, Deidentifier, DeidentifyError, Stored};
 use crate::submission;
 
@@ -145,6 +145,8 @@ pub enum LedgerError {
     Row(#[from] DeidentifyError),
     #[error("a share of a derived row in the site's ledger (gateway.db) does not open: restore state/ and its keys from the same backup")]
     Share,
+    #[error("an entry in the site's ledger (gateway.db) was sealed by another key: restore state/ and its keys from the same backup")]
+    Sealed,
     #[error("what the interrupted run asks for cannot be read: restore state/ and its keys from the same backup")]
     Scope,
     #[error("the registry rejected a row of table `{0}` that was not sent: its answer is not entered, a person must look")]
@@ -251,6 +253,8 @@ pub fn discard_pending(tx: &Transaction<'_>) -> rusqlite::Result<()> {
         "DROP INDEX IF EXISTS pending_source_key; DROP INDEX IF EXISTS pending_row_key;
          DELETE FROM pending_source; DELETE FROM pending_row;",
     )?;
+    about::discard(tx)?;
+    inherit::discard(tx)?;
     shares::discard(tx)
 }
 
@@ -355,6 +359,8 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outco
          INSERT OR REPLACE INTO source (key, type, content, fate)
             SELECT key, type, content, fate FROM pending_source WHERE fate > 0 ORDER BY key;",
     )?;
+    about::acknowledge(tx)?;
+    inherit::acknowledge(tx)?;
     shares::acknowledge(tx)?;
     discard_pending(tx)?;
     tx.execute(

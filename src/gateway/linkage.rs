@@ -5,7 +5,8 @@
 //! both names of a patient, and gives the registry its own surrogates with a person's token. The token is made of the agent's group with
 //! the project's secret, so that agent and registry together cannot join linkage keys to rows without a site.
 //!
-//! Only whom the registry holds gets a linkage key: who is excluded, refused, withdrawn or not yet sent has none.
+//! Only whom the registry holds gets a linkage key: who is refused, without consent or not yet sent has none; nor has who was put on an
+//! exclusion list or withdrawn just now.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::platform::file::{self, Durable, FileError};
 use crate::platform::secret::{Secret, equal, hex, hkdf, hmac_sha256, unhex};
 use crate::validate;
 
+use super::consent;
 use super::counts::Fate;
 use super::error::GatewayError;
 use super::landed::{Newest, each_landed_of};
@@ -85,8 +87,13 @@ pub fn read_secret(site: &Site, path: &Path) -> Result<Secret, LinkageError> {
     };
     check_secret(&secret).map_err(unusable)?;
     for own in [site.places.pseudonym_key(), site.places.landing_key()] {
-        if equal(file::read_secret(&own)?.expose().trim_ascii(), secret.expose()) {
-            return Err(unusable("it is a key of this site, which must not leave it"));
+        // A master key may be kept elsewhere.
+        match file::read_secret(&own) {
+            Ok(own) if equal(own.expose().trim_ascii(), secret.expose()) => {
+                return Err(unusable("it is a key of this site, which must not leave it"));
+            }
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            _ => {}
         }
     }
     Ok(secret)
@@ -166,6 +173,7 @@ fn each_patient(
         return Err(LinkageError::Policy(policy.to_owned()));
     }
     let (mut newest, mut bench) = (Newest::of(site)?, Bench::default());
+    let blocked = consent::blocked(site)?;
     let mut stopped = None;
     let done = each_landed_of(site, Some("Patient"), &mut newest, |newest, _, block| {
         for (_, line) in steps::lines(1, block) {
@@ -182,6 +190,7 @@ fn each_patient(
                 &source_key(site, "Patient", patient.trim_start_matches("Patient/")),
             )?;
             let why_not = match known {
+                _ if blocked.contains(&site.mark(&patient)) => Some("withdrawn, or on an exclusion list"),
                 Some(known) if known.fate == Fate::Mapped && !known.rejected => validate::validate(&site.rules.profiles, root)
                     .is_err()
                     .then_some("refused by its profile"),

@@ -16,7 +16,7 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
-use super::{derived, lookups, marks, package, people, quarantine, withdraw};
+use super::{about, consent, derived, inherit, lookups, marks, package, people, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
@@ -35,8 +35,13 @@ pub(super) fn prepare(
     let new_rules = mark
         .as_ref()
         .is_some_and(|mark| mark.rules != rules || mark.lookups != lookups_digest);
-    let plan = Plan::new(site, run, people, lookups, mark.as_ref(), new_rules)?;
-    let (mut sums, rest) = match ahead.filter(|ahead| ahead.stands(run, &segments, new_rules)) {
+    let (mut leaves, undecided) = consent::decide(site, run)?;
+    let losing = about::compare(&database::lock(&site.db), &mut leaves, consent::Leave::is_asked_for)?;
+    if !options.accept_deletions {
+        withdraw::brake_people(site, losing)?;
+    }
+    let plan = Plan::new(site, run, people, (lookups, leaves), mark.as_ref(), new_rules)?;
+    let (mut sums, rest) = match ahead.filter(|ahead| ahead.stands(run, &segments, new_rules, &plan.leaves)) {
         Some(ahead) => {
             let rest = ahead.rest(&segments);
             (ahead.sums, rest)
@@ -48,6 +53,7 @@ pub(super) fn prepare(
     };
     let mut writer = writer(site)?;
     let mut problems = run.problems.clone();
+    problems.extend(undecided);
     // What is gone before what is mapped again: a resource that the full export does not show must not come back from an
     // earlier one.
     let before = sums.counts.total(|types| types.pulled);
@@ -59,16 +65,20 @@ pub(super) fn prepare(
     }
     settle(&plan, &mut writer, &mut sums.counts)?;
     problems.extend(withdraw::vanished(&plan, run, &mut writer, &mut sums.counts)?);
-    if new_rules {
+    if new_rules || plan.leaves.reread {
         let mut earlier = site.landing.all_segments()?;
         earlier.retain(|segment| segment.run < run.id);
         transform(&plan, &mut writer, &earlier, true, &mut sums, progress)?;
+    }
+    if new_rules {
         problems.extend(withdraw::stale(&plan, &mut writer, &mut sums.counts)?);
     }
+    withdraw::kept_back(&plan, &mut writer, &mut sums.counts)?;
     if !options.accept_deletions {
         withdraw::brake(site, &writer)?;
     }
     derived::derive(&plan, run, &mut writer, &mut sums.counts)?;
+    inherit::adopt(&plan, run, &mut writer, options.accept_deletions)?;
     let Sums { mut counts, stats, .. } = sums;
     ledger::tally(&writer, &mut counts)?;
     if !counts.resources_balance() {
@@ -106,13 +116,14 @@ pub(super) fn prepare(
         }
         return Ok(report);
     }
+    let before = inherit::chain(&writer)?.filter(|_| mark.is_none()).unwrap_or_default();
     let next = Watermark {
         since: marks::next_since(run, mark.as_ref()),
         types: marks::next_of_types(run, &site.asked_types(), mark.as_ref()),
         rules,
         lookups: lookups_digest,
-        sequence: mark.as_ref().map_or(0, |mark| mark.sequence) + 1,
-        manifest_sha256: mark.and_then(|mark| mark.manifest_sha256),
+        sequence: mark.as_ref().map_or(before.sequence, |mark| mark.sequence) + 1,
+        manifest_sha256: mark.map_or(before.manifest_sha256, |mark| mark.manifest_sha256),
     };
     package::package(&plan, run, &mut writer, next, &mut report, progress)?;
     Ok(report)

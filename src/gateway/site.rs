@@ -1,6 +1,7 @@
 //! A site's state directory, opened: keys, landing, ledger, and the lock that keeps a second gateway out.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
@@ -16,14 +17,21 @@ use crate::platform::backend_services::{Algorithm, ClientKey, KeyError};
 use crate::platform::clock::Clock;
 use crate::platform::file::{self, Lock};
 use crate::platform::http::Url;
-use crate::platform::secret::{Secret, hex, hkdf, sha256};
+use crate::platform::secret::{Secret, hex, hkdf, hmac_sha256, sha256};
 use crate::platform::signing::SigningKey;
 use crate::platform::{database, random};
 use crate::pull;
 use crate::validate::Profiles;
 
+use super::consent::{ConsentSettings, Mark};
 use super::feeds::Feeds;
-use super::{ledger, people, quarantine};
+use super::master::{self, MasterError, MasterKey};
+use super::{about, inherit, ledger, people, quarantine, withdrawals};
+
+/// Seals what is known of patients.
+pub(super) const PEOPLE: &str = "headwater|landing|people";
+/// Hashes patients for what is decided of them.
+pub(super) const MARKS: &str = "headwater|landing|marks";
 
 /// What SQLite may hold of the ledger in memory while it works on all of it.
 const BULK_CACHE_BYTES: u32 = 16 << 20;
@@ -88,6 +96,10 @@ pub struct Settings {
     pub vanish_percent: u8,
     /// Most patients whose crosswalk is held in memory (about 400 bytes each).
     pub max_patients: usize,
+    /// Who may leave.
+    pub consent: ConsentSettings,
+    /// Where the master key is kept.
+    pub master: MasterKey,
     pub pull: pull::Settings,
     pub registry: RegistrySettings,
 }
@@ -122,6 +134,14 @@ impl Places {
     /// Every pseudonym and date shift hangs on this one: 32 random bytes.
     pub fn pseudonym_key(&self) -> PathBuf {
         self.keys().join("pseudonym.key")
+    }
+    /// The master key that is to take the place of the one before.
+    pub(super) fn pseudonym_next_key(&self) -> PathBuf {
+        self.keys().join("pseudonym.next.key")
+    }
+    /// Hashes resource ids for the ledger, once a master key was rotated.
+    pub(super) fn ledger_key(&self) -> PathBuf {
+        self.keys().join("ledger.key")
     }
     /// Seals everything that lies here.
     pub fn landing_key(&self) -> PathBuf {
@@ -177,7 +197,10 @@ impl Places {
     pub(super) fn outboxes(&self) -> PathBuf {
         self.0.join("outbox")
     }
-    fn lock(&self) -> PathBuf {
+    pub(super) fn state(&self) -> PathBuf {
+        self.0.clone()
+    }
+    pub(super) fn lock(&self) -> PathBuf {
         self.0.join("gateway.lock")
     }
 
@@ -218,6 +241,8 @@ pub enum SiteError {
     Busy(#[source] file::LockError),
     #[error("a key of this site cannot be used; restore the keys folder from its backup (a new key would double every pseudonym)")]
     Key(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the master key, on which every pseudonym hangs, cannot be used")]
+    Master(#[from] MasterError),
     #[error("a file of the site's state directory could not be used")]
     File(#[from] file::FileError),
     #[error("a signing key could not be used")]
@@ -228,6 +253,14 @@ pub enum SiteError {
     Database(#[from] database::DatabaseError),
     #[error("the landing could not be opened")]
     Landing(#[from] landing::LandingError),
+}
+
+/// The keyed hash of a patient (`Patient/id`).
+pub(super) fn mark(key: &Secret, patient: &str) -> Mark {
+    let digest = hmac_sha256(key, patient.as_bytes());
+    let mut mark = [0; 16];
+    mark.copy_from_slice(&digest[..16]);
+    mark
 }
 
 /// An opened site. While it lives, no second gateway works on the same state.
@@ -245,6 +278,10 @@ pub struct Site {
     pub keys: Keys,
     pub(super) source_key: Secret,
     pub(super) person_key: Secret,
+    mark_key: Secret,
+    is_rotating: AtomicBool,
+    /// The fingerprint of the key whose place is taken.
+    key_before: Option<String>,
     _lock: Lock,
 }
 
@@ -256,15 +293,22 @@ impl Site {
         file::create_dir_private(&settings.state)?;
         let lock = Lock::acquire(&places.lock()).map_err(SiteError::Busy)?;
         let boxed = |error: file::FileError| SiteError::Key(Box::new(error));
-        let master = file::read_secret(&places.pseudonym_key()).map_err(boxed)?;
         let landing_key = file::read_secret(&places.landing_key()).map_err(boxed)?;
-        let keys =
-            Keys::from_file(&places.pseudonym_key(), &settings.network, &settings.name).map_err(|error| SiteError::Key(Box::new(error)))?;
-        let label = |purpose: &str| format!("headwater|{}|{}|{purpose}", settings.network, settings.name);
         let db = database::open(
             &places.database(),
-            &[landing::SCHEMA, pull::SCHEMA, ledger::SCHEMA, quarantine::SCHEMA, people::SCHEMA],
+            &[
+                landing::SCHEMA,
+                pull::SCHEMA,
+                ledger::SCHEMA,
+                about::SCHEMA,
+                master::SCHEMA,
+                inherit::SCHEMA,
+                quarantine::SCHEMA,
+                people::SCHEMA,
+                withdrawals::SCHEMA,
+            ],
         )?;
+        let master = master::in_force(&places, &settings.master, (&settings.network, &settings.name), &db)?;
         let db = Arc::new(Mutex::new(db));
         let landing = Landing::open(&places.landing(), hkdf(&landing_key, "headwater|landing|segments"), db.clone())?
             .with_line_limit(settings.limits.line_bytes);
@@ -276,9 +320,12 @@ impl Site {
             ehr_key,
             registry_key: ClientKey::from_file(&places.registry_key())?,
             manifest_key: SigningKey::from_seed_file(&places.manifest_key())?,
-            source_key: hkdf(&master, &label("ledger")),
-            person_key: hkdf(&landing_key, "headwater|landing|people"),
-            keys,
+            source_key: master.ledger,
+            is_rotating: AtomicBool::new(master.is_rotating),
+            person_key: hkdf(&landing_key, PEOPLE),
+            mark_key: hkdf(&landing_key, MARKS),
+            keys: master.keys,
+            key_before: master.before,
             settings,
             rules,
             tools,
@@ -293,8 +340,34 @@ impl Site {
     pub(super) fn asked_types(&self) -> Vec<String> {
         match &self.settings.pull.source {
             pull::Source::Ehr(ehr) if !ehr.types.is_empty() => ehr.types.clone(),
-            _ => self.rules.resource_types(),
+            _ => {
+                let mut types = self.rules.resource_types();
+                types.extend(self.settings.consent.types().into_iter().map(str::to_owned));
+                types.sort();
+                types.dedup();
+                types
+            }
         }
+    }
+
+    /// The keyed hash of a patient (`Patient/id`), the same for ever: it does not hang on the master key.
+    pub(super) fn mark(&self, patient: &str) -> Mark {
+        mark(&self.mark_key, patient)
+    }
+
+    /// Whether rows with this fingerprint were made with a key of this site.
+    pub(super) fn made(&self, fingerprint: &str) -> bool {
+        self.keys.fingerprint() == fingerprint || self.key_before.as_deref() == Some(fingerprint)
+    }
+
+    /// Whether this run maps everything again under a new master key.
+    pub(super) fn is_rotating(&self) -> bool {
+        self.is_rotating.load(Ordering::Relaxed)
+    }
+
+    /// The registry holds rows of the new key now.
+    pub(super) fn has_rotated(&self) {
+        self.is_rotating.store(false, Ordering::Relaxed);
     }
 
     /// A connection to the ledger for large statements. Its tables hold keyed hashes and de-identified rows.
@@ -311,6 +384,8 @@ impl Site {
             &policy,
             self.keys.fingerprint(),
         ];
+        // A ledger from before it knew whose each resource is: everything is mapped again, once.
+        parts.push("about 1");
         // A ledger from before runs sent derived rows has no shares: everything is mapped again, once.
         if !self.rules.derivations.is_empty() {
             parts.push("derived 1");

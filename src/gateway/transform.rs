@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::deidentify::{Deidentifier, People};
+use crate::deidentify::{Deidentifier, People, patients_of};
 use crate::fhir::canonical;
 use crate::fhir::tree::Node;
 use crate::landing::{FrameReader, Kind, Segment};
@@ -12,6 +12,7 @@ use crate::map::{self, Lookups, MapStats, Mapped};
 use crate::origin::{Origin, SegmentId};
 use crate::platform::secret::{hmac_sha256, sha256};
 
+use super::consent::{self, Leaves, Mark};
 use super::counts::Counts;
 use super::enter::{Entry, Outcome, Page, Sealed};
 use super::error::GatewayError;
@@ -20,7 +21,7 @@ use super::ledger::{self, LedgerError, SourceKey, Watermark};
 use super::options::Event;
 use super::site::Site;
 use super::steps::{self, Bench, Head};
-use super::{derived, pipeline, shares, version};
+use super::{about, derived, pipeline, shares, version};
 
 /// What all workers share.
 pub(super) struct Plan<'s> {
@@ -32,6 +33,8 @@ pub(super) struct Plan<'s> {
     pub new_rules: bool,
     /// Resources whose content is as acknowledged need no second look.
     pub skip_unchanged: bool,
+    /// Who may leave.
+    pub leaves: Leaves,
 }
 
 impl<'s> Plan<'s> {
@@ -41,7 +44,7 @@ impl<'s> Plan<'s> {
         site: &'s Site,
         run: &Run,
         people: People,
-        lookups: Lookups,
+        (lookups, leaves): (Lookups, Leaves),
         mark: Option<&Watermark>,
         new_rules: bool,
     ) -> Result<Self, GatewayError> {
@@ -54,6 +57,7 @@ impl<'s> Plan<'s> {
             deidentifier,
             new_rules,
             skip_unchanged: mark.is_some() && !new_rules,
+            leaves,
         })
     }
 
@@ -145,6 +149,7 @@ pub(super) fn transform(
 fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats), GatewayError> {
     let site = plan.site;
     let mut entries = Vec::new();
+    let mut marks = Marks::default();
     let (mut mapped, mut released, mut room) = (Mapped::with_cache(std::mem::take(&mut bench.codes)), Vec::new(), Vec::new());
     for (line_number, line) in steps::lines(frame.first_line, &frame.bytes) {
         let mut entry = Entry {
@@ -153,6 +158,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             content: [0; 16],
             version: String::new(),
             outcome: Outcome::Excluded("not looked at"),
+            marks: Vec::new(),
             shares: Vec::new(),
             withheld: Vec::new(),
             remapped: frame.remapped,
@@ -180,13 +186,17 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         if steps::is_resource_type(head.resource_type) {
             head.resource_type.clone_into(&mut entry.resource_type);
         }
+        let is_redecided = plan.leaves.redecide.contains(&key);
+        if frame.remapped && !plan.new_rules && !is_redecided {
+            continue;
+        }
         if frame.remapped || plan.skip_unchanged {
             let newest = ledger::known(known, &key)?;
             match newest {
                 // Mapped again is only the newest state of a resource, and only if it is still there.
                 Some(newest) if frame.remapped && newest.content != entry.content => continue,
                 None if frame.remapped => continue,
-                Some(newest) if plan.skip_unchanged && newest.settles(&entry.content) => {
+                Some(newest) if plan.skip_unchanged && !is_redecided && newest.settles(&entry.content) => {
                     entry.outcome = Outcome::Unchanged(newest.fate);
                     entries.push(entry);
                     continue;
@@ -194,9 +204,32 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
                 _ => {}
             }
         }
+        // Before anything may refuse it: the older rows of what is refused stay, those of who may not leave do not.
+        entry
+            .marks
+            .extend(consent::patient_of(root).map(|patient| marks.of(site, &patient)));
+        if entry.marks.is_empty() && !plan.leaves.is_open() {
+            entry.marks = about::marks_of(known, &key)?;
+        }
+        if let Some(why) = stays(plan, root, &entry.marks) {
+            entry.outcome = Outcome::Excluded(why);
+            entries.push(entry);
+            continue;
+        }
         released.clear();
         let fate = steps::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, &mut released);
         if matches!(fate, Ok(map::Fate::Mapped)) {
+            // Whom its rows name is whose it is, whatever element the mapping took them from.
+            let named = patients_of(&site.rules.model, &mapped).map(|patient| marks.of(site, patient));
+            let more: Vec<Mark> = named.filter(|mark| !entry.marks.contains(mark)).collect();
+            if let Some(why) = stays(plan, root, &more) {
+                entry.marks.extend(more);
+                entry.outcome = Outcome::Excluded(why);
+                entries.push(entry);
+                continue;
+            }
+            entry.marks.extend(more);
+            entry.marks.dedup();
             entry.withheld.extend(plan.deidentifier.withheld(&mapped).cloned());
             let mut gathered = Gathered::default();
             derived::gather(&site.rules, &mapped, &mut gathered);
@@ -215,6 +248,34 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         return Err(GatewayError::Vocabulary(fault));
     }
     Ok((entries, stats))
+}
+
+/// Why a resource of these patients may not leave.
+fn stays(plan: &Plan<'_>, root: Node<'_, '_>, marks: &[Mark]) -> Option<&'static str> {
+    if plan.leaves.is_open() {
+        return None;
+    }
+    let when = consent::when(root);
+    marks.iter().find_map(|mark| plan.leaves.of(mark).why_not(when))
+}
+
+/// The mark of the patient last asked for is kept: the lines of one patient often follow each other.
+#[derive(Default)]
+struct Marks {
+    last: Option<(String, Mark)>,
+}
+
+impl Marks {
+    fn of(&mut self, site: &Site, patient: &str) -> Mark {
+        match &self.last {
+            Some((last, mark)) if last == patient => *mark,
+            _ => {
+                let mark = site.mark(patient);
+                self.last = Some((patient.to_owned(), mark));
+                mark
+            }
+        }
+    }
 }
 
 /// What tells whether a resource changed: a digest of its canonical text, so that another order of members, other white space

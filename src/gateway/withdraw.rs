@@ -10,6 +10,8 @@ use crate::origin::Origin;
 use crate::pull::{self, Pulled, TypePulled};
 use crate::refusal::{Refusal, Step};
 
+use super::about::{self, Losing};
+use super::consent::When;
 use super::counts::Counts;
 use super::error::GatewayError;
 use super::journal::Run;
@@ -21,6 +23,8 @@ use super::transform::{Plan, source_key};
 
 /// Below this many known resources the brake does not act: a small site may well lose its only patient.
 const BRAKE_FROM: u64 = 50;
+/// So many people may take their consent back in one night before the brake asks whether they did.
+const BRAKE_PEOPLE_FROM: u64 = 10;
 
 /// Tombstones for what the EHR says it deleted: Bundles of `DELETE Type/id` (Bulk Data 2.0, "Response - Complete Status").
 /// Comes before the resources: what is deleted and in the export was made again.
@@ -125,6 +129,54 @@ pub(super) fn stale(plan: &Plan<'_>, writer: &mut Connection, counts: &mut Count
              their rows are withdrawn; run with --full"
         )
     }))
+}
+
+/// Known resources that this run did not come to, of patients of whom something else is decided now: what may not leave any
+/// more is withdrawn; what the landing does not hold any more cannot be looked at, and stays only where all may leave.
+/// # Errors: the database.
+pub(super) fn kept_back(plan: &Plan<'_>, writer: &mut Connection, counts: &mut Counts) -> Result<(), GatewayError> {
+    let tx = writer.transaction().map_err(LedgerError::from)?;
+    for (key, resource_type, content) in about::not_come_to(&tx, &plan.leaves)? {
+        let marks = about::marks_of(&tx, &key)?;
+        if let Some(why) = marks.iter().find_map(|mark| plan.leaves.of(mark).why_not(When::Unknown)) {
+            plan.page().keep_back(&tx, (&key, &resource_type, content), (&marks, why), counts)?;
+        }
+    }
+    about::decide(&tx, &plan.leaves)?;
+    Ok(tx.commit().map_err(LedgerError::from)?)
+}
+
+/// Stops a run in which consents, or the lack of them, take everything of more than the site's share of all patients: an EHR
+/// that stops giving consents looks like everybody's refusal. Whom a person named is not counted.
+/// # Errors: `Brake`.
+pub(super) fn brake_people(site: &Site, losing: Losing) -> Result<(), GatewayError> {
+    let percent = site.settings.vanish_percent;
+    let Losing { people, known } = losing;
+    if people >= BRAKE_PEOPLE_FROM && people * 100 > known * u64::from(percent) {
+        return Err(GatewayError::Brake {
+            gone: people,
+            known,
+            what: "patients (by their consents)".to_owned(),
+            percent,
+        });
+    }
+    Ok(())
+}
+
+/// Stops the first run of a new ledger where it would withdraw more than the site's share of the rows the registry has.
+/// # Errors: `Brake`.
+pub(super) fn brake_rows(site: &Site, gone: u64, known: u64) -> Result<(), GatewayError> {
+    let percent = site.settings.vanish_percent;
+    if is_too_much(gone, known, percent) {
+        let what = "rows at the registry, which this site does not make any more,".to_owned();
+        return Err(GatewayError::Brake {
+            gone,
+            known,
+            what,
+            percent,
+        });
+    }
+    Ok(())
 }
 
 /// Stops a run that would withdraw more than the site's share of what is known, of all resources or of one type.

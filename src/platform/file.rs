@@ -44,6 +44,12 @@ impl FileError {
         }
     }
 
+    /// What went wrong with `path` while `doing`.
+    #[must_use]
+    pub fn io_of(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::io(doing, path, source)
+    }
+
     /// Whether the file is simply not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -148,6 +154,15 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.finish_new()
 }
 
+/// Takes a file away, durably; none is none.
+/// # Errors: this user may not.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::io("remove", path, error)),
+        _ => sync_dir(path),
+    }
+}
+
 /// The content of a secret file.
 /// # Errors: `ReadableByOthers` when group or world have any right to it, also through a link.
 pub fn read_secret(path: &Path) -> Result<Secret, FileError> {
@@ -163,6 +178,20 @@ pub fn read_secret(path: &Path) -> Result<Secret, FileError> {
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     file.read_to_end(&mut bytes).map_err(|e| FileError::io("read", path, e))?;
     Ok(Secret::new(bytes))
+}
+
+/// The content of a credential that the service manager gave. systemd may let the service's user in by an access list, which
+/// shows as a right to read for the group; anybody else's right, or one to write, is refused as in `read_secret`.
+/// # Errors: `ReadableByOthers`; it is missing or unreadable.
+pub fn read_credential(path: &Path) -> Result<Secret, FileError> {
+    let mode = fs::metadata(path).map_err(|e| FileError::io("read", path, e))?.mode() & 0o777;
+    if mode & 0o037 != 0 {
+        return Err(FileError::ReadableByOthers {
+            path: path.display().to_string(),
+            mode,
+        });
+    }
+    fs::read(path).map(Secret::new).map_err(|e| FileError::io("read", path, e))
 }
 
 /// The content of a file.

@@ -22,9 +22,11 @@ use super::fault::Fault;
 use super::registry::Registry;
 use super::store::{self, Site};
 use super::submit::own_id;
-use super::{outcome, reply};
+use super::{outcome, place, reply};
 use crate::platform::clock::later;
-use crate::submission::{BulkSubmit, CHUNK_MAX_BYTES, MANIFEST_MAX_BYTES, Manifest, SCOPE, StatusManifest, StatusRequest, SubmissionId};
+use crate::submission::{
+    After, BulkSubmit, CHUNK_MAX_BYTES, MANIFEST_MAX_BYTES, Manifest, SCOPE, StatusManifest, StatusRequest, SubmissionId,
+};
 
 const PARAMETERS_MAX_BYTES: usize = 64 << 10;
 type Shared = State<Arc<Registry>>;
@@ -41,6 +43,8 @@ pub(super) fn router(registry: Arc<Registry>) -> Router {
         .route("/fhir/$bulk-submit", post(bulk_submit))
         .route("/fhir/$bulk-submit-status", post(bulk_submit_status))
         .route("/fhir/submit-status/{submission}", get(submit_status))
+        .route("/site/place", get(site_place))
+        .route("/site/rows", post(site_rows))
         .route("/fhir/submissions/{submission}/outcome", get(submission_outcome))
         .route("/fhir/submissions/{submission}/receipt", get(submission_receipt))
         .with_state(registry)
@@ -278,6 +282,27 @@ async fn bulk_submit_status(State(registry): Shared, headers: HeaderMap, body: B
     let place = HeaderValue::from_str(&place).map_err(|_| Fault::BrokeOff)?;
     response.headers_mut().insert(header::CONTENT_LOCATION, place);
     Ok(response)
+}
+
+async fn site_place(State(registry): Shared, headers: HeaderMap) -> Result<Response, Fault> {
+    let place = as_site(&registry, &headers, |registry, site| {
+        Ok(registry.store().read(|connection| place::place(connection, &site))?)
+    })
+    .await?;
+    Ok(reply::json(StatusCode::OK, &place))
+}
+
+/// The rows behind one of them, which stands in the body: a key in an address would stand in logs.
+async fn site_rows(State(registry): Shared, headers: HeaderMap, body: Body) -> Result<Response, Fault> {
+    // Who asks before what is asked.
+    let site = as_site(&registry, &headers, |_, site| Ok(site)).await?;
+    let after: After =
+        serde_json::from_value(parameters(body).await?).map_err(|_| Fault::Malformed("the body is not JSON with table and key".into()))?;
+    let inventory = blocking(&registry, move |registry| {
+        Ok(registry.store().read(|connection| place::inventory(connection, &site, &after))?)
+    })
+    .await?;
+    Ok(reply::json(StatusCode::OK, &inventory))
 }
 
 const UNKNOWN: Fault = Fault::NotFound("no such submission was submitted");

@@ -33,6 +33,8 @@ fn opened(file: &Path) -> Arc<Site> {
         limits: Limits::default(),
         vanish_percent: 20,
         max_patients: 1000,
+        consent: headwater::gateway::ConsentSettings::default(),
+        master: headwater::gateway::MasterKey::default(),
         pull: pull::Settings {
             source: Source::Ehr(ehr),
             limits: pull::Limits::default(),

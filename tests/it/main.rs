@@ -8,8 +8,10 @@
 )]
 
 mod ahead;
+mod backup;
 mod canary;
 mod canary_words;
+mod consent;
 mod console;
 mod counterpart;
 mod crawl_nights;

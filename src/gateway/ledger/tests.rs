@@ -72,6 +72,8 @@ impl Night {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(SCHEMA).unwrap();
         db.execute_batch(quarantine::SCHEMA).unwrap();
+        db.execute_batch(super::super::about::SCHEMA).unwrap();
+        db.execute_batch(super::super::inherit::SCHEMA).unwrap();
         db.execute("INSERT INTO run (id, kind, phase, started_at) VALUES (1, 'full', 'landed', '')", [])
             .unwrap();
         let model = Arc::new(
@@ -136,6 +138,7 @@ impl Night {
             content: content(json),
             version: String::new(),
             outcome: Outcome::Excluded("not looked at"),
+            marks: Vec::new(),
             shares: Vec::new(),
             withheld: Vec::new(),
             remapped,
@@ -366,6 +369,7 @@ fn repeats_under_different_types_balance_type_by_type() {
         content: content(version),
         version: version.to_owned(),
         outcome: Outcome::Refused(Refusal::new(Step::Validate, "p", "r")),
+        marks: Vec::new(),
         shares: Vec::new(),
         withheld: Vec::new(),
         remapped: false,
@@ -580,6 +584,7 @@ fn a_refused_resource_is_looked_at_again_and_an_unchanged_good_one_is_not() {
         content: content(&good),
         version: EARLY.to_owned(),
         outcome: Outcome::Unchanged(Fate::Mapped),
+        marks: Vec::new(),
         shares: Vec::new(),
         withheld: Vec::new(),
         remapped: false,

@@ -175,6 +175,21 @@ fn whom_the_registry_holds_gets_a_key_that_no_name_or_surrogate_stands_beside() 
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(desk.encode("later.ndjson").status.success());
     assert_eq!(desk.lines("later.ndjson").len(), 38);
+
+    // Who is put on a list or withdrawn has none from then on, whether or not a run has heard of it.
+    let list = desk.path("list");
+    std::fs::write(&list, format!("{}\n", patients[7]["id"].as_str().unwrap())).unwrap();
+    let text = std::fs::read_to_string(&desk.site).unwrap();
+    std::fs::write(&desk.site, format!("{text}\n[consent]\nrequire = \"none\"\nexclude = [{list:?}]\n")).unwrap();
+    let withdrawn = desk.run(&["withdraw", patients[8]["id"].as_str().unwrap()]);
+    assert!(withdrawn.status.success(), "{}", String::from_utf8_lossy(&withdrawn.stderr));
+    let done = desk.encode("last.ndjson");
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(
+        (&told["patients"], &told["leftOut"]["withdrawn, or on an exclusion list"]),
+        (&json!(36), &json!(2))
+    );
+    assert_eq!(desk.lines("last.ndjson").len(), 36);
 }
 
 fn lines_without(patients: &[Value], at: usize) -> String {

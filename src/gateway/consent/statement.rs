@@ -1,0 +1,378 @@
+//! What one FHIR Consent says of this network, as clauses over days. Knows one resource; `landed` knows which one counts.
+//! FHIR 4.0.1, "Consent": status, scope, category, dateTime, policyRule, provision and the provisions in it.
+//!
+//! Readings. Of a permission every limit must be one we know to be met: a permission for other actors, classes or purposes is
+//! none of ours. Of a denial no limit is taken for an escape: a denial we cannot place counts. R4 says that the root rule has
+//! no `type`, and its users give it one; we take it, else `policyRule` OPTIN or OPTOUT, else the root says nothing.
+//! `period` is when a rule holds: one that has not begun or is over on the day of the run does not speak. `dataPeriod` is
+//! which data it speaks of. A permission without one speaks of data from its own beginning on, unless the site says otherwise.
+
+use std::borrow::Cow;
+
+use jiff::civil::Date;
+
+use super::leave::Clause;
+use super::settings::ConsentSettings;
+use super::subject::{self, days};
+use crate::fhir::name::Name;
+use crate::fhir::tree::{Kind, Node};
+
+/// Provisions in provisions are read so deep; deeper ones deny.
+const DEPTH: usize = 8;
+
+/// One consent, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    /// `Consent.dateTime` as it is written; empty when it does not say.
+    pub given: String,
+    pub clauses: Vec<Clause>,
+}
+
+/// The patient (`Patient/id`) and what is said, if this consent speaks of us and holds. `today` is the day of the run's data.
+pub(super) fn read(root: Node<'_, '_>, settings: &ConsentSettings, today: Date) -> Option<(String, Statement)> {
+    if root.resource_type() != Some("Consent") {
+        return None;
+    }
+    let status = text(root, "status");
+    let is_of_scope = any_coding(root, "scope", &settings.scopes);
+    let is_of_category = settings.categories.is_empty() || any_coding(root, "category", &settings.categories);
+    if !is_of_scope || !is_of_category || !matches!(status.as_ref(), "active" | "rejected") {
+        return None;
+    }
+    let patient = subject::of(root)?;
+    let given = text(root, "dateTime").into_owned();
+    let mut clauses = Vec::new();
+    if status == "rejected" || is_not_understood(root) {
+        clauses.push(Clause::always(false));
+    } else {
+        let reading = Reading { settings, today };
+        let by_policy = match () {
+            () if any_coding(root, "policyRule", &["OPTOUT".to_owned()]) => Some(false),
+            () if any_coding(root, "policyRule", &["OPTIN".to_owned()]) => Some(true),
+            () => None,
+        };
+        let begins = days(&given).map(|given| given.0);
+        match member(root, "provision") {
+            Some(provision) => reading.provision(provision, by_policy, begins, 0, &mut clauses),
+            None => clauses.extend(by_policy.and_then(|permits| reading.clause(permits, (None, None), begins))),
+        }
+    }
+    Some((patient, Statement { given, clauses }))
+}
+
+struct Reading<'s> {
+    settings: &'s ConsentSettings,
+    today: Date,
+}
+
+impl Reading<'_> {
+    /// What a provision and those in it say. `otherwise`: its type where it has none; `begins`: when what it stands in began.
+    fn provision(&self, node: Node<'_, '_>, otherwise: Option<bool>, begins: Option<Date>, depth: usize, clauses: &mut Vec<Clause>) {
+        let permits = match text(node, "type").as_ref() {
+            "permit" => Some(true),
+            "deny" => Some(false),
+            _ => otherwise,
+        };
+        if depth == DEPTH || is_not_understood(node) {
+            clauses.push(Clause::always(false));
+            return;
+        }
+        let period = member(node, "period").map(period);
+        let is_permit = permits == Some(true);
+        if let Some(period) = &period
+            && !self.holds(period, is_permit)
+        {
+            return;
+        }
+        let begins = period.and_then(|period| period.start.known()).or(begins);
+        if let Some(permits) = permits.filter(|permits| self.concerns_us(node, *permits)) {
+            let data = member(node, "dataPeriod").map(self::period);
+            match data {
+                // Of a time that cannot be read a denial means all, a permission nothing.
+                Some(data) if data.is_unclear() => clauses.extend((!permits).then_some(Clause::always(false))),
+                data => {
+                    let data = data.map_or((None, None), |data| (data.start.known(), data.end.known()));
+                    clauses.extend(self.clause(permits, data, begins));
+                }
+            }
+        }
+        // Of exceptions on one level the denials come last: they count.
+        let nested: Vec<_> = items(node, "provision").collect();
+        let is_deny = |node: &Node<'_, '_>| text(*node, "type") != "permit";
+        for node in nested
+            .iter()
+            .filter(|node| !is_deny(node))
+            .chain(nested.iter().filter(|node| is_deny(node)))
+        {
+            self.provision(*node, Some(false), begins, depth + 1, clauses);
+        }
+    }
+
+    fn clause(&self, permits: bool, (from, until): (Option<Date>, Option<Date>), begins: Option<Date>) -> Option<Clause> {
+        let from = match (from, permits && !self.settings.retrospective) {
+            (None, true) => Some(begins?),
+            (from, _) => from,
+        };
+        Some(Clause { permits, from, until })
+    }
+
+    fn holds(&self, period: &Period, is_permit: bool) -> bool {
+        let begun = match period.start {
+            End::Open => true,
+            End::Day(day) => day <= self.today,
+            End::Unclear => !is_permit,
+        };
+        let lasts = match period.end {
+            End::Open => true,
+            End::Day(day) => self.today <= day,
+            End::Unclear => !is_permit,
+        };
+        begun && lasts
+    }
+
+    /// Whether a provision speaks of this network.
+    fn concerns_us(&self, node: Node<'_, '_>, permits: bool) -> bool {
+        let s = self.settings;
+        let has = |name: &str| member(node, name).is_some();
+        let codes = !has("code") || any_coding(node, "code", &s.codes) || (!permits && s.codes.is_empty());
+        let purposes = !has("purpose") || any_coding(node, "purpose", &s.purposes);
+        if !permits {
+            return codes && purposes;
+        }
+        let is_us = |actor: Node<'_, '_>| {
+            let named = member(actor, "reference").map(|reference| text(reference, "reference").into_owned());
+            named.is_some_and(|named| s.actors.contains(&named))
+        };
+        let actors = !has("actor") || items(node, "actor").any(is_us);
+        let actions = !has("action") || any_coding(node, "action", &["disclose".to_owned()]);
+        let limited = ["securityLabel", "class", "data"].into_iter().any(has);
+        codes && purposes && actors && actions && !limited
+    }
+}
+
+/// One end of a period.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Day(Date),
+    Unclear,
+}
+
+impl End {
+    fn known(self) -> Option<Date> {
+        match self {
+            End::Day(day) => Some(day),
+            _ => None,
+        }
+    }
+}
+
+struct Period {
+    start: End,
+    end: End,
+}
+
+impl Period {
+    fn is_unclear(&self) -> bool {
+        self.start == End::Unclear || self.end == End::Unclear
+    }
+}
+
+fn period(node: Node<'_, '_>) -> Period {
+    let end = |name: &str, pick: fn((Date, Date)) -> Date| match member(node, name) {
+        None => End::Open,
+        Some(value) => days(&value.text()).map(pick).map_or(End::Unclear, End::Day),
+    };
+    Period {
+        start: end("start", |days| days.0),
+        end: end("end", |days| days.1),
+    }
+}
+
+/// An extension that changes the meaning, or rules of which we do not know what they say (FHIR 4.0.1, "Modifier Extensions").
+fn is_not_understood(node: Node<'_, '_>) -> bool {
+    member(node, "modifierExtension").is_some() || member(node, "implicitRules").is_some()
+}
+
+/// Whether one of the codings below a member (Coding or CodeableConcept, one or many) is in the list.
+pub(super) fn any_coding(node: Node<'_, '_>, name: &str, list: &[String]) -> bool {
+    items(node, name).any(|item| match member(item, "coding") {
+        Some(codings) => each(codings).any(|coding| is_listed(coding, list)),
+        None => is_listed(item, list),
+    })
+}
+
+fn is_listed(coding: Node<'_, '_>, list: &[String]) -> bool {
+    let (system, code) = (text(coding, "system"), text(coding, "code"));
+    !code.is_empty()
+        && list.iter().any(|wanted| match wanted.rsplit_once('|') {
+            Some((of, wanted)) => of == system && wanted == code,
+            None => *wanted == *code,
+        })
+}
+
+fn member<'t, 'a>(node: Node<'t, 'a>, name: &str) -> Option<Node<'t, 'a>> {
+    node.get(Name::of(name))
+}
+
+pub(super) fn text<'a>(node: Node<'_, 'a>, name: &str) -> Cow<'a, str> {
+    let found = member(node, name).filter(|found| found.kind() == Kind::String);
+    found.map(Node::text).unwrap_or_default()
+}
+
+/// The items of a member: one, or those of its array.
+fn items<'t, 'a>(node: Node<'t, 'a>, name: &str) -> impl Iterator<Item = Node<'t, 'a>> {
+    member(node, name).into_iter().flat_map(each)
+}
+
+fn each<'t, 'a>(node: Node<'t, 'a>) -> impl Iterator<Item = Node<'t, 'a>> {
+    let is_array = node.kind() == Kind::Array;
+    let one = (!is_array).then_some(node);
+    one.into_iter().chain(is_array.then(|| node.children()).into_iter().flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::leave::{Leave, When};
+    use super::*;
+    use crate::fhir::tree::{Limits, Tree};
+
+    fn settings() -> ConsentSettings {
+        ConsentSettings {
+            scopes: vec!["research".into()],
+            purposes: vec!["HRESCH".into()],
+            codes: vec!["urn:ours|mdat".into()],
+            actors: vec!["Organization/network".into()],
+            ..ConsentSettings::default()
+        }
+    }
+
+    fn said(rest: &str, settings: &ConsentSettings) -> Option<Leave> {
+        let json = format!(
+            r#"{{"resourceType":"Consent","id":"c","status":"active","scope":{{"coding":[{{"code":"research"}}]}},
+                "patient":{{"reference":"Patient/p1"}},"dateTime":"2024-03-10"{rest}}}"#
+        );
+        let mut tree = Tree::new();
+        let root = tree.parse(json.as_bytes(), &Limits::default()).expect("JSON");
+        let read = read(root, settings, "2025-01-01".parse().expect("a day"))?;
+        assert_eq!(read.0, "Patient/p1");
+        Some(Leave::by(read.1.clauses))
+    }
+
+    fn leaves(rest: &str, on: &str) -> bool {
+        let leave = said(rest, &settings()).expect("it speaks of us");
+        leave.why_not(When::On(on.parse().expect("a day"))).is_none()
+    }
+
+    #[test]
+    fn a_permission_holds_from_its_beginning_and_for_what_comes_after_it() {
+        let plain = r#","provision":{"type":"permit"}"#;
+        assert!(
+            !leaves(plain, "2024-03-09") && leaves(plain, "2024-03-10"),
+            "from the day it was given"
+        );
+        let period = r#","provision":{"type":"permit","period":{"start":"2024-06-01"}}"#;
+        assert!(!leaves(period, "2024-05-31") && leaves(period, "2024-06-01"));
+        let data = r#","provision":{"type":"permit","dataPeriod":{"start":"2010-01-01","end":"2024-12"}}"#;
+        assert!(leaves(data, "2010-01-01") && leaves(data, "2024-12-31") && !leaves(data, "2025-01-01"));
+        let before = ConsentSettings {
+            retrospective: true,
+            ..settings()
+        };
+        assert_eq!(said(plain, &before), Some(Leave::All));
+    }
+
+    #[test]
+    fn a_permission_that_is_over_not_begun_or_limited_to_others_is_none() {
+        for limit in [
+            r#""period":{"end":"2024-12-31"}"#,
+            r#""period":{"start":"2025-01-02"}"#,
+            r#""period":{"start":"one day"}"#,
+            r#""dataPeriod":{"start":"one day"}"#,
+            r#""purpose":[{"code":"HMARKT"}]"#,
+            r#""code":[{"coding":[{"system":"urn:other","code":"mdat"}]}]"#,
+            r#""actor":[{"reference":{"reference":"Organization/other"}}]"#,
+            r#""action":[{"coding":[{"code":"correct"}]}]"#,
+            r#""class":[{"code":"Observation"}]"#,
+            r#""securityLabel":[{"code":"R"}]"#,
+            r#""data":[{"meaning":"instance"}]"#,
+            r#""modifierExtension":[{"url":"x"}]"#,
+        ] {
+            let rest = format!(r#","provision":{{"type":"permit",{limit}}}"#);
+            assert!(matches!(said(&rest, &settings()), Some(Leave::Nothing(_))), "{limit}");
+        }
+        for limit in [
+            r#""period":{"end":"2025-01-01"}"#,
+            r#""purpose":[{"code":"HMARKT"},{"code":"HRESCH"}]"#,
+            r#""code":[{"coding":[{"system":"urn:ours","code":"mdat"}]}]"#,
+            r#""actor":[{"reference":{"reference":"Organization/network"}}]"#,
+            r#""action":[{"coding":[{"code":"disclose"}]}]"#,
+        ] {
+            assert!(
+                leaves(&format!(r#","provision":{{"type":"permit",{limit}}}"#), "2024-12-01"),
+                "{limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_denial_we_cannot_place_counts_and_one_for_another_purpose_does_not() {
+        for limit in [
+            r#""class":[{"code":"X"}]"#,
+            r#""period":{"start":"one day"}"#,
+            r#""dataPeriod":{"end":"x"}"#,
+        ] {
+            let rest =
+                format!(r#","policyRule":{{"coding":[{{"code":"OPTIN"}}]}},"provision":{{"provision":[{{"type":"deny",{limit}}}]}}"#);
+            assert!(matches!(said(&rest, &settings()), Some(Leave::Nothing(_))), "{limit}");
+        }
+        let other = r#","provision":{"type":"permit","provision":[{"type":"deny","purpose":[{"code":"HMARKT"}]}]}"#;
+        assert!(leaves(other, "2024-12-01"));
+    }
+
+    #[test]
+    fn provisions_in_a_provision_are_exceptions_from_it_and_denials_count() {
+        let opt_in =
+            r#","provision":{"type":"deny","provision":[{"type":"permit","code":[{"coding":[{"system":"urn:ours","code":"mdat"}]}]}]}"#;
+        assert!(leaves(opt_in, "2024-12-01") && !leaves(opt_in, "2024-03-09"));
+        let both = r#","provision":{"type":"deny","provision":[{"type":"deny","purpose":[{"code":"HRESCH"}]},{"type":"permit"}]}"#;
+        assert!(!leaves(both, "2024-12-01"));
+        let hole = r#","provision":{"type":"permit","provision":[{"type":"deny","dataPeriod":{"start":"2024-08-01","end":"2024-08-31"}}]}"#;
+        assert!(leaves(hole, "2024-07-31") && !leaves(hole, "2024-08-15") && leaves(hole, "2024-09-01"));
+    }
+
+    #[test]
+    fn the_policy_rule_speaks_where_the_root_has_no_type() {
+        let rule = |code: &str| format!(r#","policyRule":{{"coding":[{{"code":"{code}"}}]}}"#);
+        assert!(leaves(&rule("OPTIN"), "2024-12-01"));
+        assert_eq!(
+            said(&rule("OPTOUT"), &settings()),
+            Some(Leave::Nothing(super::super::leave::DENIED))
+        );
+        assert!(matches!(said("", &settings()), Some(Leave::Nothing(_))), "it says nothing");
+    }
+
+    #[test]
+    fn only_active_or_rejected_consents_of_our_scope_speak() {
+        let check = |status: &str, scope: &str| {
+            let json = format!(
+                r#"{{"resourceType":"Consent","status":"{status}","scope":{{"coding":[{{"code":"{scope}"}}]}},
+                    "patient":{{"reference":"Patient/p1"}},"provision":{{"type":"permit"}},"dateTime":"2024"}}"#
+            );
+            let mut tree = Tree::new();
+            let root = tree.parse(json.as_bytes(), &Limits::default()).expect("JSON");
+            let today = "2025-01-01".parse().expect("a day");
+            read(root, &settings(), today).map(|(_, said)| matches!(Leave::by(said.clauses), Leave::Times(_)))
+        };
+        assert_eq!(check("active", "research"), Some(true));
+        assert_eq!(check("rejected", "research"), Some(false));
+        for (status, scope) in [
+            ("inactive", "research"),
+            ("entered-in-error", "research"),
+            ("proposed", "research"),
+            ("active", "treatment"),
+        ] {
+            assert_eq!(check(status, scope), None, "{status} {scope}");
+        }
+    }
+}
