@@ -37,6 +37,7 @@ mod omop;
 mod pcornet;
 mod pull;
 mod receive;
+mod scanner;
 mod schemas;
 mod simulate;
 mod sql_on_fhir;
