@@ -331,7 +331,7 @@ class Scan:
             hits += [] if hits and all(kind.startswith("id") for kind, _ in hits) else self.library.findings(text)
             hits += self.dates(text)
         if self.canary_search:
-            self.canary(plain, hits)
+            self.canary(text, plain, hits)
         look.kinds = collections.Counter()
         look.aside = collections.Counter()
         for kind, part in hits:
@@ -355,14 +355,18 @@ class Scan:
             return "a code or display of a published terminology"
         if text in self.published.values and not kind.startswith("id"):
             return "a value that the model publishes"
+        if DATE.fullmatch(text[:10]) and kind.endswith("number"):
+            return "a date, whose digits are also somebody's number"
         words = WORD.findall(part)
         if kind.endswith("name") and words and all(word in self.published.words for word in words):
             return "a word that the model publishes"
         return None
 
-    def canary(self, plain, hits):
+    def canary(self, text, plain, hits):
         """Which planted texts stand here, and which of them a finding lies on. The canaries themselves are never searched for to find."""
         here = {(kind, planted) for _, (_, (kind, planted)) in self.canary_search.iter(plain)}
+        # Few digits stand in many numbers by chance.
+        here = {one for one in here if len(compact(one[1])) >= 9 or fold(one[1]) in fold(text)}
         if SURROGATE.fullmatch(plain):
             here = {(kind, planted) for kind, planted in here if compact(planted) == plain}
         if here:
@@ -403,10 +407,13 @@ class Scan:
                 elif self.policy == "limited-data-set" and DATE.fullmatch(value[:10]):
                     # A date that was moved may come to lie on the birth date; dates are held against their sources below.
                     self.aside["own birth date: a moved date"] += 1
+                elif self.policy == "safe-harbor" and re.fullmatch(r"\d{4}-01-01(T00:00:00)?", value):
+                    # Whoever was born on a first of January: the row says the year, as it does of everybody.
+                    self.aside["own birth date: a year, written as its first day"] += 1
                 else:
                     self.found[f"{column}: own identifier"] += 1
                     if self.canary_search:
-                        self.canary(compact(value), [("own", phrase)])
+                        self.canary(value, compact(value), [("own", phrase)])
 
     def number(self, column, value):
         if self.policy == "safe-harbor" and value:
