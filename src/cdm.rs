@@ -7,6 +7,7 @@ mod key;
 mod pattern;
 pub mod row;
 pub mod siphash;
+pub mod small_cells;
 pub mod table;
 
 pub use key::key_number;

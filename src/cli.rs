@@ -9,6 +9,7 @@ mod diff;
 mod docs;
 mod doctor;
 mod ehr;
+mod explain;
 mod fhirpath;
 mod generate;
 mod init;
@@ -16,6 +17,7 @@ mod keys;
 mod linkage;
 mod map;
 mod page;
+mod preview;
 mod quarantine;
 mod registry;
 mod report;
@@ -119,12 +121,16 @@ enum Verb {
     Init(init::Args),
     /// Find out why a connection does not work, and who can mend it
     Doctor(doctor::Args),
-    /// The keys this site signs in with at its EHR: list, rotate, publish
+    /// The keys of this site: list, rotate, publish, back up, restore
     Keys(keys::Args),
     /// Serve this site's public keys, for the EHR to read
     Serve(serve::Args),
     /// Pull, map, de-identify and submit once
     Sync(sync::Args),
+    /// What would leave of some patients, row by row, and what each rule did to it
+    Preview(preview::Args),
+    /// From a released row back to its resource, mapping line and rules; from a submission to its receipt
+    Explain(explain::Args),
     /// Look at the resources a run refused
     Quarantine(quarantine::Args),
     /// Withdraw a patient: their rows go from the registry, and none leaves again
@@ -171,6 +177,8 @@ pub fn main() -> ExitCode {
         Verb::Keys(args) => keys::run(args),
         Verb::Serve(args) => serve::run(args),
         Verb::Sync(args) => sync::run(args),
+        Verb::Preview(args) => preview::run(args),
+        Verb::Explain(args) => explain::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
         Verb::Withdraw(args) => withdraw::run(args),
         Verb::Linkage(args) => linkage::run(args),

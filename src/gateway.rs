@@ -18,7 +18,9 @@ pub mod doctor;
 pub mod ehr_keys;
 pub mod ledger;
 pub mod linkage;
+pub mod looking;
 pub mod offline;
+pub mod preview;
 pub mod quarantine;
 
 mod about;
@@ -30,6 +32,7 @@ mod derived;
 mod each;
 mod enter;
 mod error;
+pub mod explain;
 mod feeds;
 mod folder;
 mod inherit;
@@ -63,6 +66,7 @@ use crate::pull::{self, Pulled};
 use ahead::{Ahead, Said};
 use journal::{Phase, Run};
 
+use consent::ConsentError;
 pub use consent::{ConsentSettings, Require};
 pub use counts::{Counts, DerivedCounts, Fate, TypeCounts};
 pub use error::GatewayError;
@@ -119,6 +123,7 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: Listener<'_>) ->
 fn cannot_end(run: &Run, error: &GatewayError) -> Option<&'static str> {
     match error {
         GatewayError::Brake { .. } => Some("it would withdraw too much; perhaps the EHR's export is whole again"),
+        GatewayError::Consent(ConsentError::NotAll { .. }) => Some("not every consent was there; perhaps they are now"),
         GatewayError::Landing(LandingError::Damaged { run: of, .. }) if *of == run.id => Some("what it landed is damaged"),
         _ => None,
     }
@@ -150,7 +155,9 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
     if run.phase == Phase::Packaged {
         match deliver::deliver(site, &run, progress).await {
             // It waited with the model, policy or mapping of then, which the registry does not take: now with those of today.
-            Err(error) if deliver::is_turned_down(&error) => journal::back_to_landed(&database::lock(&site.db), &mut run)?,
+            Err(error) if deliver::is_turned_down(&error) || inherit::is_known_better(site, &error)? => {
+                journal::back_to_landed(&database::lock(&site.db), &mut run)?;
+            }
             done => return done,
         }
     }

@@ -17,9 +17,6 @@ use crate::network::{Package, Untested};
 use crate::platform::clock::Clock;
 use crate::platform::{file, http};
 
-/// What fewer patients have may point to one of them: the least that a report for outside tells of.
-const LEAST: u64 = 11;
-
 #[derive(clap::Args)]
 #[command(
     group(clap::ArgGroup::new("source").required(true).args(["data", "site"])),
@@ -37,7 +34,8 @@ pub(super) struct Args {
     /// A site's folder, or its file: what it has landed is read, by its own model and package
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "vocabulary", "package"])]
     site: Option<PathBuf>,
-    /// Leave out what fewer than 11 patients have, so that the report may be shown outside the site
+    /// Leave out what fewer than 11 patients have and round every count up to a multiple of 11, so that the report may be shown outside
+    /// the site and no two of its counts tell of fewer than 11
     #[arg(long)]
     share: bool,
     /// Folder with Athena's CSV files, for a model that looks codes up
@@ -59,7 +57,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         (Some(site), _) => of_site(site)?,
         (None, data) => of_folder(&args, data.as_deref().unwrap_or(Path::new("")))?,
     };
-    let found = if args.share { found.without_few(LEAST) } else { found };
+    let found = if args.share { found.for_outside() } else { found };
     if let Some(path) = &args.html {
         let page = page::page(&found, &untested).into_string();
         file::write_durable(path, page.as_bytes()).map_err(|error| Failure::ours(&error))?;

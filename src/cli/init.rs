@@ -105,7 +105,7 @@ pub(super) fn run(mut args: Args) -> Result<(), Failure> {
         None => "the site is made, and not enrolled yet".to_owned(),
     };
     show::note(&format!(
-        "{state}; its keys are in {} (back them up, they cannot be made again)",
+        "{state}; its keys are in {} (back them up with `headwater keys backup`: they cannot be made again)",
         made.places.keys().display()
     ));
     tell_registration(&file)?;

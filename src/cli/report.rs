@@ -28,7 +28,7 @@ pub(super) fn text(report: &Report) -> String {
         rows(report)
     });
     for (head, reasons, all) in [
-        ("Excluded, as the mappings say", &counts.excluded, counts.total(|t| t.excluded)),
+        ("Excluded, by mappings and consents", &counts.excluded, counts.total(|t| t.excluded)),
         ("Refused, kept in quarantine", &counts.refused, counts.total(|t| t.refused)),
         ("Derived rows refused", &counts.unmade, counts.unmade.values().sum()),
         ("Rejected by the registry", &report.rejected, counts.rejected),

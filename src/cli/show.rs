@@ -152,6 +152,26 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     out.join("\n")
 }
 
+/// A table of text, every column to the left.
+pub(super) fn left_table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut out = String::from("  ");
+        for (cell, &width) in cells.zip(&widths) {
+            out.push_str(&format!("  {cell:<width$}"));
+        }
+        out.trim_end().to_owned()
+    };
+    let mut out = vec![line(&mut head.iter().copied())];
+    out.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    out.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,9 @@ use super::{Exit, Failure, chain, keys, report, runtime, source, vocabulary};
 use crate::config::{self, EhrConfig, SiteConfig};
 use crate::fhir::tree::Limits;
 use crate::gateway::consent::ConsentError;
-use crate::gateway::{self, Event, GatewayError, Options, Places, RegistrySettings, Report, Settings, Site, SiteError, Tools, ehr_keys};
+use crate::gateway::{
+    self, Event, GatewayError, MasterKey, Options, Places, RegistrySettings, Report, Settings, Site, SiteError, Tools, ehr_keys,
+};
 use crate::network::Package;
 use crate::platform::clock::Clock;
 use crate::platform::file;
@@ -63,6 +65,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         until: args.until,
         rehearse: args.rehearse,
         accept_deletions: args.accept_deletions,
+        preview: None,
     };
     let report = go(&config, &options)?;
     show::answer(&if args.json {
@@ -97,6 +100,12 @@ pub(super) fn opened(config: &SiteConfig) -> Result<Arc<Site>, Failure> {
         clock: Clock::system(),
     };
     next_key(config, tools.clock.now())?;
+    if config.master == MasterKey::File && file::is_in_memory(&config.state) {
+        show::note(
+            "warning: the state directory is in memory, and the master key goes with it at the next start of this machine: every patient \
+             would be a stranger then. Move it to a disk, or make a backup now (`headwater keys backup`)",
+        );
+    }
     Ok(Arc::new(open(config, tools)?))
 }
 
@@ -214,7 +223,7 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
 }
 
 /// Whose turn it is: nobody's (the next run goes on), the operator's, or ours.
-fn exit_of(error: &GatewayError) -> Exit {
+pub(super) fn exit_of(error: &GatewayError) -> Exit {
     match error {
         GatewayError::Brake { .. } | GatewayError::OtherKey { .. } => Exit::Brake,
         GatewayError::Consent(ConsentError::NotAll { .. }) => Exit::Partial,
@@ -268,6 +277,7 @@ fn words(event: &Event) -> (&'static str, String) {
             "transform",
             format!("{} validated, mapped, de-identified", show::count(*resources, "resource")),
         ),
+        Event::Preview(_) => ("preview", "resources are shown".to_owned()),
         Event::Package { rows } => ("package", format!("{} to release", show::count(*rows, "row"))),
         Event::Submit { chunks: 0 } => ("submit", "nothing changed: a manifest without rows to the registry".to_owned()),
         Event::Submit { chunks } => ("submit", format!("{} to the registry", show::count(*chunks as u64, "chunk"))),

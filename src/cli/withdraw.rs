@@ -115,9 +115,17 @@ fn withdraw(args: &Args) -> Result<(), Failure> {
     if !args.now {
         return Ok(());
     }
-    let report = sync::once(&args.site, &Options::default())?;
-    let made: Vec<_> = desk.list().map_err(|error| Failure::ours(&error))?;
-    let waiting = made.iter().filter(|one| one.state == "waiting").count();
+    let mut report = sync::once(&args.site, &Options::default())?;
+    let still = || {
+        let made = desk.list().map_err(|error| Failure::ours(&error))?;
+        Ok::<_, Failure>(made.iter().filter(|one| one.state == "waiting").count())
+    };
+    let mut waiting = still()?;
+    if waiting > 0 {
+        // The first run ended an interrupted one, which was packaged before this.
+        report = sync::once(&args.site, &Options::default())?;
+        waiting = still()?;
+    }
     show::note(&match (&report.submission, waiting) {
         (Some(submission), 0) => format!("withdrawn: submission {submission} is acknowledged"),
         (_, waiting) => format!("{waiting} withdrawals still wait; run `headwater sync` again"),

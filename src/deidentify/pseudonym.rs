@@ -35,7 +35,9 @@ pub struct Keys {
 /// Why the master key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("master key `{path}` is not there: restore it from the backup; a new key would give every patient a new pseudonym")]
+    #[error(
+        "master key `{path}` is not there: restore it from the backup (`headwater keys restore`); a new key would give every patient a new pseudonym"
+    )]
     Missing { path: String },
     #[error("master key `{path}` is not usable: {fault}; restore it from the backup")]
     Unusable { path: String, fault: &'static str },

@@ -158,6 +158,7 @@ fn refusal(with: &Deidentifier, table: &str, cells: Vec<Cell<'_>>) -> String {
     run(with, &[(table, cells)]).expect_err("refused").to_string()
 }
 
+mod attack;
 mod integer_keys;
 
 #[test]

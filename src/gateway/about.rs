@@ -116,10 +116,19 @@ pub(super) struct Losing {
     pub known: u64,
 }
 
+/// What other decisions than those of the ledger ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub losing: Losing,
+    /// Something else is decided of everybody of whom nothing is said: everything is mapped again, as under new rules, and no
+    /// list of what to look at is held.
+    pub of_everybody: bool,
+}
+
 /// Fills in which acknowledged resources must be decided anew. `is_asked_for` says of a decision that a person made it by
 /// name; the others who lose everything are counted.
 /// # Errors: the database.
-pub(super) fn compare(db: &Connection, leaves: &mut Leaves, is_asked_for: impl Fn(&Leave) -> bool) -> Result<Losing, LedgerError> {
+pub(super) fn compare(db: &Connection, leaves: &mut Leaves, is_asked_for: impl Fn(&Leave) -> bool) -> Result<Changes, LedgerError> {
     let mut before: HashMap<Vec<u8>, [u8; 8]> = HashMap::new();
     let mut select = db.prepare("SELECT mark, decision FROM standing")?;
     let mut found = select.query([])?;
@@ -129,44 +138,43 @@ pub(super) fn compare(db: &Connection, leaves: &mut Leaves, is_asked_for: impl F
     // A ledger from before decisions were kept let everybody leave.
     let of_rest = before.remove(&[][..]).unwrap_or_else(|| Leave::All.digest());
     let is_changed = |mark: &Mark| leaves.of(mark).digest() != before.get(&mark[..]).copied().unwrap_or(of_rest);
-    let named: HashSet<Mark> = {
-        let kept = before.keys().filter_map(|mark| Mark::try_from(&mark[..]).ok());
-        leaves.named().chain(kept).collect()
+    let mut changes = Changes {
+        of_everybody: leaves.kept().next().is_some_and(|(_, now)| now != of_rest),
+        ..Changes::default()
     };
-    let mut changed: Vec<Mark> = named.iter().filter(|mark| is_changed(mark)).copied().collect();
-    if leaves.kept().next().is_some_and(|(_, now)| now != of_rest) {
-        let mut select = db.prepare("SELECT DISTINCT mark FROM about")?;
-        let all = select.query_map([], |row| row.get::<_, Mark>(0))?;
-        for mark in all {
-            let mark = mark?;
-            if !named.contains(&mark) {
-                changed.push(mark);
-            }
-        }
-    }
-    let mut losing = Losing::default();
-    let mut select = db.prepare("SELECT source FROM about WHERE mark = ?1")?;
-    let mut redecide = HashSet::new();
-    let mut reread = false;
-    for mark in &changed {
-        let before = redecide.len();
-        for source in select.query_map([&mark[..]], |row| row.get::<_, SourceKey>(0))? {
-            redecide.insert(source?);
-        }
+    let loses = |mark: &Mark| {
         let leave = leaves.of(mark);
-        let is_nothing = matches!(leave, Leave::Nothing(_));
-        reread |= redecide.len() > before && !is_nothing;
-        if is_nothing && !is_asked_for(leave) && held(db, mark)?.1 > 0 {
-            losing.people += 1;
+        let is_counted = matches!(leave, Leave::Nothing(_)) && !is_asked_for(leave);
+        Ok::<_, LedgerError>(is_counted && held(db, mark)?.1 > 0)
+    };
+    let (mut redecide, mut reread) = (HashSet::new(), false);
+    if changes.of_everybody {
+        let mut select = db.prepare("SELECT DISTINCT mark FROM about")?;
+        let mut all = select.query([])?;
+        while let Some(row) = all.next()? {
+            let mark: Mark = row.get(0)?;
+            changes.losing.people += u64::from(is_changed(&mark) && loses(&mark)?);
+        }
+    } else {
+        let kept = before.keys().filter_map(|mark| Mark::try_from(&mark[..]).ok());
+        let named: HashSet<Mark> = leaves.named().chain(kept).collect();
+        let mut select = db.prepare("SELECT source FROM about WHERE mark = ?1")?;
+        for mark in named.iter().filter(|mark| is_changed(mark)) {
+            let before = redecide.len();
+            for source in select.query_map([&mark[..]], |row| row.get::<_, SourceKey>(0))? {
+                redecide.insert(source?);
+            }
+            reread |= redecide.len() > before && !matches!(leaves.of(mark), Leave::Nothing(_));
+            changes.losing.people += u64::from(loses(mark)?);
         }
     }
-    if losing.people > 0 {
+    if changes.losing.people > 0 {
         let known = db.query_row("SELECT count(DISTINCT mark) FROM about", [], |row| row.get::<_, i64>(0))?;
-        losing.known = known.unsigned_abs();
+        changes.losing.known = known.unsigned_abs();
     }
     leaves.redecide = redecide;
     leaves.reread = reread;
-    Ok(losing)
+    Ok(changes)
 }
 
 /// Of the resources to be decided anew, those that this run did not come to: key, type, content.
@@ -211,11 +219,11 @@ mod tests {
         }
     }
 
-    fn compared(db: &Connection, mut leaves: Leaves) -> (Vec<u8>, bool, Losing) {
-        let losing = compare(db, &mut leaves, |_| false).unwrap();
+    fn compared(db: &Connection, mut leaves: Leaves) -> (Vec<u8>, bool, u64, bool) {
+        let changes = compare(db, &mut leaves, |_| false).unwrap();
         let mut redecide: Vec<u8> = leaves.redecide.iter().map(|key| key[0]).collect();
         redecide.sort_unstable();
-        (redecide, leaves.reread, losing)
+        (redecide, leaves.reread, changes.losing.people, changes.of_everybody)
     }
 
     #[test]
@@ -225,20 +233,26 @@ mod tests {
         let (nothing, all) = (|| Leave::Nothing("consent: x"), || Leave::All);
         let with =
             |default: Leave, people: &[(u8, Leave)]| Leaves::with(default, people.iter().map(|(mark, leave)| ([*mark; 16], leave.clone())));
-        let none = Losing::default();
-        assert_eq!(compared(&db, with(all(), &[])), (vec![], false, none), "nothing was ever kept here");
-        let one = Losing { people: 1, known: 3 };
-        assert_eq!(compared(&db, with(all(), &[(1, nothing())])), (vec![1, 2], false, one));
-        let rest = Losing { people: 2, known: 3 };
-        assert_eq!(compared(&db, with(nothing(), &[(2, all())])), (vec![1, 2, 4], false, rest));
+        assert_eq!(
+            compared(&db, with(all(), &[])),
+            (vec![], false, 0, false),
+            "nothing was ever kept here"
+        );
+        assert_eq!(compared(&db, with(all(), &[(1, nothing())])), (vec![1, 2], false, 1, false));
+        assert_eq!(compared(&db, with(nothing(), &[(2, all())])), (vec![], false, 2, true));
 
         let tx = db.transaction().unwrap();
         decide(&tx, &with(nothing(), &[(2, all())])).unwrap();
         acknowledge(&tx).unwrap();
         tx.commit().unwrap();
-        assert_eq!(compared(&db, with(nothing(), &[(2, all())])), (vec![], false, none), "as it was");
-        assert_eq!(compared(&db, with(nothing(), &[(1, all()), (2, all())])), (vec![1, 2], true, none));
-        assert_eq!(compared(&db, with(nothing(), &[])), (vec![3], false, one));
-        assert_eq!(compared(&db, with(all(), &[])), (vec![1, 2, 4], true, none));
+        assert_eq!(
+            compared(&db, with(nothing(), &[(2, all())])),
+            (vec![], false, 0, false),
+            "as it was"
+        );
+        let more = with(nothing(), &[(1, all()), (2, all())]);
+        assert_eq!(compared(&db, more), (vec![1, 2], true, 0, false));
+        assert_eq!(compared(&db, with(nothing(), &[])), (vec![3], false, 1, false));
+        assert_eq!(compared(&db, with(all(), &[])), (vec![], false, 0, true));
     }
 }

@@ -1,6 +1,8 @@
 //! Where a person withdraws a patient, takes it back and sees what came of it: beside a run that is at work, if need be, for a
 //! refusal must not wait. Knows the patient's id for as long as it takes to hash it; nothing that is kept names anybody.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -11,6 +13,10 @@ use super::withdrawals::{self, Withdrawal};
 use crate::platform::database;
 use crate::platform::file;
 use crate::platform::secret::{Secret, hkdf};
+
+const CACHE_BYTES: u32 = 2 << 20;
+/// How long a run that writes is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a withdrawal will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -40,7 +46,15 @@ impl Desk {
     /// # Errors: the landing key cannot be used; the database.
     pub fn open(places: &Places) -> Result<Self, SiteError> {
         let landing = file::read_secret(&places.landing_key()).map_err(|error| SiteError::Key(Box::new(error)))?;
-        let db = database::open(&places.database(), &[ledger::SCHEMA, about::SCHEMA, withdrawals::SCHEMA])?;
+        let (path, schemas) = (places.database(), [ledger::SCHEMA, about::SCHEMA, withdrawals::SCHEMA]);
+        // A ledger that is there is not checked whole first, and a run at work is waited for.
+        let db = if path.exists() {
+            database::open_for_bulk(&path, CACHE_BYTES)?
+        } else {
+            database::open(&path, &[])?
+        };
+        let waiting = db.busy_timeout(PATIENCE).and_then(|()| db.execute_batch(&schemas.concat()));
+        waiting.map_err(|error| database::explain(&path, error))?;
         Ok(Self {
             db,
             marks: hkdf(&landing, site::MARKS),

@@ -18,7 +18,7 @@ use super::withdraw;
 use crate::platform::database;
 use crate::platform::secret::unhex;
 use crate::submission::Place;
-use crate::submit;
+use crate::submit::{self, SubmitError};
 
 /// The tables.
 pub const SCHEMA: &str = "
@@ -55,7 +55,12 @@ pub(super) async fn take_over(site: &Site) -> Result<(), GatewayError> {
         db.execute("DELETE FROM inherited_row", []).map_err(LedgerError::from)?;
     }
     let link = deliver::link(site)?;
-    let place = submit::place(&link).await?;
+    let place = match submit::place(&link).await {
+        // Not there just now: a new site begins its chain, and what is packaged waits. Should the registry know better, it
+        // refuses that beginning, and is asked then.
+        Err(error) if error.may_be_retried() => return Ok(()),
+        answer => answer?,
+    };
     let expected = place.key_fingerprint.as_deref().filter(|_| place.sequence > 0);
     if let Some(expected) = expected.filter(|expected| !site.made(expected)) {
         return Err(GatewayError::OtherKey {
@@ -85,6 +90,21 @@ pub(super) async fn take_over(site: &Site) -> Result<(), GatewayError> {
         )
         .map_err(LedgerError::from)?;
     Ok(())
+}
+
+/// Whether the registry refuses a beginning that it was not asked about: it knows this site already. Nothing of it was applied.
+/// # Errors: the database.
+pub(super) fn is_known_better(site: &Site, error: &GatewayError) -> Result<bool, LedgerError> {
+    let GatewayError::Submit(SubmitError::Refused { status, diagnostics, .. }) = error else {
+        return Ok(false);
+    };
+    // Its place in the chain, and nothing else: any other refusal is for a person to see.
+    let is_of_chain = ["sequence:", "previous:"].iter().any(|word| diagnostics.starts_with(word));
+    if !(*status == 422 && is_of_chain) {
+        return Ok(false);
+    }
+    let db = database::lock(&site.db);
+    Ok(ledger::watermark(&db)?.is_none() && chain(&db)?.is_none())
 }
 
 /// The end of the chain that this ledger goes on with.

@@ -62,6 +62,25 @@ impl Run {
         same_scope && (!options.full || self.full) && (options.since.is_none() || options.since == self.since)
     }
 
+    /// A run that is none: it looks at what is landed, as of `now`, and proves nothing.
+    pub(super) fn onlooker(now: Timestamp) -> Self {
+        Self {
+            id: 0,
+            phase: Phase::Landed,
+            full: false,
+            since: None,
+            scope: Scope {
+                until: Some(now),
+                ..Scope::default()
+            },
+            proven: BTreeMap::new(),
+            transaction_time: Some(now),
+            complete: false,
+            problems: Vec::new(),
+            resumed: false,
+        }
+    }
+
     /// `full`, `backfill` or `incremental`.
     pub(super) fn kind(&self) -> &'static str {
         match (self.full, self.scope.is_backfill()) {

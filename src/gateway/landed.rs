@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use crate::fhir::tree::Node;
 use crate::landing::{Kind, Segment};
+use crate::origin::Origin;
 
 use super::error::GatewayError;
 use super::ledger::{self, LedgerError, SourceKey};
@@ -58,6 +59,38 @@ impl<'s> Newest<'s> {
             }
         }
     }
+}
+
+/// Calls `take` with every line of every resource that is landed and where it lies, the newest segment first.
+/// # Errors: a segment that cannot be read; what `take` says.
+pub(super) fn each_line(
+    site: &Site,
+    newest: &mut Newest<'_>,
+    mut take: impl FnMut(&mut Newest<'_>, Origin, i64, &[u8]) -> Result<(), GatewayError>,
+) -> Result<(), GatewayError> {
+    let (mut bench, mut bytes) = (Bench::default(), Vec::new());
+    for segment in site.landing.all_segments()?.iter().rev() {
+        newest.run = segment.run;
+        let mut frames = site.landing.read(segment)?;
+        while frames.next_into(&mut bytes)? {
+            for (line_number, line) in steps::lines(frames.first_line(), &bytes) {
+                let origin = Origin {
+                    segment: segment.id,
+                    line: line_number,
+                };
+                match segment.kind {
+                    Kind::Resources => take(newest, origin, segment.run, line)?,
+                    Kind::Deleted => {
+                        if let Ok(root) = bench.read(line, &site.settings.limits) {
+                            newest.forget(root);
+                        }
+                    }
+                    Kind::Outcome => {}
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Calls `take` with the type and the lines of every block of resources that is landed, the newest segment first.

@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS released ( -- the rows the registry holds
     table_name TEXT NOT NULL,
     row_key TEXT NOT NULL,
     digest BLOB NOT NULL,
+    run INTEGER,                      -- that released it as it is; none: taken over, or from before this was kept
     PRIMARY KEY (source, table_name, row_key)
 ) STRICT, WITHOUT ROWID;
 -- The pending tables only grow at their end while a run fills them: with a random place for each row the disk, and not the
@@ -127,6 +128,18 @@ CREATE TABLE IF NOT EXISTS rejected ( -- rows the registry would not take, until
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rejected_by_source ON rejected (source);
 ";
+
+/// Brings the tables of an older ledger up to `SCHEMA`.
+/// # Errors: the database.
+pub fn upgrade(db: &Connection) -> rusqlite::Result<()> {
+    let has_run = db
+        .prepare("SELECT 1 FROM pragma_table_info('released') WHERE name = 'run'")?
+        .exists([])?;
+    if has_run {
+        return Ok(());
+    }
+    db.execute_batch("ALTER TABLE released ADD COLUMN run INTEGER")
+}
 
 /// A resource known by its keyed hash.
 pub type SourceKey = [u8; 16];
@@ -348,13 +361,16 @@ pub fn acknowledge(tx: &Transaction<'_>, run: i64, rejected: &[submission::Outco
             .execute([&row.table, &row.key])?;
     }
     // In the order of the tables they go into: each page is written once.
+    tx.execute(
+        "INSERT OR REPLACE INTO released (source, table_name, row_key, digest, run)
+            SELECT source, table_name, row_key, digest, ?1 FROM pending_row WHERE body IS NOT NULL ORDER BY 1, 2, 3",
+        [run],
+    )?;
     tx.execute_batch(
         "DELETE FROM rejected WHERE EXISTS
             (SELECT 1 FROM pending_row p WHERE p.table_name = rejected.table_name AND p.row_key = rejected.row_key);
          DELETE FROM released WHERE (source, table_name, row_key) IN
             (SELECT source, table_name, row_key FROM pending_row WHERE body IS NULL);
-         INSERT OR REPLACE INTO released (source, table_name, row_key, digest)
-            SELECT source, table_name, row_key, digest FROM pending_row WHERE body IS NOT NULL ORDER BY 1, 2, 3;
          DELETE FROM source WHERE key IN (SELECT key FROM pending_source WHERE fate = 0);
          INSERT OR REPLACE INTO source (key, type, content, fate)
             SELECT key, type, content, fate FROM pending_source WHERE fate > 0 ORDER BY key;",

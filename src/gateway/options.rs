@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::looking::Seen;
 use crate::pull;
 
 /// What one run is asked to do.
@@ -17,6 +18,8 @@ pub struct Options {
     pub until: Option<Timestamp>,
     /// Go the whole way and deliver nothing.
     pub rehearse: bool,
+    /// Of a rehearsal: tell what becomes of the resources of so many patients, one by one.
+    pub preview: Option<usize>,
     /// A person has looked: let a run through that would withdraw an unusual share of all resources.
     pub accept_deletions: bool,
 }
@@ -43,6 +46,8 @@ pub enum Event {
     Transform {
         resources: u64,
     },
+    /// In a rehearsal that is looked at: one resource and what becomes of it.
+    Preview(Box<Seen>),
     Package {
         rows: u64,
     },

@@ -16,7 +16,7 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
-use super::{about, consent, derived, inherit, lookups, marks, package, people, quarantine, withdraw};
+use super::{about, consent, derived, inherit, lookups, marks, package, people, preview, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
@@ -36,10 +36,11 @@ pub(super) fn prepare(
         .as_ref()
         .is_some_and(|mark| mark.rules != rules || mark.lookups != lookups_digest);
     let (mut leaves, undecided) = consent::decide(site, run)?;
-    let losing = about::compare(&database::lock(&site.db), &mut leaves, consent::Leave::is_asked_for)?;
+    let changes = about::compare(&database::lock(&site.db), &mut leaves, consent::Leave::is_asked_for)?;
     if !options.accept_deletions {
-        withdraw::brake_people(site, losing)?;
+        withdraw::brake_people(site, changes.losing)?;
     }
+    let new_rules = new_rules || (mark.is_some() && changes.of_everybody);
     let plan = Plan::new(site, run, people, (lookups, leaves), mark.as_ref(), new_rules)?;
     let (mut sums, rest) = match ahead.filter(|ahead| ahead.stands(run, &segments, new_rules, &plan.leaves)) {
         Some(ahead) => {
@@ -105,6 +106,9 @@ pub(super) fn prepare(
         ..Report::default()
     };
     if options.rehearse {
+        if let Some(patients) = options.preview {
+            preview::of_plan(&plan, patients, &mut |seen| progress(Event::Preview(Box::new(seen))))?;
+        }
         let tx = writer.transaction().map_err(LedgerError::from)?;
         ledger::discard_pending(&tx).map_err(LedgerError::from)?;
         tx.commit().map_err(LedgerError::from)?;

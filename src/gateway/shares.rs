@@ -212,8 +212,11 @@ mod tests {
         touch(&tx, all).unwrap();
         let groups = noted(&tx, &[], 100).unwrap();
         for (group, _) in &groups {
-            tx.execute("INSERT OR REPLACE INTO released VALUES (?1, 'period', 'k', x'')", [&group[..]])
-                .unwrap();
+            tx.execute(
+                "INSERT OR REPLACE INTO released (source, table_name, row_key, digest) VALUES (?1, 'period', 'k', x'')",
+                [&group[..]],
+            )
+            .unwrap();
         }
         acknowledge(&tx).unwrap();
         discard(&tx).unwrap();

@@ -308,6 +308,7 @@ impl Site {
                 withdrawals::SCHEMA,
             ],
         )?;
+        ledger::upgrade(&db).map_err(|error| database::explain(&places.database(), error))?;
         let master = master::in_force(&places, &settings.master, (&settings.network, &settings.name), &db)?;
         let db = Arc::new(Mutex::new(db));
         let landing = Landing::open(&places.landing(), hkdf(&landing_key, "headwater|landing|segments"), db.clone())?

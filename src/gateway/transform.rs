@@ -61,6 +61,15 @@ impl<'s> Plan<'s> {
         })
     }
 
+    /// Why a resource of this patient (`Patient/id`) may not leave.
+    pub(super) fn stays(&self, root: Node<'_, '_>, patient: Option<&str>) -> Option<&'static str> {
+        stays(
+            self,
+            root,
+            &patient.map(|patient| self.site.mark(patient)).into_iter().collect::<Vec<_>>(),
+        )
+    }
+
     pub(super) fn page(&self) -> Page<'_> {
         Page {
             run: self.run,

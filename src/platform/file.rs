@@ -163,6 +163,26 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Whether `path` lies on a file system in memory, which is empty after the next start of the machine. Not known: no.
+#[must_use]
+pub fn is_in_memory(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    path.canonicalize().is_ok_and(|path| in_memory(&mounts, &path))
+}
+
+/// The same by the text of `mountinfo` (proc_pid_mountinfo(5)): the fifth field is the place, the type stands behind ` - `.
+fn in_memory(mounts: &str, path: &Path) -> bool {
+    let mount = |line: &str| {
+        let (fields, rest) = line.split_once(" - ")?;
+        let place = fields.split(' ').nth(4)?.replace("\\040", " ");
+        let kind = rest.split(' ').next()?.to_owned();
+        path.starts_with(&place).then_some((place.len(), kind))
+    };
+    // Of two in one place the later hides the earlier.
+    let nearest = mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length);
+    nearest.is_some_and(|(_, kind)| matches!(kind.as_str(), "tmpfs" | "ramfs"))
+}
+
 /// The content of a secret file.
 /// # Errors: `ReadableByOthers` when group or world have any right to it, also through a link.
 pub fn read_secret(path: &Path) -> Result<Secret, FileError> {
@@ -333,6 +353,22 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         create_dir_private(&path).unwrap();
         assert_eq!(mode(&path), 0o700);
+    }
+
+    #[test]
+    fn what_lies_in_memory_is_known_by_the_nearest_mount() {
+        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 22 0:26 / /run rw,nosuid shared:5 - tmpfs tmpfs rw\n\
+                      31 30 8:2 / /run/disk rw - ext4 /dev/sdb rw\n32 22 0:30 / /a\\040b rw - ramfs none rw\n";
+        for (path, expected) in [
+            ("/var/lib/x", false),
+            ("/run/x", true),
+            ("/run/disk/x", false),
+            ("/running", false),
+            ("/a b/x", true),
+        ] {
+            assert_eq!(in_memory(mounts, Path::new(path)), expected, "{path}");
+        }
+        assert!(!in_memory("", Path::new("/x")));
     }
 
     #[test]

@@ -286,7 +286,7 @@ async fn bulk_submit_status(State(registry): Shared, headers: HeaderMap, body: B
 
 async fn site_place(State(registry): Shared, headers: HeaderMap) -> Result<Response, Fault> {
     let place = as_site(&registry, &headers, |registry, site| {
-        Ok(registry.store().read(|connection| place::place(connection, &site))?)
+        registry.store().read(|connection| place::place(connection, &site))
     })
     .await?;
     Ok(reply::json(StatusCode::OK, &place))
@@ -299,7 +299,7 @@ async fn site_rows(State(registry): Shared, headers: HeaderMap, body: Body) -> R
     let after: After =
         serde_json::from_value(parameters(body).await?).map_err(|_| Fault::Malformed("the body is not JSON with table and key".into()))?;
     let inventory = blocking(&registry, move |registry| {
-        Ok(registry.store().read(|connection| place::inventory(connection, &site, &after))?)
+        registry.store().read(|connection| place::inventory(connection, &site, &after))
     })
     .await?;
     Ok(reply::json(StatusCode::OK, &inventory))

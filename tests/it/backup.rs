@@ -122,6 +122,40 @@ fn a_site_that_is_built_anew_from_its_backup_goes_on_as_if_nothing_had_happened(
 }
 
 #[test]
+fn a_restored_site_whose_registry_is_away_waits_and_then_goes_on_with_its_chain() {
+    let mut scene = Scene::of(2, 113, "safe-harbor");
+    scene.night(&[]);
+    scene.night(&[]);
+    let before = scene.people().0;
+    let right = passphrase(&scene, "correct horse battery");
+    let file = scene.house.dir.path().join("north.backup");
+    assert!(
+        scene
+            .run(&["keys", "backup", "--out", shown(&file), "--passphrase-file", shown(&right)])
+            .status
+            .success()
+    );
+    let state = scene.site.parent().expect("a folder").join("state");
+    std::fs::rename(&state, scene.house.dir.path().join("lost")).expect("a folder");
+    assert!(
+        scene
+            .run(&["keys", "restore", shown(&file), "--passphrase-file", shown(&right)])
+            .status
+            .success()
+    );
+    let port = scene.house.stop_registry();
+    assert_eq!(sync(&scene.site, &[]).status.code(), Some(3));
+    scene
+        .house
+        .open_registry_as(port, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
+    let night = scene.night(&[]);
+    assert_eq!(released(&night), (0, 0), "{night}");
+    assert_eq!(night["sequence"], 3);
+    assert!(scene.people().0 == before);
+    scene.house.close();
+}
+
+#[test]
 fn a_restore_takes_no_other_keys_place_and_other_keys_never_double_the_registrys_patients() {
     let scene = Scene::of(2, 101, "safe-harbor");
     scene.night(&[]);

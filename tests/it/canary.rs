@@ -2,8 +2,9 @@
 //! No log line, error, temporary file, submission, database of the registry or page may hold a mark, plain or packed;
 //! the site's state may hold them sealed only. A planted mark is found, so that finding none means something.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use headwater::simulate::{self, GeneratorSettings, Marks};
 
@@ -106,6 +107,95 @@ fn pulls_by(site: &Path, method: &str) {
     std::fs::write(site, text.replace(planned, &format!("method = \"{method}\""))).expect("a file");
 }
 
+/// Every verb by which a person looks, withdraws, backs up and rotates: what it says and what it writes.
+fn persons_verbs(house: &House, site: &Path, data: &Path, search: &mut Search) {
+    let run = |args: &[&str], stdin: &str| {
+        let mut child = Command::new(HEADWATER)
+            .args(args)
+            .arg("--site")
+            .arg(site)
+            .env("HEADWATER_LOG", "trace")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        child.stdin.take().expect("a pipe").write_all(stdin.as_bytes()).expect("it reads");
+        child.wait_with_output().expect("it ends")
+    };
+    let mut tried = |args: &[&str], stdin: &str, exit: i32| {
+        let output = run(args, stdin);
+        assert_eq!(
+            output.status.code(),
+            Some(exit),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        search.look(&format!("stdout of {args:?}"), &output.stdout);
+        search.look(&format!("stderr of {args:?}"), &output.stderr);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(tried(&["preview", "--patients", "3"], "", 0).contains("what was done"));
+    assert!(tried(&["preview", "--patients", "3", "--json"], "", 0).contains("\"effect\":\"kept\""));
+    tried(&["preview", "--show-identified"], "", 2);
+    let rows = house.rows();
+    let lab = rows.iter().find(|row| row.0 == "lab_result").expect("a row");
+    let period = rows.iter().find(|row| row.0 == "observation_period");
+    for row in std::iter::once(lab).chain(period) {
+        assert!(tried(&["explain", &row.2], "", 0).contains("submission"));
+        assert!(tried(&["explain", "--json", &row.2], "", 0).contains("\"madeOf\""));
+    }
+    tried(&["explain", "QzvBrokenId-nobody"], "", 2);
+
+    let text = std::fs::read_to_string(data.join("Patient.ndjson")).expect("patients were made");
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().expect("a patient")).expect("JSON");
+    let id = last["id"].as_str().expect("an id");
+    tried(&["withdraw", "--reason", "a letter of QzvBrokenName"], id, 0);
+    tried(&["withdraw", "-"], "QzvBrokenName of nobody", 2);
+    tried(&["withdraw", "list"], "", 0);
+    tried(&["withdraw", "list", "--json"], "", 0);
+    let folder = site.parent().expect("a folder");
+    let passphrase = folder.join("passphrase");
+    headwater::platform::file::write_secret(&passphrase, b"a long passphrase of ours").expect("a file");
+    let (passphrase, backup) = (passphrase.to_str().expect("a path"), folder.join("north.backup"));
+    tried(
+        &[
+            "keys",
+            "backup",
+            "--out",
+            backup.to_str().expect("a path"),
+            "--passphrase-file",
+            passphrase,
+        ],
+        "",
+        0,
+    );
+    tried(
+        &["keys", "restore", backup.to_str().expect("a path"), "--passphrase-file", passphrase],
+        "",
+        0,
+    );
+    tried(&["keys", "list"], "", 0);
+    tried(&["keys", "rotate", "--master"], "", 0);
+    tried(&["sync"], "", 0);
+    // A list that names somebody, with a line nobody can read: told by its number.
+    let listed = folder.join("excluded.txt");
+    std::fs::write(&listed, format!("{id}\n")).expect("a file");
+    let toml = std::fs::read_to_string(site).expect("a site's file");
+    std::fs::write(
+        site,
+        format!("{toml}\n[consent]\nrequire = \"none\"\nexclude = [\"../excluded.txt\"]\n"),
+    )
+    .expect("a file");
+    let outside = house.dir.path().join("excluded.txt");
+    std::fs::rename(&listed, &outside).expect("a file that is the site's own");
+    tried(&["sync"], "", 0);
+    std::fs::write(&outside, format!("{id}\nQzvBrokenName {id}\n")).expect("a file");
+    tried(&["sync"], "", 2);
+    std::fs::remove_file(&outside).expect("it was there");
+    std::fs::write(site, toml).expect("a file");
+}
+
 #[test]
 fn no_mark_of_a_patient_leaves_the_site_or_stands_in_a_log() {
     let (data, marks) = marked_data();
@@ -142,6 +232,8 @@ fn no_mark_of_a_patient_leaves_the_site_or_stands_in_a_log() {
         assert!(list.status.success() && !list.stdout.is_empty());
         search.look("quarantine list", &list.stdout);
         search.look("stderr of quarantine", &list.stderr);
+
+        persons_verbs(&house, &site, data.path(), &mut search);
 
         let rows = house.rows();
         assert!(rows.len() > 100, "rows were released, or nothing was tried");

@@ -1,10 +1,14 @@
 //! Nights on which it is decided who may leave: by FHIR Consents, exclusion lists, flags, and a person's withdrawal.
 //! The registry holds the rows of who may leave and of nobody else, whatever changes from night to night.
 
+mod keys;
+mod looking;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use headwater::simulate::ehr::Fault;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,8 +26,12 @@ pub struct Scene {
 
 impl Scene {
     pub fn of(number: u64, seed: u64, policy: &str) -> Self {
+        Self::of_model("ibd-registry", number, seed, policy)
+    }
+
+    fn of_model(model: &'static str, number: u64, seed: u64, policy: &str) -> Self {
         let data = patients(number, seed);
-        let house = House::over(data.path());
+        let house = House::of(model, data.path(), |_| {});
         let site = house.site_of_files(policy, data.path());
         let text = std::fs::read_to_string(data.path().join("Patient.ndjson")).expect("patients were made");
         let id = |line: &str| {
@@ -324,132 +332,144 @@ fn a_withdrawn_patient_is_gone_at_the_registry_and_stays_so_until_a_person_takes
     scene.house.close();
 }
 
-fn keys(site: &Path) -> PathBuf {
-    site.parent().expect("a folder").join("state/keys")
+#[test]
+fn consents_are_asked_for_at_an_ehr_and_a_night_without_them_sends_nothing() {
+    let data = patients(3, 107);
+    let text = std::fs::read_to_string(data.path().join("Patient.ndjson")).expect("patients");
+    let first: Value = serde_json::from_str(text.lines().next().expect("a patient")).expect("JSON");
+    let id = first["id"].as_str().expect("an id");
+    let one = consent("c1", id, "2020-01-01", &json!({"type": "permit"}));
+    std::fs::write(data.path().join("Consent.ndjson"), format!("{one}\n")).expect("a file");
+    for method in ["planned", "bulk", "search"] {
+        let house = House::over(data.path());
+        let site = house.site("safe-harbor", None);
+        let scene = Scene {
+            data: tempfile::tempdir().expect("a folder"),
+            house,
+            site,
+            ids: Vec::new(),
+        };
+        scene.replace("method = \"planned\"", &format!("method = \"{method}\""));
+        scene.says("[consent]\nrequire = \"opt-in\"\nretrospective = true\nflags = [\"urn:site|no-research\"]");
+        let night = scene.night(&[]);
+        balanced(&night);
+        assert_eq!(scene.people().1, 1, "{method}: {night}");
+        assert_eq!(night["counts"]["types"]["Consent"]["pulled"], 1, "{method}");
+        let same = scene.night(&[]);
+        assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{method}: {same}");
+        scene.house.close();
+    }
+}
+
+/// Kills nights on which a patient goes, and comes back, at many moments.
+#[test]
+fn a_night_of_a_withdrawal_killed_at_any_moment_ends_as_an_undisturbed_one() {
+    use std::time::Duration;
+    let scene = Scene::of(3, 137, "safe-harbor");
+    scene.night(&[]);
+    let all = scene.people().0;
+    let mut fewer = None;
+    for kill in 0..10_u64 {
+        let goes = kill % 2 == 0;
+        if goes {
+            assert!(scene.run_with(&["withdraw"], &scene.ids[1]).status.success());
+        } else {
+            let number = (kill / 2 + 1).to_string();
+            assert!(scene.run(&["withdraw", "undo", &number]).status.success());
+        }
+        let mut child = crate::house::start_sync(&scene.site, &[]);
+        #[expect(clippy::disallowed_methods, reason = "the moment of the kill is the test")]
+        std::thread::sleep(Duration::from_millis(30 + 40 * kill));
+        child.kill().expect("a child can be killed");
+        child.wait().expect("it is gone");
+        // One that was killed while it pulled was decided of by the run that ends it; one that was packaged, by the next.
+        scene.night(&[]);
+        balanced(&scene.night(&[]));
+        let now = scene.people().0;
+        let expected = if goes { fewer.get_or_insert(now.clone()) } else { &all };
+        assert!(now == *expected, "kill {kill}");
+    }
+    assert!(fewer.is_some_and(|fewer| fewer.len() < all.len() && fewer.iter().all(|row| all.contains(row))));
+    scene.house.close();
 }
 
 #[test]
-fn a_rotation_of_the_master_key_withdraws_every_old_pseudonym_and_sends_new_ones_in_one_submission() {
-    for policy in ["safe-harbor", "limited-data-set"] {
-        let scene = Scene::of(3, 79, policy);
-        let first = scene.night(&[]);
-        let (before, people) = scene.people();
-        assert!(total(&first, "pulled") > 50, "the brake has something to say");
-        let withdrawn = scene.run_with(&["withdraw"], &scene.ids[0]);
-        assert!(withdrawn.status.success());
+fn derived_rows_come_and_go_with_the_resources_of_who_may_leave() {
+    for policy in ["limited-data-set", "safe-harbor"] {
+        let scene = Scene::of_model("pcornet-7.0", 3, 127, policy);
         scene.night(&[]);
-        let (before_rotation, _) = scene.people();
-        let old = std::fs::read(keys(&scene.site).join("pseudonym.key")).expect("a key");
-        let rotated = scene.run(&["keys", "rotate", "--master"]);
-        assert!(rotated.status.success(), "{}", said(&rotated));
-        assert_eq!(scene.run(&["keys", "rotate", "--master"]).status.code(), Some(2), "one at a time");
-        assert_eq!(
-            std::fs::read(keys(&scene.site).join("pseudonym.key")).expect("a key"),
-            old,
-            "kept until the answer"
+        let before = scene.house.rows();
+        let derived = |rows: &Rows| {
+            rows.iter()
+                .filter(|row| row.0 == "enrollment")
+                .map(|row| row.2.clone())
+                .collect::<BTreeSet<_>>()
+        };
+        // What an accounting row of the night says is of the night.
+        let lasting = |rows: &Rows| rows.iter().filter(|row| row.0 != "harvest").cloned().collect::<Rows>();
+        let all = derived(&before);
+        assert_eq!(all.len(), 3);
+        assert!(scene.run_with(&["withdraw"], &scene.ids[0]).status.success());
+        balanced(&scene.night(&[]));
+        assert_eq!(derived(&scene.house.rows()).len(), 2, "{policy}");
+        assert!(scene.run(&["withdraw", "undo", "1"]).status.success());
+        balanced(&scene.night(&[]));
+        assert!(
+            lasting(&scene.house.rows()) == lasting(&before),
+            "{policy}: the same rows come back"
         );
-        let rehearsed = scene.night(&["--rehearse"]);
-        assert!(sum(&rehearsed, "upserts") > 0);
-        assert!(scene.people().0 == before_rotation, "a rehearsal changes nothing");
-
-        let night = scene.night(&[]);
-        balanced(&night);
-        let (after, left) = scene.people();
-        assert_eq!(left, people - 1, "the withdrawn one stays away");
-        assert_eq!(after.len(), before_rotation.len());
-        let keys_before: BTreeSet<_> = before.iter().map(|row| &row.2).collect();
-        assert!(after.iter().all(|row| !keys_before.contains(&row.2)), "no old pseudonym is left");
-        assert_ne!(night["key_fingerprint"], first["key_fingerprint"]);
-        assert_ne!(std::fs::read(keys(&scene.site).join("pseudonym.key")).expect("a key"), old);
-        assert!(!keys(&scene.site).join("pseudonym.next.key").exists());
-        for more in [&[][..], &["--full"]] {
-            let same = scene.night(more);
-            assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
-        }
-        assert!(scene.people().0 == after);
+        assert!(scene.run(&["keys", "rotate", "--master"]).status.success());
+        balanced(&scene.night(&[]));
+        let turned = derived(&scene.house.rows());
+        assert!(turned.len() == 3 && turned.is_disjoint(&all), "{policy}");
         scene.house.close();
     }
 }
 
 #[test]
-fn a_rotation_waits_for_the_registry_with_both_keys_and_ends_when_it_answers() {
-    let mut scene = Scene::of(2, 83, "safe-harbor");
+fn a_night_on_which_consents_take_everybody_away_stops_for_a_person_and_a_changed_mind_brings_all_back() {
+    let scene = Scene::of(12, 131, "safe-harbor");
     scene.night(&[]);
-    let (before, _) = scene.people();
-    assert!(scene.run(&["keys", "rotate", "--master"]).status.success());
-    let port = scene.house.stop_registry();
-    assert_eq!(sync(&scene.site, &[]).status.code(), Some(3));
-    assert!(
-        keys(&scene.site).join("pseudonym.next.key").exists(),
-        "both keys are there while nobody has answered"
-    );
-    scene
-        .house
-        .open_registry_as(port, &["safe-harbor", "limited-data-set"], |_, text| text.to_owned());
-    assert!(scene.people().0 == before, "wholly old");
-    balanced(&scene.night(&[]));
-    let (after, _) = scene.people();
-    assert!(
-        after.len() == before.len() && after.iter().all(|row| !before.iter().any(|old| old.2 == row.2)),
-        "wholly new"
-    );
-    assert!(!keys(&scene.site).join("pseudonym.next.key").exists());
+    let (all, people) = scene.people();
+    assert_eq!(people, 12);
+    let section = "\n[consent]\nrequire = \"opt-in\"\nretrospective = true\n";
+    scene.says(section);
+    scene.consents(&[consent("c1", &scene.ids[0], "2024-01-01", &json!({"type": "permit"}))]);
+    let stopped = sync(&scene.site, &[]);
+    assert_eq!(stopped.status.code(), Some(4), "{}", said(&stopped));
+    assert!(said(&stopped).contains("11 of 12 patients"), "{}", said(&stopped));
+    assert!(scene.people().0 == all, "nothing was sent");
+    balanced(&scene.night(&["--accept-deletions"]));
+    let (left, people) = scene.people();
+    assert_eq!(people, 1);
+    assert!(left.iter().all(|row| all.contains(row)));
     let same = scene.night(&["--full"]);
     assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
+    scene.replace(section, "");
+    balanced(&scene.night(&[]));
+    assert!(scene.people().0 == all, "the same rows under the same pseudonyms");
     scene.house.close();
 }
 
 #[test]
-fn a_run_with_a_missing_or_another_master_key_is_refused_and_none_is_made() {
-    let scene = Scene::of(1, 89, "safe-harbor");
-    scene.night(&[]);
-    let path = keys(&scene.site).join("pseudonym.key");
-    let key = std::fs::read(&path).expect("a key");
-    std::fs::remove_file(&path).expect("it was there");
-    let missing = sync(&scene.site, &[]);
-    assert_eq!(missing.status.code(), Some(2), "{}", said(&missing));
-    assert!(said(&missing).contains("restore it from the backup") && !path.exists());
-    headwater::platform::file::write_secret(&path, "a1".repeat(32).as_bytes()).expect("a key");
-    let changed = sync(&scene.site, &[]);
-    assert_eq!(changed.status.code(), Some(4), "{}", said(&changed));
-    assert!(said(&changed).contains("is not the one the registry's rows were made with"));
-    std::fs::remove_file(&path).expect("it was there");
-    headwater::platform::file::write_secret(&path, &key).expect("a key");
-
-    // The same key as a credential of the service manager.
-    let credentials = tempfile::tempdir().expect("a folder");
-    std::fs::copy(&path, credentials.path().join("headwater-master")).expect("a copy");
-    std::fs::remove_file(&path).expect("it was there");
-    scene.says("[keys]\nmaster_credential = \"headwater-master\"");
-    let none = sync(&scene.site, &[]);
-    assert_eq!(none.status.code(), Some(2), "{}", said(&none));
-    assert!(said(&none).contains("CREDENTIALS_DIRECTORY"));
-    let run = |more: &[&str]| {
-        let mut sync = Command::new(HEADWATER);
-        sync.args(["sync", "--json", "--site"]).arg(&scene.site).args(more);
-        sync.env("CREDENTIALS_DIRECTORY", credentials.path())
-            .output()
-            .expect("the binary runs")
+fn a_night_on_which_not_every_consent_comes_sends_nothing_and_the_next_one_asks_again() {
+    let data = patients(2, 139);
+    let house = House::over(data.path());
+    let site = house.site("safe-harbor", None);
+    let scene = Scene {
+        data,
+        house,
+        site,
+        ids: Vec::new(),
     };
-    let same = report(&run(&["--full"]));
-    assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
-    // A new credential takes its place, and stays in force when the section names it alone.
-    let (before, _) = scene.people();
-    headwater::platform::file::write_secret(&credentials.path().join("second"), "b2".repeat(32).as_bytes()).expect("a key");
-    scene.replace(
-        "master_credential = \"headwater-master\"",
-        "master_credential = \"headwater-master\"\nnext_credential = \"second\"",
-    );
-    balanced(&report(&run(&[])));
-    let (after, _) = scene.people();
-    assert!(after.len() == before.len() && after.iter().all(|row| !before.iter().any(|old| old.2 == row.2)));
-    balanced(&report(&run(&[])));
-    scene.replace(
-        "master_credential = \"headwater-master\"\nnext_credential = \"second\"",
-        "master_credential = \"second\"",
-    );
-    let same = report(&run(&["--full"]));
-    assert_eq!((sum(&same, "upserts"), sum(&same, "tombstones")), (0, 0), "{same}");
-    assert!(scene.people().0 == after);
+    scene.says("[consent]\nrequire = \"opt-out\"");
+    scene.replace("method = \"planned\"", "method = \"bulk\"");
+    scene.house.ehr().order(Fault::ErrorFiles.into());
+    let stopped = sync(&scene.site, &[]);
+    assert_eq!(stopped.status.code(), Some(3), "{}", said(&stopped));
+    assert!(said(&stopped).contains("did not give every Consent"), "{}", said(&stopped));
+    assert!(scene.house.rows().is_empty() && scene.house.ehr().fired(Fault::ErrorFiles) == 1);
+    balanced(&scene.night(&[]));
+    assert_eq!(scene.people().1, 2);
     scene.house.close();
 }

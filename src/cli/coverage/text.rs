@@ -20,7 +20,7 @@ pub(super) fn keep(found: &Coverage) -> Option<String> {
             found.site
         ),
         least => format!(
-            "Of the landed data of site `{}`, for outside: what fewer than {least} patients have is left out, a count of {least} means 1 to {least}.",
+            "Of the landed data of site `{}`, for outside: what fewer than {least} patients have is left out, and counts are rounded up to multiples of {least}.",
             found.site
         ),
     })

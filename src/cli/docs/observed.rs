@@ -47,7 +47,8 @@ impl Observed {
                 report.model
             )));
         }
-        Ok(Self::of(&report))
+        // A dictionary is made to be shown around.
+        Ok(Self::of(&if report.least == 0 { report.for_outside() } else { report }))
     }
 
     fn of(report: &Coverage) -> Self {
@@ -68,7 +69,7 @@ impl Observed {
         };
         let few = match report.least {
             0 => String::new(),
-            least => format!("; a count of {least} means 1 to {least}"),
+            least => format!("; counts are rounded up to multiples of {least}"),
         };
         Self {
             columns,

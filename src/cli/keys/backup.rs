@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Exit, Failure, chain, show};
 use crate::config;
-use crate::gateway::Places;
 use crate::gateway::backup::{self, BackupError, Contents, SHORTEST_PASSPHRASE};
+use crate::gateway::{MasterKey, Places};
 use crate::platform::clock::Clock;
 use crate::platform::file;
 use crate::platform::secret::Secret;
@@ -67,6 +67,12 @@ pub(super) fn restore(args: &Restore) -> Result<(), Failure> {
     let ids = (config.network.as_str(), config.name.as_str());
     let restored = backup::restore(&Places::of(&config.state), ids, &args.file, &passphrase).map_err(|error| failure(&error))?;
     tell(&restored, "restored from", &args.file, args.common.json);
+    if config.master != MasterKey::File {
+        show::note(
+            "the master key is in state/keys/pseudonym.key now: seal it as the credential that [keys] names (systemd-creds encrypt), \
+             then take the file away",
+        );
+    }
     show::note("the next `headwater sync` pulls everything and finds, row by row, what the registry holds already");
     Ok(())
 }

@@ -136,7 +136,11 @@ fn of(root: Node<'_, '_>, settings: &ConsentSettings, today: Date) -> Option<(St
 /// What the statements about one patient come to. The newest speaks; of two of one moment, or where one does not say when it
 /// was made, a denial does.
 pub(super) fn leave(mut statements: Vec<Statement>, require: Require) -> Leave {
-    let denies = |statement: &Statement| !statement.clauses.iter().any(|clause| clause.permits);
+    // What says nothing, for its time is over, neither permits nor denies.
+    let denies = |statement: &Statement| {
+        let mut clauses = statement.clauses.iter();
+        !statement.clauses.is_empty() && clauses.all(|clause| !clause.permits)
+    };
     // A denial without a moment is the newest, a permission without one the oldest.
     let rank = |statement: &Statement| match (statement.given.is_empty(), denies(statement)) {
         (true, true) => 2,
@@ -212,6 +216,9 @@ mod tests {
             given: "2024-01-01".into(),
             clauses: Vec::new(),
         };
-        assert_eq!(leave(vec![silent], Require::OptOut), Leave::All);
+        assert_eq!(leave(vec![silent.clone()], Require::OptOut), Leave::All);
+        let over = super::super::leave::NOT_IN_FORCE;
+        assert_eq!(leave(vec![silent.clone()], Require::OptIn), Leave::Nothing(over));
+        assert_eq!(leave(vec![silent, statement("2024-01-01", true)], Require::OptIn), Leave::All);
     }
 }

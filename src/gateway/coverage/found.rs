@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cdm::small_cells::{LEAST, published, published_parts, published_percent};
+
 /// What became of the resources of one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypeFate {
@@ -110,7 +112,7 @@ pub struct Coverage {
     /// The site whose landed data was read; empty where it was a folder of files.
     #[serde(default)]
     pub site: String,
-    /// Counts from 1 to this stand as this, and what fewer patients have is left out; 0 where all is told.
+    /// Counts are rounded up to multiples of this, and what fewer patients have is left out; 0 where all is told.
     #[serde(default)]
     pub least: u64,
 }
@@ -125,29 +127,41 @@ impl Coverage {
         self.views.iter().filter(|view| view.rows == 0)
     }
 
-    /// The report as the network may see it: elements and codes that fewer than `least` patients have are left out and counted, and a
-    /// count from 1 to below `least` stands as `least`.
-    pub fn without_few(mut self, least: u64) -> Self {
-        let few = |patients: u64, times: u64| if patients == 0 { times < least } else { patients < least };
-        let coarse = |count: u64| if count == 0 { 0 } else { count.max(least) };
+    /// The report as the network may see it: elements and codes that fewer than eleven patients have are left out and counted, and
+    /// every count stands as `small_cells` shows it, a total as the sum of its parts.
+    pub fn for_outside(mut self) -> Self {
+        let few = |patients: u64, times: u64| if patients == 0 { times < LEAST } else { patients < LEAST };
         let (all, codes) = (self.unread.len(), self.codes.len());
         self.unread.retain(|one| !few(one.patients, one.resources));
         self.codes.retain(|gap| !few(gap.patients, gap.times));
         self.unread_beyond += (all - self.unread.len()) as u64;
         self.codes_beyond += (codes - self.codes.len()) as u64;
+        for one in &mut self.unread {
+            let of = one.path.split('.').next().unwrap_or_default();
+            let read = self.resources.get(of).map_or(one.resources, |types| types.read);
+            one.percent = published_percent(one.resources, read);
+            (one.resources, one.patients) = (published(one.resources), published(one.patients));
+        }
+        for gap in &mut self.codes {
+            (gap.times, gap.patients) = (published(gap.times), published(gap.patients));
+        }
         for types in self.resources.values_mut() {
-            for count in [&mut types.read, &mut types.mapped, &mut types.excluded, &mut types.refused] {
-                *count = coarse(*count);
-            }
+            let (parts, total) = published_parts([types.mapped, types.excluded, types.refused]);
+            [types.mapped, types.excluded, types.refused] = parts;
+            types.read = total;
+        }
+        // The rows of a table are those of its views.
+        let mut rows: BTreeMap<&str, u64> = BTreeMap::new();
+        for view in &mut self.views {
+            view.rows = published(view.rows);
+            *rows.entry(&view.table).or_default() += view.rows;
         }
         for column in &mut self.columns {
-            (column.filled, column.rows) = (coarse(column.filled), coarse(column.rows));
+            column.filled = published(column.filled);
+            column.rows = rows.get(column.table.as_str()).copied().unwrap_or(0).max(published(column.rows));
         }
-        for view in &mut self.views {
-            view.rows = coarse(view.rows);
-        }
-        self.patients = coarse(self.patients);
-        self.least = least;
+        self.patients = published(self.patients);
+        self.least = LEAST;
         self
     }
 }
@@ -155,6 +169,7 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_element_s_name_tells_what_it_says() {
@@ -207,13 +222,50 @@ mod tests {
             columns: vec![fill(0, 4), fill(5, 20)],
             ..Coverage::default()
         };
-        let shown = report.without_few(11);
+        let shown = report.for_outside();
         assert_eq!(shown.codes.iter().map(|gap| gap.code.as_str()).collect::<Vec<_>>(), ["many"]);
         assert_eq!(
             shown.unread.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(),
             ["Patient.a", "Practitioner.c"]
         );
         assert_eq!((shown.codes_beyond, shown.unread_beyond, shown.patients), (2, 1, 11));
-        assert_eq!(shown.columns, [fill(0, 11), fill(11, 20)]);
+        assert_eq!(shown.columns, [fill(0, 11), fill(11, 22)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_counts_of_the_form_for_outside_give_a_value_from_1_to_10(
+            fates in prop::collection::vec(any::<[u8; 3]>(), 1..4),
+            cells in prop::collection::vec((0u64..60, 0u64..60), 1..12),
+        ) {
+            let mut report = Coverage { patients: cells[0].1, ..Coverage::default() };
+            for (at, [mapped, excluded, refused]) in fates.iter().map(|fates| fates.map(|fate| u64::from(fate % 40))).enumerate() {
+                let types = TypeFate { read: mapped + excluded + refused, mapped, excluded, refused, ..TypeFate::default() };
+                report.resources.insert(format!("Type{at}"), types);
+            }
+            for (at, &(a, b)) in cells.iter().enumerate() {
+                let (table, column) = (format!("t{}", at % 3), format!("c{at}"));
+                report.views.push(ViewRows { file: String::new(), table: table.clone(), rows: a });
+                report.unread.push(UnreadElement { path: format!("Type0.e{at}"), resources: a.max(b), patients: b, ..UnreadElement::default() });
+                let (system, reason) = (String::new(), String::new());
+                report.codes.push(CodeGap { table: table.clone(), column: column.clone(), system, code: at.to_string(), reason, times: a.max(b), patients: b });
+                report.columns.push(ColumnFill { table, column, mapped: true, filled: a.min(b), rows: a.max(b) });
+            }
+            let shown = report.for_outside();
+            let mut all = vec![shown.patients];
+            all.extend(shown.resources.values().flat_map(|types| [types.read, types.mapped, types.excluded, types.refused]));
+            all.extend(shown.unread.iter().flat_map(|one| [one.resources, one.patients]));
+            all.extend(shown.codes.iter().flat_map(|gap| [gap.times, gap.patients]));
+            all.extend(shown.columns.iter().flat_map(|column| [column.filled, column.rows]));
+            all.extend(shown.views.iter().map(|view| view.rows));
+            for (at, one) in all.iter().enumerate() {
+                for two in &all[at..] {
+                    prop_assert!(!(1..LEAST).contains(&one.abs_diff(*two)), "{one} and {two}");
+                    prop_assert!(!(1..LEAST).contains(one));
+                }
+            }
+            prop_assert!(shown.columns.iter().all(|column| column.filled <= column.rows));
+            prop_assert!(shown.unread.iter().all(|one| one.percent <= 100.0));
+        }
     }
 }

@@ -627,3 +627,22 @@ fn discarded_work_leaves_what_is_acknowledged() {
     assert_eq!(night.held(), 1);
     assert_eq!(watermark(&night.db).unwrap(), Some(mark()));
 }
+
+#[test]
+fn a_ledger_from_before_rows_knew_their_run_is_brought_up_once_and_keeps_its_rows() {
+    let db = Connection::open_in_memory().unwrap();
+    db.execute_batch(
+        "CREATE TABLE released (source BLOB NOT NULL, table_name TEXT NOT NULL, row_key TEXT NOT NULL, digest BLOB NOT NULL,
+            PRIMARY KEY (source, table_name, row_key)) STRICT, WITHOUT ROWID;
+         INSERT INTO released VALUES (x'01', 't', 'k', x'02');",
+    )
+    .unwrap();
+    for _ in 0..2 {
+        db.execute_batch(SCHEMA).unwrap();
+        upgrade(&db).unwrap();
+    }
+    let held: (String, Option<i64>) = db
+        .query_row("SELECT row_key, run FROM released", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(held, ("k".to_owned(), None));
+}

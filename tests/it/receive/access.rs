@@ -230,6 +230,34 @@ async fn a_site_touches_nothing_of_another_site() {
     let mut river = river;
     let own = river.parcel(&[("person", &[("a", Some(&row("a", "7")))])]);
     house.deliver(&mut river, &own).await;
+    // Each is told of its own place and its own rows, whatever it asks for; a stranger of nothing.
+    for (kit, held) in [(&lake, None), (&river, Some(row("a", "7")))] {
+        let place = house.call(Method::GET, "/site/place", Some(&kit.token), "", Vec::new()).await;
+        let place: serde_json::Value = serde_json::from_str(&place.text()).unwrap();
+        assert_eq!(place["sequence"], 1);
+        let of_all = br#"{"table":"","key":""}"#.to_vec();
+        let rows = house
+            .call(Method::POST, "/site/rows", Some(&kit.token), "application/json", of_all)
+            .await;
+        let rows: serde_json::Value = serde_json::from_str(&rows.text()).unwrap();
+        let rows = rows["rows"].as_array().unwrap();
+        // The first row of the lake did not fit its table.
+        let digests: Vec<_> = rows.iter().map(|row| row["sha256"].as_str().unwrap().to_owned()).collect();
+        let expected: Vec<_> = held.iter().map(|body| headwater::submission::sha256_hex(body.as_bytes())).collect();
+        assert_eq!(digests, expected);
+        assert!(rows.iter().all(|row| row.get("body").is_none()));
+        let behind = br#"{"table":"person","key":"a"}"#.to_vec();
+        let rows = house
+            .call(Method::POST, "/site/rows", Some(&kit.token), "application/json", behind)
+            .await;
+        assert_eq!(rows.text(), r#"{"rows":[]}"#);
+    }
+    for token in [None, Some("guess")] {
+        for (method, path) in [(Method::GET, "/site/place"), (Method::POST, "/site/rows")] {
+            let answer = house.call(method, path, token, "application/json", b"{}".to_vec()).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+        }
+    }
     let gone = river.parcel(&[("person", &[("a", None)])]);
     house.deliver(&mut river, &gone).await;
     house.deliver(&mut lake, &waiting).await;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use headwater::config::{self, EhrConfig, FhirConfig};
+use headwater::gateway::Require;
 use headwater::pull::{ExportOptions, Level, Vendor};
 use headwater::receive::{Accept, Settings};
 
@@ -56,6 +57,8 @@ fn the_sites_example_loads_as_it_stands_and_with_every_key_switched_on() {
         (all.method, all.hydrate, all.attachments),
         (plain.method, plain.hydrate, plain.attachments)
     );
+    assert!(full.consent.require == Require::OptIn && !full.consent.retrospective && full.consent.exclude.len() == 1);
+    assert!(full.master != config.master, "a credential stands in for the file");
     // The defaults it shows are the defaults there are.
     assert_eq!(
         (&full.limits, full.threads, &full.model, full.state.file_name()),
@@ -67,7 +70,7 @@ fn the_sites_example_loads_as_it_stands_and_with_every_key_switched_on() {
 fn the_sites_example_names_every_key_there_is() {
     let text = all_switched_on(&example("site.example.toml"));
     let mut keys = 0;
-    for section in ["site", "ehr", "ehr.export", "registry", "http", "limits"] {
+    for section in ["site", "ehr", "ehr.export", "registry", "http", "limits", "consent", "keys"] {
         let with_a_stranger = text.replacen(&format!("[{section}]"), &format!("[{section}]\nstranger = 1"), 1);
         let faults = site(&with_a_stranger).unwrap_err();
         assert_eq!(faults.len(), 1, "{faults:?}");
