@@ -1,5 +1,7 @@
 //! `headwater doctor`: why a connection does not work, step by step, and who can mend it.
 
+mod own;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -118,6 +120,7 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
             Some((settings, key))
         }
     };
+    found.extend(own::findings(&config, &places));
     let registry = match registry(&config, &places) {
         Ok(registry) => registry,
         Err(error) => return Err(key_finding(&error, "registry")),

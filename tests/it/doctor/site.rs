@@ -120,6 +120,26 @@ fn what_is_wrong_on_this_machine_is_found_before_anything_is_asked() {
     assert_eq!(doctor(&site).1.as_deref(), Some("key.missing"));
     assert_eq!(house.ehr().seen().len(), asked, "nobody was asked");
     std::fs::write(&key, pem).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+
+    // What would stop a run before it asks anybody, found beside the way to the EHR.
+    let master = state.join("keys/pseudonym.key");
+    let held = std::fs::read(&master).unwrap();
+    std::fs::write(&master, "hush").unwrap();
+    let (_, diagnosis, document) = doctor(&site);
+    assert_eq!(diagnosis.as_deref(), Some("master.unusable"));
+    assert!(!document.to_string().contains("hush"), "{document}");
+    std::fs::remove_file(&master).unwrap();
+    assert_eq!(doctor(&site).1.as_deref(), Some("master.missing"));
+    headwater::platform::file::write_secret(&master, &held).unwrap();
+    std::fs::write(
+        &site,
+        format!("{good}\n[consent]\nrequire = \"none\"\nexclude = [\"nowhere.txt\"]\n"),
+    )
+    .unwrap();
+    assert_eq!(doctor(&site).1.as_deref(), Some("consent.list"));
+    std::fs::write(&site, &good).unwrap();
+    assert_eq!(doctor(&site).1, None);
     house.close();
 }
 
