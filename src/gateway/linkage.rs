@@ -54,6 +54,11 @@ pub enum LinkageError {
     TooMany(usize),
     #[error("nobody has a linkage key: the registry holds no patient of this site who could be encoded; nothing was written")]
     Nobody,
+    #[error(
+        "the file of groups names nobody of this site: nothing was written. If it should, the ids are of another project, or of \
+         before a rotation of the master key: then encode again, and let the agent answer anew"
+    )]
+    Strangers,
     #[error("the file of groups, line {line}: {what}")]
     Groups { line: usize, what: &'static str },
     #[error(transparent)]
@@ -136,7 +141,7 @@ pub fn encode(site: &Site, project: &Project, secret: &Secret, out: &Path) -> Re
 
 /// Writes, for the registry, the surrogates of this site's patients whom the agent found elsewhere, with the person's token (0600).
 /// `groups` is the agent's answer: `{"id":…,"group":…}` a line, of all sites or of this one; other sites' ids are passed over.
-/// # Errors: another policy, a line that is none, a patient in two groups.
+/// # Errors: another policy, a line that is none, a patient in two groups, nobody of this site.
 pub fn groups(site: &Site, project: &Project, secret: &Secret, groups: &Path, out: &Path) -> Result<Written, LinkageError> {
     let key = hkdf(secret, &format!("headwater|linkage|person|{}", project.name()));
     let groups = read_groups(groups)?;
@@ -158,6 +163,9 @@ pub fn groups(site: &Site, project: &Project, secret: &Secret, groups: &Path, ou
         written.patients += 1;
         Ok(())
     })?;
+    if written.patients == 0 && written.left_out.is_empty() {
+        return Err(LinkageError::Strangers);
+    }
     lines.sort_unstable();
     write(out, lines.into_iter())?;
     Ok(written)

@@ -248,6 +248,10 @@ fn an_agents_groups_come_back_as_one_token_for_one_person_at_two_sites() {
         std::fs::write(&groups, twice).unwrap();
         let done = desk.run(&args);
         assert!(String::from_utf8_lossy(&done.stderr).contains("line 2: an id is in two groups"));
+        std::fs::write(&groups, json!({ "id": "0".repeat(32), "group": "g" }).to_string()).unwrap();
+        std::fs::remove_file(&out).unwrap();
+        let done = desk.run(&args);
+        assert!(String::from_utf8_lossy(&done.stderr).contains("nobody of this site") && !out.exists());
     }
     assert_eq!(persons[0], persons[1]);
     assert!(
