@@ -14,6 +14,7 @@ mod fhirpath;
 mod generate;
 mod init;
 mod keys;
+mod linkage;
 mod map;
 mod page;
 mod preview;
@@ -134,6 +135,8 @@ enum Verb {
     Quarantine(quarantine::Args),
     /// Withdraw a patient: their rows go from the registry, and none leaves again
     Withdraw(withdraw::Args),
+    /// Linkage keys of patients for an agent that is not the registry: opt-in, limited data set only
+    Linkage(linkage::Args),
     /// Load profiles, mappings and policy, cross-check them, run all cases
     Check(check::Args),
     /// What of the data a mapping leaves out: elements, codes, columns, views
@@ -178,6 +181,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(args),
         Verb::Quarantine(args) => quarantine::run(args),
         Verb::Withdraw(args) => withdraw::run(args),
+        Verb::Linkage(args) => linkage::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Coverage(args) => coverage::run(args),
         Verb::Diff(args) => diff::run(args),

@@ -1,6 +1,7 @@
 //! Reads `site.toml`: gathers each part's settings and reports every fault at once, with the key's path.
 //! Secrets never stand in the file: it names where they lie.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::Table;
@@ -42,6 +43,8 @@ pub struct SiteConfig {
     pub consent: ConsentSettings,
     /// Where the master key is kept.
     pub master: MasterKey,
+    /// The linkage projects this site takes part in, by name, and where the secret of each lies. None: nobody's linkage keys are made.
+    pub linkage: BTreeMap<String, PathBuf>,
 }
 
 impl SiteConfig {
@@ -126,7 +129,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
     })?;
     let mut reader = Reader::default();
     let root = Section::root(&table);
-    reader.only(&root, &["site", "ehr", "registry", "http", "limits", "consent", "keys"]);
+    reader.only(&root, &["site", "ehr", "registry", "http", "limits", "consent", "keys", "linkage"]);
     let site = reader.section(&root, "site");
     let ehr = reader.section(&root, "ehr");
     let consent = consent::read(&mut reader, &root, base);
@@ -147,6 +150,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         limits: limits(&mut reader, &root),
         consent,
         master: master(&mut reader, &root),
+        linkage: linkage(&mut reader, &root, base),
     };
     reader.only(
         &site,
@@ -162,6 +166,21 @@ fn link(reader: &mut Reader, registry: &Section<'_>) -> RegistryLinkConfig {
         client_id: reader.text(registry, "client_id"),
         log_vkey: reader.text(registry, "log_vkey"),
     }
+}
+
+/// `[linkage.PROJECT]`, one section for each project.
+fn linkage(reader: &mut Reader, root: &Section<'_>, base: &Path) -> BTreeMap<String, PathBuf> {
+    let Some(linkage) = reader.optional_section(root, "linkage") else {
+        return BTreeMap::new();
+    };
+    let mut projects = BTreeMap::new();
+    for name in linkage.table.keys() {
+        if let Some(project) = reader.optional_section(&linkage, name) {
+            reader.only(&project, &["secret_file"]);
+            projects.insert(name.clone(), base.join(reader.text(&project, "secret_file")));
+        }
+    }
+    projects
 }
 
 fn http(reader: &mut Reader, root: &Section<'_>, base: &Path) -> HttpSettings {

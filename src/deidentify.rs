@@ -24,6 +24,7 @@ mod evidence;
 mod geography;
 mod guard;
 mod identifiers;
+pub mod linkage;
 mod people;
 mod policy;
 mod policy_file;

@@ -17,6 +17,7 @@ pub mod desk;
 pub mod doctor;
 pub mod ehr_keys;
 pub mod ledger;
+pub mod linkage;
 pub mod looking;
 pub mod offline;
 pub mod preview;

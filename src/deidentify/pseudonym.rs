@@ -28,6 +28,7 @@ pub struct Keys {
     outbox: hmac::Key,
     guard: GuardKey,
     person: [GuardKey; 2],
+    linkage: Secret,
     fingerprint: String,
 }
 
@@ -80,6 +81,7 @@ impl Keys {
             outbox: sign("outbox"),
             guard: words("guard"),
             person: [words("person 1"), words("person 2")],
+            linkage: key("linkage"),
             fingerprint: hex(&key("fingerprint").expose()[..8]),
         }
     }
@@ -134,6 +136,14 @@ impl Keys {
             half.copy_from_slice(&siphash(key, patient.as_bytes()).to_be_bytes());
         }
         PersonId(id)
+    }
+
+    /// The name of a patient in one linkage project: no surrogate that a registry knows, and of another project another name.
+    pub fn linkage_id(&self, project: &str, patient: &str) -> [u8; 16] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, hkdf(&self.linkage, project).expose());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hmac::sign(&key, patient.as_bytes()).as_ref()[..16]);
+        id
     }
 
     pub(super) fn guard(&self) -> GuardKey {
@@ -276,6 +286,19 @@ mod tests {
         let table = keys("n", "s").table("visit");
         assert_eq!(keyed(&table, "Encounter/e1#"), keyed(&table, "Encounter/e1"));
         assert_ne!(keyed(&table, "Encounter/e1#2"), keyed(&table, "Encounter/e1"));
+    }
+
+    #[test]
+    fn a_linkage_id_is_no_surrogate_and_differs_by_site_and_project() {
+        let id = |site: &str, project: &str| hex(&keys("n", site).linkage_id(project, "Patient/p1"));
+        let all = [
+            id("a", "one"),
+            id("b", "one"),
+            id("a", "two"),
+            keyed(&keys("n", "a").table("patient"), "Patient/p1"),
+        ];
+        assert!(all.iter().enumerate().all(|(at, one)| !all[..at].contains(one)));
+        assert_eq!(all[0], id("a", "one"));
     }
 
     #[test]

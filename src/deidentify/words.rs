@@ -111,12 +111,12 @@ fn position(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-fn is_combining(character: char) -> bool {
+pub(super) fn is_combining(character: char) -> bool {
     ('\u{300}'..='\u{36f}').contains(&character)
 }
 
 /// Appends the lower-case letter without its accent (Latin-1 and Latin Extended-A); other letters as they are.
-fn fold(character: char, out: &mut Vec<u8>) {
+pub(super) fn fold(character: char, out: &mut Vec<u8>) {
     let plain = match character {
         'À'..='Å' | 'à'..='å' | 'Ā'..='ą' => "a",
         'Æ' | 'æ' => "ae",

@@ -92,3 +92,18 @@ pub(super) fn decide(site: &Site, run: &Run) -> Result<(Leaves, Vec<String>), Ga
     }
     Ok((leaves, problems))
 }
+
+/// Whom a list or a withdrawal blocks as they stand now, before a run has heard of it.
+/// # Errors: a list that cannot be read; the database.
+pub(super) fn blocked(site: &Site) -> Result<HashSet<Mark>, GatewayError> {
+    let mut marks: HashSet<Mark> = withdrawals::blocked(&database::lock(&site.db))?.into_iter().collect();
+    for path in &site.settings.consent.exclude {
+        marks.extend(
+            lists::patients(path)
+                .map_err(ConsentError::from)?
+                .iter()
+                .map(|patient| site.mark(patient)),
+        );
+    }
+    Ok(marks)
+}

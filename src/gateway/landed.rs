@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use crate::fhir::tree::Node;
-use crate::landing::Kind;
+use crate::landing::{Kind, Segment};
 use crate::origin::Origin;
 
 use super::error::GatewayError;
@@ -98,11 +98,26 @@ pub(super) fn each_line(
 pub(super) fn each_landed(
     site: &Site,
     newest: &mut Newest<'_>,
+    take: impl FnMut(&mut Newest<'_>, &str, &[u8]) -> Result<(), GatewayError>,
+) -> Result<(), GatewayError> {
+    each_landed_of(site, None, newest, take)
+}
+
+/// The same, of one type only where it is given.
+/// # Errors: as `each_landed`.
+pub(super) fn each_landed_of(
+    site: &Site,
+    only: Option<&str>,
+    newest: &mut Newest<'_>,
     mut take: impl FnMut(&mut Newest<'_>, &str, &[u8]) -> Result<(), GatewayError>,
 ) -> Result<(), GatewayError> {
     let (mut bench, mut bytes) = (Bench::default(), Vec::new());
     let segments = site.landing.all_segments()?;
-    for segment in segments.iter().rev() {
+    let other = |segment: &Segment| {
+        let named = segment.kind == Kind::Resources && !segment.resource_type.is_empty();
+        named && only.is_some_and(|only| segment.resource_type != only)
+    };
+    for segment in segments.iter().rev().filter(|segment| !other(segment)) {
         newest.run = segment.run;
         let mut frames = site.landing.read(segment)?;
         while frames.next_into(&mut bytes)? {

@@ -251,6 +251,14 @@ pub fn known(db: &Connection, key: &SourceKey) -> Result<Option<Known>, LedgerEr
         .optional()?)
 }
 
+/// The rows of a resource that the registry holds, as table and surrogate key.
+/// # Errors: the database.
+pub fn rows_of(db: &Connection, key: &SourceKey) -> Result<Vec<(String, String)>, LedgerError> {
+    let mut statement = db.prepare_cached("SELECT table_name, row_key FROM released WHERE source = ?1 ORDER BY table_name, row_key")?;
+    let rows = statement.query_map([&key[..]], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Throws away the pending work of whatever run, so that the transform can begin again.
 /// # Errors: the database.
 pub fn discard_pending(tx: &Transaction<'_>) -> rusqlite::Result<()> {

@@ -57,6 +57,43 @@ pub fn hkdf_salted(master: &Secret, salt: &[u8], label: &str) -> Secret {
     Secret::new(out)
 }
 
+/// The hash of `hkdf_long`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KdfHash {
+    Sha256,
+    Sha512,
+}
+
+impl KdfHash {
+    /// The most bytes one derivation gives: 255 blocks of the hash (RFC 5869, 2.3).
+    #[must_use]
+    pub fn most_bytes(self) -> usize {
+        match self {
+            Self::Sha256 => 255 * 32,
+            Self::Sha512 => 255 * 64,
+        }
+    }
+}
+
+/// `n_bytes` derived from `secret` by HKDF (RFC 5869); `None` beyond `most_bytes` of the hash.
+#[must_use]
+pub fn hkdf_long(hash: KdfHash, secret: &Secret, salt: &[u8], info: &[u8], n_bytes: usize) -> Option<Secret> {
+    struct Length(usize);
+    impl kdf::KeyType for Length {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    let algorithm = match hash {
+        KdfHash::Sha256 => kdf::HKDF_SHA256,
+        KdfHash::Sha512 => kdf::HKDF_SHA512,
+    };
+    let mut out = Zeroizing::new(vec![0; n_bytes]);
+    let prk = kdf::Salt::new(algorithm, salt).extract(secret.expose());
+    prk.expand(&[info], Length(n_bytes)).and_then(|okm| okm.fill(&mut out)).ok()?;
+    Some(Secret(out))
+}
+
 #[must_use]
 pub fn hmac_sha256(key: &Secret, data: &[u8]) -> [u8; 32] {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
@@ -227,6 +264,23 @@ mod tests {
         );
         assert_ne!(hkdf(&master, "a").expose(), hkdf(&master, "b").expose());
         assert_ne!(hkdf_salted(&master, b"1", "a").expose(), hkdf(&master, "a").expose());
+    }
+
+    #[test]
+    fn a_long_derivation_agrees_with_rfc_5869_and_ends_where_the_standard_does() {
+        // RFC 5869 A.2: 82 bytes.
+        let bytes = |from: u8, to: u8| (from..=to).collect::<Vec<u8>>();
+        let secret = Secret::new(bytes(0x00, 0x4f));
+        let derived = hkdf_long(KdfHash::Sha256, &secret, &bytes(0x60, 0xaf), &bytes(0xb0, 0xff), 82).expect("82 bytes");
+        assert_eq!(
+            hex(derived.expose()),
+            "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09da3275600c2f09b8367793a9aca3db71\
+             cc30c58179ec3e87c14c01d5c1f3434f1d87"
+        );
+        for hash in [KdfHash::Sha256, KdfHash::Sha512] {
+            assert!(hkdf_long(hash, &secret, &[], &[], hash.most_bytes()).is_some());
+            assert!(hkdf_long(hash, &secret, &[], &[], hash.most_bytes() + 1).is_none());
+        }
     }
 
     #[test]

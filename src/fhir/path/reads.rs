@@ -44,6 +44,16 @@ impl Reads {
         self.whole.extend(places.into_iter().map(|place| place.path));
     }
 
+    /// Every element that is looked at or gone through.
+    pub fn touched(&self) -> impl Iterator<Item = &str> {
+        self.touched.iter().map(String::as_str)
+    }
+
+    /// Every element that is given out with all that is below it.
+    pub fn whole(&self) -> impl Iterator<Item = &str> {
+        self.whole.iter().map(String::as_str)
+    }
+
     /// Some expression looks at the element of this path, or goes through it.
     pub fn touches(&self, path: &str) -> bool {
         self.touched.contains(path) || self.touched.contains(&without_urls(path))
