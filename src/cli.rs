@@ -9,6 +9,7 @@ mod diff;
 mod docs;
 mod doctor;
 mod ehr;
+mod evidence;
 mod explain;
 mod fhirpath;
 mod generate;
@@ -121,6 +122,8 @@ enum Verb {
     Init(init::Args),
     /// Find out why a connection does not work, and who can mend it
     Doctor(doctor::Args),
+    /// What a run proved of what it released
+    Evidence(evidence::Args),
     /// The keys of this site: list, rotate, publish, back up, restore
     Keys(keys::Args),
     /// Serve this site's public keys, for the EHR to read
@@ -174,6 +177,7 @@ pub fn main() -> ExitCode {
         Verb::Generate(args) => generate::run(args),
         Verb::Init(args) => init::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Evidence(args) => evidence::run(args),
         Verb::Keys(args) => keys::run(args),
         Verb::Serve(args) => serve::run(args),
         Verb::Sync(args) => sync::run(args),

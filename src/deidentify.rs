@@ -19,6 +19,7 @@ use crate::platform::secret::sha256;
 use crate::refusal::Refusal;
 
 mod age;
+mod control;
 mod date;
 mod evidence;
 mod geography;
@@ -28,16 +29,19 @@ pub mod linkage;
 mod people;
 mod policy;
 mod policy_file;
+mod proof;
 mod pseudonym;
 mod row;
 mod rule;
 mod shape;
 mod words;
 
+pub use control::{Control, Planted};
 pub use evidence::RuleHits;
 pub use people::{BadRecord, People, PeopleBuilder, PeopleError, PersonRecord, patient_key};
 pub use policy::Policy;
 pub use policy_file::PolicyFault;
+pub use proof::{Proof, Violation};
 pub use pseudonym::{KeyError, Keys, MASTER_KEY_BYTES, PersonId};
 pub use rule::{Basis, Rule};
 
@@ -80,6 +84,11 @@ impl Deidentified {
     /// SHA-256 of the body; of nothing for a tombstone.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// Reads the row again as it leaves.
+    pub fn prove(&self, proof: &mut Proof<'_>) {
+        proof.row(self.table, self.body());
     }
 
     fn new(table: TableId, name: Arc<str>, key: String, body: Option<Vec<u8>>) -> Self {
@@ -177,6 +186,16 @@ impl Deidentifier {
         let Means { policy, tables, .. } = &self.means;
         let kept = rows.iter().filter(|(table, _)| policy.withholds(*table));
         kept.filter_map(|(table, _)| tables.get(usize::from(table.0)).map(|(name, _)| name))
+    }
+
+    /// Tries the leak guard at work here on planted identifiers and on harmless codes.
+    pub fn control(&self) -> Control {
+        Control::of(&self.means.keys, &self.means.policy)
+    }
+
+    /// Begins to read again what leaves.
+    pub fn proof(&self) -> Proof<'_> {
+        Proof::new(&self.means.model, &self.means.policy)
     }
 
     /// The end of a row that was released under `key` (a surrogate).

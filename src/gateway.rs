@@ -16,6 +16,7 @@ pub mod coverage;
 pub mod desk;
 pub mod doctor;
 pub mod ehr_keys;
+pub mod evidence;
 pub mod ledger;
 pub mod linkage;
 pub mod looking;

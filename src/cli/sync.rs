@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::show::{self, Stage};
-use super::{Exit, Failure, chain, keys, report, runtime, source, vocabulary};
+use super::{Exit, Failure, chain, evidence, keys, report, runtime, source, vocabulary};
 use crate::config::{self, EhrConfig, SiteConfig};
 use crate::fhir::tree::Limits;
 use crate::gateway::consent::ConsentError;
@@ -219,13 +219,14 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
     if let Some((_, old, last)) = stage.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         old.end(&last);
     }
+    evidence::page_of_run(&site.places, &done);
     done.map_err(|error| Failure::new(exit_of(&error), chain(&error)))
 }
 
 /// Whose turn it is: nobody's (the next run goes on), the operator's, or ours.
 pub(super) fn exit_of(error: &GatewayError) -> Exit {
     match error {
-        GatewayError::Brake { .. } | GatewayError::OtherKey { .. } => Exit::Brake,
+        GatewayError::Brake { .. } | GatewayError::OtherKey { .. } | GatewayError::Evidence { .. } => Exit::Brake,
         GatewayError::Consent(ConsentError::NotAll { .. }) => Exit::Partial,
         GatewayError::Consent(ConsentError::List(_)) => Exit::Usage,
         GatewayError::NotAll { .. } => Exit::Partial,

@@ -142,6 +142,10 @@ impl Identifiers {
         if digits.len() >= 7 && !text.contains("://") {
             self.add_at_least(7, &digits);
             self.add_at_least(7, &digits[digits.len() - 7..]);
+            if digits.len() == 10 {
+                // As dialled from elsewhere in North America, and without its separators no shape of a phone.
+                self.add_at_least(11, &[b"1", digits.as_slice()].concat());
+            }
             if digits.len() > 10 {
                 self.add_at_least(10, &digits[digits.len() - 10..]);
                 if digits.len() <= 13 {

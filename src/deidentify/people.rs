@@ -47,6 +47,14 @@ pub enum PeopleError {
 }
 
 impl PersonRecord {
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    pub(super) fn birth(&self) -> Option<Partial> {
+        Partial::unpack(self.birth)
+    }
+
     /// The facts of a Patient resource. `secret` is random, drawn once per patient and the same for ever (crosswalk).
     /// # Errors: a resource that is no Patient or has no id.
     pub fn of(keys: &Keys, root: Node<'_, '_>, secret: [u8; 32]) -> Result<Self, Refusal> {

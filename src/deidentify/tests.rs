@@ -159,6 +159,7 @@ fn refusal(with: &Deidentifier, table: &str, cells: Vec<Cell<'_>>) -> String {
 }
 
 mod attack;
+mod evidence;
 mod integer_keys;
 
 #[test]

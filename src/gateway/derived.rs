@@ -14,7 +14,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::deidentify;
+use crate::deidentify::{self, RuleHits};
 use crate::map::Mapped;
 use crate::map::derive::{Gathered, RunFacts};
 use crate::refusal::{Refusal, Step};
@@ -65,7 +65,12 @@ pub(super) fn gather(rules: &Rules, mapped: &Mapped<'_>, gathered: &mut Gathered
 
 /// Makes anew, into the pending tables, the rows of every group that this run touched. Every resource is entered by now.
 /// # Errors: the database; a share that cannot be opened.
-pub(super) fn derive(plan: &Plan<'_>, run: &Run, writer: &mut Connection, counts: &mut Counts) -> Result<(), GatewayError> {
+pub(super) fn derive(
+    plan: &Plan<'_>,
+    run: &Run,
+    writer: &mut Connection,
+    (counts, hits): (&mut Counts, &mut RuleHits),
+) -> Result<(), GatewayError> {
     let tx = begin(writer)?;
     note(plan, run, &tx)?;
     tx.commit().map_err(LedgerError::from)?;
@@ -77,7 +82,7 @@ pub(super) fn derive(plan: &Plan<'_>, run: &Run, writer: &mut Connection, counts
         let Some((last, _)) = groups.last() else { return Ok(()) };
         after = last.to_vec();
         for (group, table) in &groups {
-            let made = make(plan, &tx, (table, group), &facts, counts)?;
+            let made = make(plan, &tx, (table, group), &facts, (counts, hits))?;
             let of_table = counts.derived.entry(table.clone()).or_default();
             of_table.groups += 1;
             match made {
@@ -116,7 +121,7 @@ fn make(
     tx: &Transaction<'_>,
     (table, group): (&str, &GroupKey),
     facts: &RunFacts,
-    counts: &mut Counts,
+    (counts, hits): (&mut Counts, &mut RuleHits),
 ) -> Result<Made, GatewayError> {
     let Rules { model, derivations, .. } = &plan.site.rules;
     let (by, mut released, mut made) = (&plan.deidentifier, Vec::new(), Made::Ended);
@@ -130,7 +135,7 @@ fn make(
             let row = row.map_err(|(place, rule)| Refusal::new(Step::Map, place, rule));
             let done = row.and_then(|row| {
                 by.withheld(row).for_each(|name| counts.withhold(name, 1));
-                deidentify::deidentify(by, row, &mut released)
+                deidentify::deidentify_counting(by, row, &mut released, hits)
             });
             made = if done.is_ok() { Made::Mapped } else { Made::Refused };
             if let Err(refusal) = done {

@@ -1,6 +1,8 @@
 //! Why a run did not end. Whatever it is, nothing is lost: the next run goes on.
 
-use crate::platform::database;
+use std::path::PathBuf;
+
+use crate::platform::{database, file};
 use crate::{audit, deidentify, landing, pull, submit};
 
 use super::consent::ConsentError;
@@ -50,6 +52,15 @@ pub enum GatewayError {
          for every patient would have a second pseudonym. Restore the key from its backup: `headwater keys restore`"
     )]
     OtherKey { found: String, expected: String },
+    #[error(
+        "a check of what would leave did not hold, and nothing was sent: {}. Read `{}` (`headwater evidence` shows it), then mend the \
+         mapping or the policy, or report it: no switch lets such a submission through",
+        failed.join("; "),
+        path.display()
+    )]
+    Evidence { failed: Vec<String>, path: PathBuf },
+    #[error("the run's evidence could not be written: nothing was sent, for what is not proven does not leave")]
+    EvidenceFile(#[from] file::FileError),
     #[error("the ledger does not balance ({0}): nothing was sent; this is our fault, please report it with the counts above")]
     Unbalanced(&'static str),
     #[error("the registry's answer does not fit what was sent ({0}): it is not entered; a person must look")]

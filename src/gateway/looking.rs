@@ -15,7 +15,7 @@ use super::site::Site;
 use super::steps::{self, Bench, Head};
 use super::transform::Plan;
 use super::{ledger, lookups, people};
-use crate::deidentify::Deidentified;
+use crate::deidentify::{Deidentified, RuleHits};
 use crate::fhir::tree::Node;
 use crate::map::{Fate, Mapped};
 use crate::origin::Origin;
@@ -116,7 +116,15 @@ pub(super) fn look(plan: &Plan<'_>, bench: &mut Bench, (origin, landed_in): (Ori
     let mut released = Vec::new();
     let fate = match plan.stays(root, consent::patient_of(root).as_deref()) {
         Some(why) => Ok(Fate::Excluded(why)),
-        None => steps::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, &mut released),
+        None => steps::release(
+            &site.rules,
+            &plan.lookups,
+            &plan.deidentifier,
+            root,
+            &mut mapped,
+            &mut released,
+            &mut RuleHits::new(),
+        ),
     };
     let by_row = crate::deidentify::patients_of(&site.rules.model, &mapped).find_map(|patient| plan.stays(root, Some(patient)));
     match (fate, by_row) {

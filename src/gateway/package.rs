@@ -9,6 +9,7 @@ use crate::submission::{Ledger as WireLedger, Manifest, Tally};
 use crate::submit::{self, Package};
 
 use super::error::GatewayError;
+use super::evidence::{self, Gleaned};
 use super::journal::{self, Run};
 use super::ledger::{self, LedgerError, Watermark};
 use super::options::Event;
@@ -21,7 +22,7 @@ pub(super) fn package(
     plan: &Plan<'_>,
     run: &Run,
     writer: &mut Connection,
-    mut next: Watermark,
+    (mut next, gleaned): (Watermark, &Gleaned),
     report: &mut Report,
     progress: &dyn Fn(Event),
 ) -> Result<(), GatewayError> {
@@ -29,13 +30,17 @@ pub(super) fn package(
     let outbox = site.places.outbox(run.id);
     clear(&outbox)?;
     let mut packer = submit::Packer::new(&outbox)?;
+    let mut proof = plan.deidentifier.proof();
     ledger::each_pending_row(writer, &plan.deidentifier, |row: Deidentified| {
+        row.prove(&mut proof);
         Ok::<_, GatewayError>(packer.push(&row)?)
     })?;
     let packed = packer.finish()?;
     if packed.released != report.counts.released() {
         return Err(GatewayError::Unbalanced("packaged rows are not the rows released"));
     }
+    let evidence = evidence::gather(plan, run, writer, report, gleaned, proof)?;
+    report.evidence = evidence::write(&site.places.evidence(), &evidence)?;
     progress(Event::Package { rows: packed.released });
     let resources = report.counts.types.iter().map(|(name, t)| {
         // What was read again from the landing was pulled in an earlier run.
@@ -80,6 +85,7 @@ pub(super) fn package(
         params![report.submission, run.id, next.sequence.cast_signed(), package.sha256(), mark],
     )
     .map_err(LedgerError::from)?;
+    evidence::remember(&tx, run.id, &evidence.new_elements).map_err(LedgerError::from)?;
     journal::note(&tx, run.id, "packaged", report, None).map_err(LedgerError::from)?;
     tx.commit().map_err(LedgerError::from)?;
     Ok(())

@@ -16,7 +16,7 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
-use super::{about, consent, derived, inherit, lookups, marks, package, people, preview, quarantine, withdraw};
+use super::{about, consent, derived, evidence, inherit, lookups, marks, package, people, preview, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
 /// # Errors: see [`GatewayError`]; the pending work is thrown away by the next attempt.
@@ -78,9 +78,14 @@ pub(super) fn prepare(
     if !options.accept_deletions {
         withdraw::brake(site, &writer)?;
     }
-    derived::derive(&plan, run, &mut writer, &mut sums.counts)?;
+    derived::derive(&plan, run, &mut writer, (&mut sums.counts, &mut sums.gleaned.hits))?;
     inherit::adopt(&plan, run, &mut writer, options.accept_deletions)?;
-    let Sums { mut counts, stats, .. } = sums;
+    let Sums {
+        mut counts,
+        stats,
+        gleaned,
+        ..
+    } = sums;
     ledger::tally(&writer, &mut counts)?;
     if !counts.resources_balance() {
         return Err(GatewayError::Unbalanced("pulled is not mapped + excluded + refused"));
@@ -109,6 +114,13 @@ pub(super) fn prepare(
         if let Some(patients) = options.preview {
             preview::of_plan(&plan, patients, &mut |seen| progress(Event::Preview(Box::new(seen))))?;
         }
+        let mut proof = plan.deidentifier.proof();
+        ledger::each_pending_row(&writer, &plan.deidentifier, |row| {
+            row.prove(&mut proof);
+            Ok::<_, GatewayError>(())
+        })?;
+        let evidence = evidence::gather(&plan, run, &writer, &report, &gleaned, proof)?;
+        report.evidence = evidence::write(&site.places.evidence(), &evidence)?;
         let tx = writer.transaction().map_err(LedgerError::from)?;
         ledger::discard_pending(&tx).map_err(LedgerError::from)?;
         tx.commit().map_err(LedgerError::from)?;
@@ -129,7 +141,7 @@ pub(super) fn prepare(
         sequence: mark.as_ref().map_or(before.sequence, |mark| mark.sequence) + 1,
         manifest_sha256: mark.map_or(before.manifest_sha256, |mark| mark.manifest_sha256),
     };
-    package::package(&plan, run, &mut writer, next, &mut report, progress)?;
+    package::package(&plan, run, &mut writer, (next, &gleaned), &mut report, progress)?;
     Ok(report)
 }
 

@@ -46,6 +46,9 @@ pub struct Report {
     pub sequence: u64,
     pub leaf: Option<u64>,
     pub chunks: usize,
+    /// SHA-256 of the run's evidence, `state/evidence/<run>/evidence.json`.
+    #[serde(default)]
+    pub evidence: String,
     /// Why the registry rejected rows: `table: rule`.
     pub rejected: BTreeMap<String, u64>,
     /// Rows of this and earlier runs that the registry has not taken to this day: `table: rule`. They are tried again when

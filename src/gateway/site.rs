@@ -26,7 +26,7 @@ use crate::validate::Profiles;
 use super::consent::{ConsentSettings, Mark};
 use super::feeds::Feeds;
 use super::master::{self, MasterError, MasterKey};
-use super::{about, inherit, ledger, people, quarantine, withdrawals};
+use super::{about, evidence, inherit, ledger, people, quarantine, withdrawals};
 
 /// Seals what is known of patients.
 pub(super) const PEOPLE: &str = "headwater|landing|people";
@@ -197,6 +197,10 @@ impl Places {
     pub(super) fn outboxes(&self) -> PathBuf {
         self.0.join("outbox")
     }
+    /// What each run proves of itself.
+    pub fn evidence(&self) -> PathBuf {
+        self.0.join("evidence")
+    }
     pub(super) fn state(&self) -> PathBuf {
         self.0.clone()
     }
@@ -306,6 +310,7 @@ impl Site {
                 quarantine::SCHEMA,
                 people::SCHEMA,
                 withdrawals::SCHEMA,
+                evidence::SCHEMA,
             ],
         )?;
         ledger::upgrade(&db).map_err(|error| database::explain(&places.database(), error))?;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::deidentify::{self, Deidentified, Deidentifier};
+use crate::deidentify::{self, Deidentified, Deidentifier, RuleHits};
 use crate::fhir::tree::{Kind, Limits, Node, Tree};
 use crate::fhir::types::TypeId;
 use crate::map::vocabulary::CodeCache;
@@ -105,7 +105,7 @@ pub(super) fn map_resource<'a>(
     map::map(&rules.mapping, lookups, conformant, mapped)
 }
 
-/// The whole way of one resource: its fate; its rows, de-identified, go to `released`.
+/// The whole way of one resource: its fate; its rows, de-identified, go to `released`; what the rules met, to `hits`.
 /// # Errors: a refusal by any step; then nothing was released.
 pub(super) fn release<'a>(
     rules: &'a Rules,
@@ -114,10 +114,11 @@ pub(super) fn release<'a>(
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,
     released: &mut Vec<Deidentified>,
+    hits: &mut RuleHits,
 ) -> Result<map::Fate, Refusal> {
     let fate = map_resource(rules, lookups, root, mapped)?;
     if fate == map::Fate::Mapped {
-        deidentify::deidentify(deidentifier, mapped, released)?;
+        deidentify::deidentify_counting(deidentifier, mapped, released, hits)?;
     }
     Ok(fate)
 }

@@ -16,6 +16,7 @@ use super::consent::{self, Leaves, Mark};
 use super::counts::Counts;
 use super::enter::{Entry, Outcome, Page, Sealed};
 use super::error::GatewayError;
+use super::evidence::Gleaned;
 use super::journal::Run;
 use super::ledger::{self, LedgerError, SourceKey, Watermark};
 use super::options::Event;
@@ -86,6 +87,8 @@ pub(super) struct Sums {
     pub stats: MapStats,
     /// Resources entered, for whoever watches.
     pub entered: u64,
+    /// What the run's evidence is made of.
+    pub gleaned: Gleaned,
 }
 
 /// One frame of a segment on its way to a worker.
@@ -135,8 +138,13 @@ pub(super) fn transform(
         Ok(move |frame: Frame| work(plan, &known, &mut bench, &frame))
     };
     let page = plan.page();
-    let Sums { counts, stats, entered } = sums;
-    let put = |(entries, seen): (Vec<Entry>, MapStats)| {
+    let Sums {
+        counts,
+        stats,
+        entered,
+        gleaned,
+    } = sums;
+    let put = |(entries, seen, more): (Vec<Entry>, MapStats, Gleaned)| {
         // The write lock from the start: while a pull still writes its own tables, one that is asked for later may be refused.
         let tx = writer
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -146,6 +154,7 @@ pub(super) fn transform(
         }
         tx.commit().map_err(LedgerError::from)?;
         stats.merge(seen);
+        gleaned.add(&more);
         *entered += entries.len() as u64;
         Ok::<_, GatewayError>(())
     };
@@ -155,9 +164,9 @@ pub(super) fn transform(
 }
 
 /// Every line of a frame, to its fate.
-fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats), GatewayError> {
+fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats, Gleaned), GatewayError> {
     let site = plan.site;
-    let mut entries = Vec::new();
+    let (mut entries, mut gleaned) = (Vec::new(), Gleaned::default());
     let mut marks = Marks::default();
     let (mut mapped, mut released, mut room) = (Mapped::with_cache(std::mem::take(&mut bench.codes)), Vec::new(), Vec::new());
     for (line_number, line) in steps::lines(frame.first_line, &frame.bytes) {
@@ -225,8 +234,18 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             entries.push(entry);
             continue;
         }
+        gleaned.elements.see(root);
         released.clear();
-        let fate = steps::release(&site.rules, &plan.lookups, &plan.deidentifier, root, &mut mapped, &mut released);
+        let hits = &mut gleaned.hits;
+        let fate = steps::release(
+            &site.rules,
+            &plan.lookups,
+            &plan.deidentifier,
+            root,
+            &mut mapped,
+            &mut released,
+            hits,
+        );
         if matches!(fate, Ok(map::Fate::Mapped)) {
             // Whom its rows name is whose it is, whatever element the mapping took them from.
             let named = patients_of(&site.rules.model, &mapped).map(|patient| marks.of(site, patient));
@@ -256,7 +275,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
     if let Some(fault) = plan.lookups.fault() {
         return Err(GatewayError::Vocabulary(fault));
     }
-    Ok((entries, stats))
+    Ok((entries, stats, gleaned))
 }
 
 /// Why a resource of these patients may not leave.

@@ -17,6 +17,7 @@ mod counterpart;
 mod crawl_nights;
 mod derived;
 mod doctor;
+mod evidence;
 mod fhir;
 mod fhirpath;
 mod floors;

@@ -156,7 +156,15 @@ impl Night {
                 version::of(&head.last_updated).clone_into(&mut entry.version);
                 let lookups = self.rules.lookups().finish();
                 let (mut mapped, mut rows) = (Mapped::default(), Vec::new());
-                entry.outcome = match steps::release(&self.rules, &lookups, &self.by, root, &mut mapped, &mut rows) {
+                entry.outcome = match steps::release(
+                    &self.rules,
+                    &lookups,
+                    &self.by,
+                    root,
+                    &mut mapped,
+                    &mut rows,
+                    &mut crate::deidentify::RuleHits::new(),
+                ) {
                     Ok(map::Fate::Mapped) => Outcome::Mapped(rows.into_iter().map(|row| Sealed::new(row, &self.by)).collect()),
                     Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),
                     Err(refusal) => Outcome::Refused(refusal),

@@ -1,0 +1,53 @@
+//! A run's evidence in a few lines, for a terminal or a mail.
+
+use super::super::show::{count, thousands};
+use super::Record;
+
+pub(super) fn verdict(record: &Record) -> &'static str {
+    match (record.is_held_back(), record.evidence.rehearsed, record.is_as_written()) {
+        (_, _, Some(false)) => "the record was changed after the run",
+        (true, ..) => "held back: nothing was sent",
+        (_, true, _) => "every check held; a rehearsal, nothing was sent",
+        _ => "every check held",
+    }
+}
+
+pub(super) fn text(record: &Record) -> String {
+    let evidence = &record.evidence;
+    let policy = &evidence.policy;
+    let mut lines = vec![
+        format!("Evidence of run {} at {}: {}", evidence.run, evidence.site, verdict(record)),
+        format!(
+            "{} under {} version {}, {}",
+            count(evidence.counts.released(), "row"),
+            policy.name,
+            policy.version,
+            policy.claims
+        ),
+        format!("key {}, policy {}", evidence.key_fingerprint, digest(&policy.digest)),
+        String::new(),
+    ];
+    for check in &evidence.checks {
+        let mark = if check.passed { "held   " } else { "FAILED " };
+        lines.push(format!("{mark} {} ({})", check.name, check.found));
+    }
+    let leaks: u64 = evidence.leaks().map(|leak| leak.resources).sum();
+    let refused: u64 = evidence.refused.iter().map(|refused| refused.resources).sum();
+    lines.push(String::new());
+    lines.push(format!(
+        "{} stopped by the leak guard, {} refused in all; {} seen for the first time",
+        count(leaks, "resource"),
+        thousands(refused),
+        count(evidence.new_elements.len() as u64, "element")
+    ));
+    if let Some(submission) = record.sent.as_ref().and_then(|sent| sent.submission.as_ref()) {
+        lines.push(format!("submission {submission}"));
+    }
+    lines.push(format!("record sha256 {}", record.digest));
+    lines.join("\n")
+}
+
+/// The beginning of a digest: enough to compare by eye.
+pub(super) fn digest(hex: &str) -> String {
+    hex.chars().take(16).collect()
+}
