@@ -7,6 +7,7 @@
 mod format;
 mod issues;
 mod profile;
+mod rules;
 mod structure;
 mod tally;
 
@@ -45,34 +46,24 @@ pub fn validate_counting<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, tally:
 /// All faults of a resource: errors, warnings, and what is only counted. Without an error `validate` would accept it.
 pub fn check_all(profiles: &Profiles, node: Node<'_, '_>) -> Vec<Issue> {
     let mut issues = Issues::all(node);
-    let _ = check(profiles, node, &mut issues, structure::Reach::Whole);
+    let _ = structure::check(profiles, node, &mut issues, structure::Reach::Whole);
     issues.found
 }
 
 /// All faults of a Bundle but for those within the resources of its entries, which are checked one by one.
 pub fn check_envelope(profiles: &Profiles, bundle: Node<'_, '_>) -> Vec<Issue> {
     let mut issues = Issues::all(bundle);
-    let _ = check(profiles, bundle, &mut issues, structure::Reach::Envelope);
+    let _ = structure::check(profiles, bundle, &mut issues, structure::Reach::Envelope);
     issues.found
 }
 
 fn verdict<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, tally: Option<&mut Tally>) -> Result<Conformant<'t, 'a>, Refusal> {
     let mut issues = Issues::first(node, tally);
-    let _ = check(profiles, node, &mut issues, structure::Reach::Whole);
+    let _ = structure::check(profiles, node, &mut issues, structure::Reach::Whole);
     match issues.found.pop() {
         Some(issue) => Err(issue.refusal),
         None => Ok(Conformant { root: node }),
     }
-}
-
-fn check<'t, 'a>(
-    profiles: &Profiles,
-    node: Node<'t, 'a>,
-    issues: &mut Issues<'t, 'a, '_>,
-    reach: structure::Reach,
-) -> Result<(), issues::Stop> {
-    structure::check(profiles, node, issues, reach)?;
-    profile::check(profiles, node, issues)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Tally {
     profiles: Vec<Counts>,
     faults: BTreeMap<Fault, u64>,
     more: u64,
+    /// Which elements the resource at hand was seen to have.
+    seen: Vec<bool>,
 }
 
 /// One kind of fault.
@@ -113,15 +115,21 @@ impl Tally {
         }
     }
 
-    /// A resource was held to a profile.
+    /// A resource is held to a profile with so many elements that must be supported.
     #[inline]
-    pub(super) fn resource(&mut self, profile: u32) {
+    pub(super) fn resource(&mut self, profile: u32, elements: usize) {
         self.counts(profile).resources += 1;
+        self.seen.clear();
+        self.seen.resize(elements, false);
     }
 
-    /// The resource just held to the profile has this element.
+    /// The resource at hand has this element.
     #[inline]
     pub(super) fn present(&mut self, profile: u32, element: usize) {
+        match self.seen.get_mut(element) {
+            Some(seen) if !*seen => *seen = true,
+            _ => return,
+        }
         let present = &mut self.counts(profile).present;
         if present.len() <= element {
             present.resize(element + 1, 0);
