@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use self::invariant::{At, Invariant};
 use super::issues::{Issues, Stop};
+use super::tally::{Report, Tally};
 use crate::fhir::name::Name;
 use crate::fhir::path::{Canonicals, Fits};
 use crate::fhir::reference::Reference;
@@ -21,7 +22,7 @@ use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
 use crate::fhir::value_set::ValueSets;
 
-/// Why a profile cannot be used.
+/// Why a profile, or one rule of it, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("profile `{file}`{}{element}: {message}", if element.is_empty() { "" } else { " at " })]
 pub struct ProfileFault {
@@ -29,6 +30,44 @@ pub struct ProfileFault {
     /// The path of the element, or empty.
     pub element: String,
     pub message: String,
+    /// The profile is used all the same; only this rule of it is not checked. Said of packages, which nobody here can mend.
+    pub unchecked: bool,
+}
+
+/// One StructureDefinition.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition<'f> {
+    /// What a fault names.
+    pub file: &'f str,
+    pub json: &'f str,
+    /// A network's own: every resource of its type is held to it, and what of it cannot be checked is a fault. The others
+    /// come from packages: they apply where `meta.profile` names them, where another profile does, or where they are
+    /// asked for.
+    pub own: bool,
+}
+
+/// What a fault by a profile means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disposition {
+    /// The resource is refused.
+    #[default]
+    Refuse,
+    /// The resource goes on, with a warning.
+    Warn,
+    /// The resource goes on, and the fault is counted.
+    Count,
+}
+
+/// Which profiles apply, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Canonicals of profiles that every resource of their type is held to, besides those it names itself.
+    pub asked: Vec<String>,
+    /// What a fault means, by the profile's canonical (`url` or `url|version`) or file; of all others it refuses.
+    pub dispositions: Vec<(String, Disposition)>,
+    /// What a fault by FHIR's own rules means: elements that must be there, codes of required bindings, invariants of
+    /// FHIR's types. JSON that is no FHIR (unknown elements, wrong types) always refuses.
+    pub base: Disposition,
 }
 
 /// All profiles of a network, compiled. The default has none: then only the structure is checked.
@@ -53,7 +92,7 @@ struct Profile {
 
 impl Fits for Profile {
     fn fits(&self, resource: Node<'_, '_>) -> bool {
-        let mut issues = Issues::first(resource);
+        let mut issues = Issues::verdict(resource);
         resource.resource_type().and_then(TypeId::of) == Some(self.kind) && self.check(resource, &mut issues).is_ok()
     }
 }
@@ -112,6 +151,26 @@ impl Profiles {
         self
     }
 
+    /// The profiles of `definitions` that can be used, and every fault of the others.
+    pub fn compile(definitions: &[Definition<'_>], value_sets: &Arc<ValueSets>, options: &Options) -> (Profiles, Vec<ProfileFault>) {
+        let _ = options;
+        let canonicals = Canonicals {
+            value_sets: Arc::clone(value_sets),
+            profiles: Vec::new(),
+        };
+        let mut profiles = Profiles::default();
+        let mut faults = Vec::new();
+        for one in definitions {
+            compile::compile(one.file, one.json, &canonicals, &mut profiles, &mut faults);
+        }
+        (profiles, faults)
+    }
+
+    /// What a tally made with these profiles says.
+    pub fn report(&self, tally: &Tally) -> Report {
+        tally.report(|_| String::new(), |_| &[])
+    }
+
     /// How many profiles are loaded.
     pub fn len(&self) -> usize {
         self.by_type.iter().map(|(_, profiles)| profiles.len()).sum()
@@ -134,7 +193,7 @@ impl Profiles {
 }
 
 /// The resource against every profile of its type.
-pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a, '_>) -> Result<(), Stop> {
     if profiles.is_empty() {
         return Ok(());
     }
@@ -149,7 +208,7 @@ pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mu
 }
 
 impl Profile {
-    fn check<'t, 'a>(&self, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+    fn check<'t, 'a>(&self, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a, '_>) -> Result<(), Stop> {
         let at = At {
             resource: node,
             file: &self.file,
@@ -159,14 +218,14 @@ impl Profile {
     }
 }
 
-fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, at: &At<'_, 't, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
-    let file = at.file;
+fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, at: &At<'_, 't, 'a>, issues: &mut Issues<'t, 'a, '_>) -> Result<(), Stop> {
+    let file = at.source();
     for rule in rules {
         let (mut values, mut companions) = (0, 0);
         for member in node.children() {
             let name = member.name();
             if rule.refused.contains(&name.element()) {
-                issues.at_by(member, "type not allowed", file)?;
+                issues.at(member, "type not allowed", file)?;
             }
             if !rule.names.contains(&name.element()) {
                 continue;
@@ -195,7 +254,7 @@ fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, at: &At<'_, 't, 'a>, iss
             } else {
                 format!("at least {}", rule.min)
             };
-            issues.below(node, &rule.label, word, Some(file))?;
+            issues.below(node, &rule.label, word, file)?;
         }
         if count > rule.max as usize {
             let word = if rule.max == 0 {
@@ -203,22 +262,22 @@ fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, at: &At<'_, 't, 'a>, iss
             } else {
                 format!("at most {}", rule.max)
             };
-            issues.below(node, &rule.label, word, Some(file))?;
+            issues.below(node, &rule.label, word, file)?;
         }
     }
     Ok(())
 }
 
 impl Rule {
-    fn item<'t, 'a>(&self, item: Node<'t, 'a>, at: &At<'_, 't, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
-        let file = at.file;
+    fn item<'t, 'a>(&self, item: Node<'t, 'a>, at: &At<'_, 't, 'a>, issues: &mut Issues<'t, 'a, '_>) -> Result<(), Stop> {
+        let file = at.source();
         for pattern in &self.patterns {
             if !matches(item, &pattern.value, pattern.exact) {
-                issues.at_by(item, if pattern.exact { "fixed value" } else { "pattern" }, file)?;
+                issues.at(item, if pattern.exact { "fixed value" } else { "pattern" }, file)?;
             }
         }
         if !self.targets.is_empty() && !self.is_target(item) {
-            issues.at_by(item, "reference type", file)?;
+            issues.at(item, "reference type", file)?;
         }
         at.invariants(&self.invariants, item, issues)?;
         if self.elements.is_empty() || item.kind() != Kind::Object {

@@ -5,7 +5,7 @@
 //! FHIR 4.0.1, "JSON Representation of Resources".
 
 use super::format::Format;
-use super::issues::{Issues, Stop};
+use super::issues::{Issues, Source, Stop};
 use super::profile::Profiles;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
@@ -26,7 +26,7 @@ const DEPTH: usize = 256;
 /// No type of R4 has more choices.
 const CHOICES: usize = 8;
 
-pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a>, reach: Reach) -> Result<(), Stop> {
+pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a, '_>, reach: Reach) -> Result<(), Stop> {
     let formats = Format::table();
     Check {
         profiles,
@@ -39,30 +39,30 @@ pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mu
     .resource(node)
 }
 
-struct Check<'p, 't, 'a> {
+struct Check<'p, 't, 'a, 'c> {
     profiles: &'p Profiles,
-    issues: &'p mut Issues<'t, 'a>,
+    issues: &'p mut Issues<'t, 'a, 'c>,
     formats: &'static [Format],
     reach: Reach,
     extension: TypeId,
     depth: usize,
 }
 
-impl<'t, 'a> Check<'_, 't, 'a> {
+impl<'t, 'a> Check<'_, 't, 'a, '_> {
     fn resource(&mut self, node: Node<'t, 'a>) -> Result<(), Stop> {
         if node.kind() != Kind::Object {
-            return self.issues.at(node, "type object");
+            return self.issues.at(node, "type object", Source::STRUCTURE);
         }
         match node.resource_type().and_then(TypeId::of) {
             Some(kind) if kind.is_resource() && kind != TypeId::RESOURCE => self.object(node, kind, true),
-            _ => self.issues.below(node, "resourceType", "resource type", None),
+            _ => self.issues.below(node, "resourceType", "resource type", Source::STRUCTURE),
         }
     }
 
     /// The members of an object against the elements of its type.
     fn object(&mut self, node: Node<'t, 'a>, kind: TypeId, resource: bool) -> Result<(), Stop> {
         if self.depth >= DEPTH {
-            return self.issues.at(node, "too deep");
+            return self.issues.at(node, "too deep", Source::STRUCTURE);
         }
         self.depth += 1;
         let mut chosen = [Name::NONE; CHOICES + 1];
@@ -75,14 +75,14 @@ impl<'t, 'a> Check<'_, 't, 'a> {
                 continue;
             }
             let Some(child) = kind.child(name) else {
-                self.issues.at(member, "unknown element")?;
+                self.issues.at(member, "unknown element", Source::STRUCTURE)?;
                 continue;
             };
             if child.choice != 0 {
                 // `valueString` and `_valueString` are one element.
                 let place = &mut chosen[usize::from(child.choice)];
                 if *place != Name::NONE && *place != child.name {
-                    self.issues.at(member, "more than one of a choice")?;
+                    self.issues.at(member, "more than one of a choice", Source::STRUCTURE)?;
                 }
                 *place = child.name;
             }
@@ -96,10 +96,10 @@ impl<'t, 'a> Check<'_, 't, 'a> {
             }
         }
         if members == 0 {
-            self.issues.at(node, "empty object")?;
+            self.issues.at(node, "empty object", Source::STRUCTURE)?;
         }
         if kind == self.extension && !has_url {
-            self.issues.below(node, "url", "required", None)?;
+            self.issues.below(node, "url", "required", Source::STRUCTURE)?;
         }
         self.depth -= 1;
         Ok(())
@@ -110,8 +110,8 @@ impl<'t, 'a> Check<'_, 't, 'a> {
     fn element(&mut self, parent: Node<'t, 'a>, member: Node<'t, 'a>, child: Child) -> Result<(), Stop> {
         let format = self.formats[usize::from(child.type_id.0)];
         match (member.kind(), child.many) {
-            (Kind::Null, _) => self.issues.at(member, "null"),
-            (Kind::Array, false) => self.issues.at(member, "one, not many"),
+            (Kind::Null, _) => self.issues.at(member, "null", Source::STRUCTURE),
+            (Kind::Array, false) => self.issues.at(member, "one, not many", Source::STRUCTURE),
             (Kind::Array, true) => {
                 let mut nulls = false;
                 for item in member.children() {
@@ -125,12 +125,12 @@ impl<'t, 'a> Check<'_, 't, 'a> {
                     self.nulls(parent, member, child)?;
                 }
                 if member.children().next().is_none() {
-                    self.issues.at(member, "empty array")
+                    self.issues.at(member, "empty array", Source::STRUCTURE)
                 } else {
                     Ok(())
                 }
             }
-            (_, true) => self.issues.at(member, "many, not one"),
+            (_, true) => self.issues.at(member, "many, not one", Source::STRUCTURE),
             (_, false) => self.value(member, child.type_id, format),
         }
     }
@@ -138,7 +138,7 @@ impl<'t, 'a> Check<'_, 't, 'a> {
     #[inline]
     fn value(&mut self, node: Node<'t, 'a>, kind: TypeId, format: Format) -> Result<(), Stop> {
         if let Some(rule) = format.fault(node) {
-            return self.issues.at(node, rule);
+            return self.issues.at(node, rule, Source::STRUCTURE);
         }
         match format {
             Format::Object => self.object(node, kind, false),
@@ -166,14 +166,18 @@ impl<'t, 'a> Check<'_, 't, 'a> {
                             any = true;
                             self.object(item, child.type_id, false)?;
                         }
-                        _ => self.issues.at(item, "type object")?,
+                        _ => self.issues.at(item, "type object", Source::STRUCTURE)?,
                     }
                 }
-                if any { Ok(()) } else { self.issues.at(member, "empty array") }
+                if any {
+                    Ok(())
+                } else {
+                    self.issues.at(member, "empty array", Source::STRUCTURE)
+                }
             }
-            (Kind::Array, false) => self.issues.at(member, "one, not many"),
-            (Kind::Object, true) => self.issues.at(member, "many, not one"),
-            _ => self.issues.at(member, "type object"),
+            (Kind::Array, false) => self.issues.at(member, "one, not many", Source::STRUCTURE),
+            (Kind::Object, true) => self.issues.at(member, "many, not one", Source::STRUCTURE),
+            _ => self.issues.at(member, "type object", Source::STRUCTURE),
         }
     }
 
@@ -189,7 +193,7 @@ impl<'t, 'a> Check<'_, 't, 'a> {
         for item in member.children() {
             let paired = beside.next().is_some_and(|other| other.kind() == Kind::Object);
             if item.kind() == Kind::Null && !paired {
-                self.issues.at(item, "null")?;
+                self.issues.at(item, "null", Source::STRUCTURE)?;
             }
         }
         Ok(())
@@ -201,7 +205,7 @@ impl<'t, 'a> Check<'_, 't, 'a> {
         for item in member.children() {
             let url = item.get(Name::URL).filter(|url| url.kind() == Kind::String);
             if !url.is_some_and(|url| self.profiles.allows_modifier(&url.text())) {
-                self.issues.at(item, "unknown modifierExtension")?;
+                self.issues.at(item, "unknown modifierExtension", Source::STRUCTURE)?;
             }
         }
         Ok(())

@@ -63,6 +63,7 @@ impl Compiler<'_> {
             file: self.file.to_owned(),
             element: element.to_owned(),
             message: message.into(),
+            unchecked: false,
         });
     }
 

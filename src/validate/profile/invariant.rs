@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::super::issues::{Issues, Stop};
+use super::super::issues::{Issues, Severity, Source, Stop};
 use crate::fhir::path::{Canonicals, Context, Element, Item, Names, Path, Start};
 use crate::fhir::tree::Node;
 use crate::fhir::types::TypeId;
@@ -80,11 +80,19 @@ pub(super) struct At<'f, 't, 'a> {
 }
 
 impl<'t, 'a> At<'_, 't, 'a> {
+    pub(super) fn source(&self) -> Source<'_> {
+        Source {
+            number: None,
+            name: Some(self.file),
+            severity: Severity::Error,
+        }
+    }
+
     /// All of `invariants` hold of `node`.
-    pub(super) fn invariants(&self, invariants: &[Invariant], node: Node<'t, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
+    pub(super) fn invariants(&self, invariants: &[Invariant], node: Node<'t, 'a>, issues: &mut Issues<'t, 'a, '_>) -> Result<(), Stop> {
         for invariant in invariants {
             if !invariant.holds(self.resource, node) {
-                issues.at_by(node, format!("invariant {}", invariant.key), self.file)?;
+                issues.at(node, format!("invariant {}", invariant.key), self.source())?;
             }
         }
         Ok(())
