@@ -67,6 +67,15 @@ pub(super) struct Maker<'r> {
 }
 
 impl Maker<'_> {
+    /// What cannot be checked, and nobody here can mend it.
+    fn note(&mut self, element: &str, message: String) {
+        let before = self.faults.len();
+        self.fault(element, message);
+        if let Some(fault) = self.faults.get_mut(before) {
+            fault.unchecked = true;
+        }
+    }
+
     /// What cannot be checked: a fault of a network's own file, a note on a package's.
     pub fn fault(&mut self, element: &str, message: impl Into<String>) {
         let message = message.into();
@@ -112,11 +121,13 @@ impl Maker<'_> {
             if said && (maker.repeats_base || maker.of_type) {
                 return;
             }
-            match maker.canonicals.value_sets.get(set) {
-                Some(codes) => found.push(Binding {
-                    codes: std::sync::Arc::clone(codes),
-                    required,
-                }),
+            match maker.canonicals.value_sets.find(set) {
+                Some(codes) => {
+                    for reason in codes.undecided() {
+                        maker.note(path, format!("some codes of `{set}` cannot be decided here: {reason}"));
+                    }
+                    found.push(Binding { codes, required });
+                }
                 None if said => {}
                 None => maker.fault(
                     path,

@@ -85,6 +85,15 @@ pub(super) struct Cursor<'d> {
     steps: Vec<Step>,
 }
 
+/// Why a slice is not told by a discriminator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// It says nothing there: the others tell.
+    Silent(String),
+    /// What it says there cannot be used.
+    Unusable(String),
+}
+
 /// What a slice says of a discriminator.
 pub(super) enum Said<'d> {
     Expects(Expect),
@@ -104,15 +113,15 @@ impl<'d> Cursor<'d> {
 
     /// The steps of `words`, and what the slice says at their end.
     /// # Errors: in words, why the slice says nothing.
-    pub fn follow(mut self, kind: &str, words: &[Word], others: &impl Others) -> Result<(Vec<Step>, Said<'d>), String> {
+    pub fn follow(mut self, kind: &str, words: &[Word], others: &impl Others) -> Result<(Vec<Step>, Said<'d>), Untold> {
         for (number, word) in words.iter().enumerate() {
             let last = number + 1 == words.len();
             let before = self.profiles(others);
             match word {
-                Word::Child(name) => self.child(name)?,
+                Word::Child(name) => self.child(name).map_err(Untold::Unusable)?,
                 Word::Extension(url) => self.extension(url),
                 Word::OfType(name) => {
-                    let kind = TypeId::of(name).ok_or_else(|| format!("`{name}` is no type of FHIR R4"))?;
+                    let kind = TypeId::of(name).ok_or_else(|| Untold::Unusable(format!("`{name}` is no type of FHIR R4")))?;
                     self.steps.push(Step::OfType(kind));
                     self.kinds = vec![kind];
                 }
@@ -121,7 +130,7 @@ impl<'d> Cursor<'d> {
                     self.steps.push(Step::Resolve);
                     return match (last, kind) {
                         (true, "type") => types(targets.iter().filter_map(|(kind, _)| *kind).collect(), self.steps),
-                        _ => profiles(targets.iter().filter_map(|(_, number)| *number).collect(), self.steps),
+                        _ => profiles(targets.iter().map(|(_, number)| *number).collect(), self.steps),
                     };
                 }
             }
@@ -143,7 +152,7 @@ impl<'d> Cursor<'d> {
                 profiles(found, self.steps)
             }
             "value" | "pattern" => self.value(others),
-            other => Err(format!("`{other}` is no kind of discriminator of FHIR R4")),
+            other => Err(Untold::Unusable(format!("`{other}` is no kind of discriminator of FHIR R4"))),
         }
     }
 
@@ -199,19 +208,20 @@ impl<'d> Cursor<'d> {
         self.steps.push(Step::Extension(url.to_owned()));
     }
 
-    fn exists(self) -> Result<(Vec<Step>, Said<'d>), String> {
+    fn exists(self) -> Result<(Vec<Step>, Said<'d>), Untold> {
+        let silent = || Untold::Silent("the slice does not say whether the discriminator's element is there".to_owned());
         let Some(draft) = self.drafts.first() else {
-            return Err("the slice does not say whether the discriminator's element is there".to_owned());
+            return Err(silent());
         };
         let there = match (draft.facts.min, draft.facts.max) {
             (_, Some(0)) => false,
             (Some(1..), _) => true,
-            _ => return Err("the slice does not say whether the discriminator's element is there".to_owned()),
+            _ => return Err(silent()),
         };
         Ok((self.steps, Said::Expects(Expect::Exists(there))))
     }
 
-    fn value(self, others: &impl Others) -> Result<(Vec<Step>, Said<'d>), String> {
+    fn value(self, others: &impl Others) -> Result<(Vec<Step>, Said<'d>), Untold> {
         let main = self.drafts.first();
         let mut values = self.around.clone();
         values.extend(main.into_iter().flat_map(|draft| draft.facts.patterns.clone()));
@@ -232,11 +242,12 @@ impl<'d> Cursor<'d> {
     }
 
     /// The profiles that the element here must fit.
-    fn profiles(&self, others: &impl Others) -> Vec<u32> {
+    /// None if one of them is not loaded.
+    fn profiles(&self, others: &impl Others) -> Option<Vec<u32>> {
         let types = self.drafts.iter().flat_map(|draft| &draft.facts.types);
         types
             .flat_map(|one| &one.profiles)
-            .filter_map(|canonical| Some(others.find(canonical)?.0))
+            .map(|canonical| Some(others.find(canonical)?.0))
             .collect()
     }
 
@@ -256,18 +267,19 @@ impl<'d> Cursor<'d> {
     }
 }
 
-fn types<'d>(kinds: Vec<TypeId>, steps: Vec<Step>) -> Result<(Vec<Step>, Said<'d>), String> {
+fn types<'d>(kinds: Vec<TypeId>, steps: Vec<Step>) -> Result<(Vec<Step>, Said<'d>), Untold> {
     if kinds.is_empty() {
-        return Err("the slice does not say the type at its discriminator".to_owned());
+        return Err(Untold::Silent("the slice does not say the type at its discriminator".to_owned()));
     }
     Ok((steps, Said::Expects(Expect::Types(kinds))))
 }
 
-fn profiles<'d>(numbers: Vec<u32>, steps: Vec<Step>) -> Result<(Vec<Step>, Said<'d>), String> {
-    if numbers.is_empty() {
-        return Err("the slice says nothing at its discriminator, or names a profile there that is not loaded".to_owned());
+fn profiles<'d>(found: Option<Vec<u32>>, steps: Vec<Step>) -> Result<(Vec<Step>, Said<'d>), Untold> {
+    match found {
+        None => Err(Untold::Unusable("the slice names a profile that is not loaded".to_owned())),
+        Some(numbers) if numbers.is_empty() => Err(Untold::Silent("the slice says nothing at its discriminator".to_owned())),
+        Some(numbers) => Ok((steps, Said::Expects(Expect::Profiles(numbers)))),
     }
-    Ok((steps, Said::Expects(Expect::Profiles(numbers))))
 }
 
 /// The slice of extensions is the one of this url.

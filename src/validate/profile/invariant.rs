@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::draft::text;
 use super::facts::CORE;
-use crate::fhir::path::{Canonicals, Context, Element, Item, Names, Path, Start};
-use crate::fhir::tree::{Kind, Node};
+use super::walk::{Here, Item};
+use crate::fhir::path::{self, Canonicals, Collection, Context, Element, Names, Path, Start};
+use crate::fhir::tree::Kind;
 use crate::fhir::types::TypeId;
 
 /// The keys of what the structure check decides by itself. `ele-1` follows from it: nothing is empty. `dom-6`, that a resource
@@ -29,8 +30,8 @@ pub(in crate::validate) struct Invariant {
     /// Only a warning.
     pub mild: bool,
     path: Arc<Path>,
-    /// The type of what it is asked of, where there is only one.
-    type_id: Option<TypeId>,
+    /// What holds of an element for which the expression has no answer.
+    doubt: bool,
 }
 
 /// Expressions that were compiled before, each from its types.
@@ -66,10 +67,7 @@ impl Invariant {
                 key: key.to_owned(),
                 mild,
                 path: Arc::clone(path),
-                type_id: match asked.kinds {
-                    [only] => Some(*only),
-                    _ => None,
-                },
+                doubt: !asked.strict,
             }),
             Err(message) => Err(format!("constraint `{key}` is not usable FHIRPath at {message}")),
         }
@@ -82,29 +80,32 @@ impl Invariant {
     }
 
     /// Whether it holds of the element that `node` and its companion `under` are; and the steps that took.
-    /// An expression without an answer does not hold.
-    pub fn holds<'t, 'a>(&'t self, resource: Node<'t, 'a>, node: Option<Node<'t, 'a>>, under: Option<Node<'t, 'a>>) -> (bool, u32) {
-        let context = Context::new(resource, &[]);
+    /// An empty answer does not hold. One that cannot be had, because there are several items where the expression means one, is
+    /// against a network's own rule, whose author can mend it, and not against a package's.
+    pub fn holds<'t, 'a>(&'t self, here: &Here<'t, 'a>, item: &Item<'t, 'a>) -> (bool, u32) {
+        let (node, under) = (item.node, item.under);
+        let mut context = Context::new(here.resource, &[]);
+        if here.container.index() != here.resource.index() {
+            context.root = Element::resource(here.container);
+        }
         if let (Some(node), None, Some(fast)) = (node, under, self.path.fast())
             && node.kind() == Kind::Object
             && let Some(Ok(found)) = fast.holds(node, context.given())
         {
-            return (found != Some(false), context.steps());
+            return (found == Some(true), context.steps());
         }
-        let type_id = self.type_id.filter(|known| *known != TypeId::RESOURCE);
-        let focus = Item::Element(Element {
+        let focus = path::Item::Element(Element {
             node,
             under,
-            type_id: type_id.or_else(|| node.and_then(Node::resource_type).and_then(TypeId::of)),
+            type_id: item.kind,
         });
         let found = self.path.evaluate(&context, focus);
-        // FHIR, "Constraints": what is empty is not violated.
-        let holds = found.is_ok_and(|found| match found.as_slice() {
-            [] => true,
-            [Item::Boolean(value)] => *value,
-            [Item::Element(element)] => element.value_node().is_none_or(|node| node.raw() != "false"),
-            _ => false,
-        });
+        let holds = match found.as_ref().map(Collection::as_slice) {
+            Ok([path::Item::Boolean(value)]) => *value,
+            Ok([path::Item::Element(element)]) => element.value_node().is_none_or(|node| node.raw() != "false"),
+            Ok([] | [_, ..]) => false,
+            Err(_) => self.doubt,
+        };
         (holds, context.steps())
     }
 }

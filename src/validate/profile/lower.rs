@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::checks::Maker;
-use super::discriminator::{Cursor, Said, words};
+use super::discriminator::{Cursor, Said, Untold, words};
 use super::draft::Draft;
 use super::facts::{Facts, Sliced};
 use super::rule::{Checks, Expect, List, ListId, MOST_RULES, Place, Rule, Slice, Slicing, Test};
@@ -232,7 +232,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
             let own = slice.slice_kinds(parents, name, kinds);
             let own_at = format!("{at}:{name}");
             let is_default = name == "@default";
-            let tests = match self.tests(slice, name, parents, &own, &sliced) {
+            let tests = match self.tests(slice, parents, &own, &sliced) {
                 _ if is_default => Vec::new(),
                 Ok(tests) => tests,
                 Err(message) => {
@@ -267,8 +267,8 @@ impl<'m, 'r> Lowering<'m, 'r> {
     }
 
     /// What must hold of an item of the slice.
-    fn tests(&mut self, slice: &Draft, name: &str, parents: &[TypeId], kinds: &[TypeId], sliced: &Sliced) -> Result<Vec<Test>, String> {
-        let mut tests = Vec::new();
+    fn tests(&mut self, slice: &Draft, parents: &[TypeId], kinds: &[TypeId], sliced: &Sliced) -> Result<Vec<Test>, String> {
+        let (mut tests, mut silent) = (Vec::new(), None);
         for (kind, path) in &sliced.discriminators {
             let words = words(path)?;
             // The type of a choice is in its name.
@@ -286,16 +286,25 @@ impl<'m, 'r> Lowering<'m, 'r> {
                     continue;
                 }
             }
-            let (way, said) = Cursor::at(slice, kinds)
-                .follow(kind, &words, self.maker.others)
-                .map_err(|message| format!("by `{path}`, {message} (slice `{name}`)"))?;
+            let (way, said) = match Cursor::at(slice, kinds).follow(kind, &words, self.maker.others) {
+                Ok(found) => found,
+                Err(Untold::Unusable(message)) => return Err(format!("by `{path}`, {message}")),
+                Err(Untold::Silent(message)) => {
+                    silent = silent.or(Some(format!("by `{path}`, {message}")));
+                    continue;
+                }
+            };
             let expect = match said {
                 Said::Expects(expect) => expect,
                 Said::Element(draft, kinds) => self.element(draft, &kinds),
             };
             tests.push(Test { way, expect });
         }
-        Ok(tests)
+        // Where one discriminator tells nothing of a slice, the others do.
+        match silent {
+            Some(message) if tests.is_empty() => Err(message),
+            _ => Ok(tests),
+        }
     }
 
     /// What an element says, its children included, as a test: no fault is said twice, nothing is counted.

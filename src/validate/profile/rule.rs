@@ -1,13 +1,11 @@
 //! A profile as it is run: lists of rules by element name, each with what its element must be. Built by `lower`, walked by
 //! `walk`. Only what says more than FHIR's own types is kept, so that most elements of a resource have no rule at all.
 
-use std::sync::Arc;
-
 use super::invariant::Invariant;
 use super::pattern::Pattern;
 use crate::fhir::name::Name;
 use crate::fhir::types::TypeId;
-use crate::fhir::value_set::Codes;
+use crate::fhir::value_set::ValueSet;
 use crate::validate::issues::{Severity, Source};
 
 /// One StructureDefinition, compiled.
@@ -127,7 +125,7 @@ impl Checks {
 /// Codes that an element must, or should, be of.
 #[derive(Debug)]
 pub(in crate::validate) struct Binding {
-    pub codes: Arc<Codes>,
+    pub codes: ValueSet,
     /// A code of another set is wrong, not only odd.
     pub required: bool,
 }
@@ -235,7 +233,7 @@ pub(in crate::validate) enum Step {
 pub(in crate::validate) enum Expect {
     /// One of these values.
     Values(Vec<Pattern>),
-    Codes(Arc<Codes>),
+    Codes(ValueSet),
     /// An element that meets these.
     Meets(Box<Checks>, ListId),
     Exists(bool),

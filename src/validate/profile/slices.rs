@@ -10,6 +10,7 @@ use super::walk::{Item, Walk};
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
+use crate::fhir::value_set::Membership;
 use crate::validate::issues::Stop;
 
 /// Slices whose items are counted without room on the heap.
@@ -277,10 +278,11 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
     fn is_expected(&mut self, profile: &'p Profile, expect: &'p Expect, item: Item<'t, 'a>) -> Told {
         match expect {
             Expect::Values(values) => if_so(item.node.is_some_and(|node| values.iter().any(|value| value.matches(node)))),
-            Expect::Codes(codes) => if_so(
-                item.node
-                    .is_some_and(|node| super::binding::is_in(codes, node, item.kind) == Some(true)),
-            ),
+            Expect::Codes(codes) => match item.node.and_then(|node| super::binding::membership(codes, node, item.kind)) {
+                Some(Membership::In) => Told::Yes,
+                Some(Membership::Unknown) => Told::Open,
+                Some(Membership::Out) | None => Told::No,
+            },
             Expect::Types(kinds) => if_so(item.kind.is_some_and(|kind| kinds.contains(&kind))),
             Expect::Names(names) => if_so(names.contains(&item.name)),
             Expect::Exists(there) => if_so(*there),

@@ -194,6 +194,17 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
         if children == ListId::NONE {
             return Ok(());
         }
+        // The elements of a resource within another are of that one.
+        if let (Some(node), Some(kind)) = (item.node, item.kind)
+            && kind.is_resource()
+            && node.index() != self.here.resource.index()
+        {
+            let inside = self.inside(node);
+            let before = std::mem::replace(&mut self.here, inside);
+            let result = self.object(profile, children, node, item.kind);
+            self.here = before;
+            return result;
+        }
         match (item.node.filter(|node| node.kind() == Kind::Object), item.under) {
             (Some(node), _) => self.object(profile, children, node, item.kind),
             (None, Some(under)) => self.object(profile, children, under, item.kind),
@@ -406,7 +417,7 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
             }
         }
         for invariant in &checks.invariants {
-            let (holds, steps) = invariant.holds(self.here.resource, item.node, item.under);
+            let (holds, steps) = invariant.holds(&self.here, &item);
             self.spend(u64::from(steps) + 1)?;
             if !holds && let Some(node) = item.place() {
                 let rule = format!("invariant {}", invariant.key);
