@@ -6,6 +6,7 @@
 
 mod format;
 mod issues;
+mod narrative;
 mod profile;
 mod rules;
 mod structure;

@@ -3,8 +3,9 @@
 //! FHIR 4.0.1, "Element", "DomainResource", "Extension", "Reference".
 
 use super::issues::{Source, Stop};
+use super::narrative;
 use super::profile::Item;
-use super::structure::Check;
+use super::structure::{At, Check};
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
@@ -38,7 +39,7 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
     }
 
     /// An extension has a value or extensions, and is what its definition says.
-    pub(super) fn extension(&mut self, node: Node<'t, 'a>) -> Result<(), Stop> {
+    pub(super) fn extension(&mut self, node: Node<'t, 'a>, above: At) -> Result<(), Stop> {
         let mut url = None;
         let (mut extensions, mut value) = (false, false);
         for member in node.children() {
@@ -66,15 +67,49 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
             kind: Some(self.known.extension),
             name: Name::EXTENSION,
         };
-        match definition {
-            Some(number) => self.walk.profile(number, item),
-            None => Ok(()),
+        let Some(number) = definition else { return Ok(()) };
+        if let Some(profile) = self.walk.shared.inner.profile(number)
+            && !profile.may_stand(above.kind, above.parent, above.name)
+        {
+            self.walk.issues.at(node, "an extension of other elements", profile.source())?;
+        }
+        self.walk.profile(number, item)
+    }
+
+    /// What holds of the objects of one type.
+    #[inline]
+    pub(super) fn of_kind(&mut self, node: Node<'t, 'a>, kind: TypeId, source: Source<'_>) -> Result<(), Stop> {
+        if kind == self.known.reference {
+            self.reference(node, source)
+        } else if kind == self.known.entry {
+            self.entry(node, source)
+        } else if kind == self.known.narrative {
+            self.narrative(node, source)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// `fullUrl` is absolute.
+    fn entry(&mut self, node: Node<'t, 'a>, source: Source<'_>) -> Result<(), Stop> {
+        let url = node.get(Name::of("fullUrl")).filter(|url| url.kind() == Kind::String);
+        match url {
+            Some(url) if !is_absolute(&url.text()) => self.walk.issues.at(url, "absolute url", source),
+            _ => Ok(()),
+        }
+    }
+
+    /// `txt-1` and `txt-2`.
+    fn narrative(&mut self, node: Node<'t, 'a>, source: Source<'_>) -> Result<(), Stop> {
+        let div = node.get(Name::of("div")).filter(|div| div.kind() == Kind::String);
+        match div {
+            Some(div) if !narrative::is_sound(&div.text()) => self.walk.issues.at(div, "narrative", source),
+            _ => Ok(()),
         }
     }
 
     /// `ref-1`: a reference to a contained resource leads to one.
-    pub(super) fn reference(&mut self, node: Node<'t, 'a>) -> Result<(), Stop> {
-        let Some(source) = self.base else { return Ok(()) };
+    fn reference(&mut self, node: Node<'t, 'a>, source: Source<'_>) -> Result<(), Stop> {
         let Some(text) = node.get(Name::REFERENCE).filter(|text| text.kind() == Kind::String) else {
             return Ok(());
         };
@@ -124,6 +159,13 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
         }
         self.walk.issues.at(resource, "invariant dom-3", source)
     }
+}
+
+/// The url begins with a scheme.
+fn is_absolute(url: &str) -> bool {
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.');
+    scheme.is_some_and(|scheme| scheme.starts_with(|letter: char| letter.is_ascii_alphabetic()) && scheme.chars().all(is_letter))
 }
 
 /// What the references of a resource say of contained ones.

@@ -40,6 +40,12 @@ pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mu
         formats: Format::table(),
         reach,
         known: known(),
+        at: At {
+            kind: TypeId::RESOURCE,
+            parent: TypeId::RESOURCE,
+            name: Name::NONE,
+        },
+        entering: Name::NONE,
         depth: 0,
     }
     .resource(node, true)
@@ -50,6 +56,16 @@ pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mu
 pub(super) struct Known {
     pub extension: TypeId,
     pub reference: TypeId,
+    pub entry: TypeId,
+    pub narrative: TypeId,
+}
+
+/// Where an object stands: the type it is of, and the element of which type it is.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub kind: TypeId,
+    pub parent: TypeId,
+    pub name: Name,
 }
 
 fn known() -> Known {
@@ -57,6 +73,8 @@ fn known() -> Known {
     *KNOWN.get_or_init(|| Known {
         extension: TypeId::of("Extension").unwrap_or(TypeId::RESOURCE),
         reference: TypeId::of("Reference").unwrap_or(TypeId::RESOURCE),
+        entry: TypeId::of("Bundle.entry").unwrap_or(TypeId::RESOURCE),
+        narrative: TypeId::of("Narrative").unwrap_or(TypeId::RESOURCE),
     })
 }
 
@@ -68,6 +86,10 @@ pub(super) struct Check<'w, 'p, 't, 'a, 'c> {
     formats: &'static [Format],
     reach: Reach,
     pub(super) known: Known,
+    /// The object whose members are looked at.
+    at: At,
+    /// The element of it that is.
+    entering: Name,
     depth: usize,
 }
 
@@ -135,6 +157,12 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
             return self.walk.issues.at(node, "too deep", Source::STRUCTURE);
         }
         self.depth += 1;
+        let above = self.at;
+        self.at = At {
+            kind,
+            parent: above.kind,
+            name: self.entering,
+        };
         let mut chosen = [Name::NONE; CHOICES + 1];
         let (mut members, mut seen) = (0, 1u32);
         for member in node.children() {
@@ -159,6 +187,7 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
             if name == Name::MODIFIER_EXTENSION {
                 self.modifiers(member)?;
             }
+            self.entering = child.name;
             if name.is_companion() {
                 self.companion(member, child)?;
             } else {
@@ -172,10 +201,11 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
         if missing != 0 {
             self.missing(node, kind, missing)?;
         }
+        self.at = above;
         if kind == self.known.extension {
-            self.extension(node)?;
-        } else if kind == self.known.reference {
-            self.reference(node)?;
+            self.extension(node, above)?;
+        } else if let Some(source) = self.base {
+            self.of_kind(node, kind, source)?;
         }
         if let Some((checks, list)) = self.profiles.inner().base_rules().of(kind) {
             let item = Item {

@@ -13,8 +13,9 @@ use super::draft::{Draft, Places, items, text};
 use super::facts::Facts;
 use super::invariant::Known;
 use super::lower::Lowering;
-use super::rule::{Checks, List, ListId, Profile};
+use super::rule::{Checks, Context, List, ListId, Profile};
 use super::{Definition, Disposition, Extensions, Inner, Options, ProfileFault, TYPES};
+use crate::fhir::name::Name;
 use crate::fhir::path::Canonicals;
 use crate::fhir::types::TypeId;
 use crate::fhir::value_set::ValueSets;
@@ -35,6 +36,16 @@ struct Head {
     #[serde(rename = "type")]
     type_name: String,
     derivation: Option<String>,
+    context: Vec<Place>,
+}
+
+/// Where an extension says that it may stand.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Place {
+    #[serde(rename = "type")]
+    kind: String,
+    expression: String,
 }
 
 /// A definition whose head is good.
@@ -177,6 +188,10 @@ impl<'c, 'd> Compiler<'c, 'd> {
         }
         let mut by_type: Vec<Option<(Checks, ListId)>> = TypeId::all().map(|_| None).collect();
         for read in types {
+            // A primitive's value has its format; all else of it is an element's.
+            if read.kind.primitive().is_some() {
+                continue;
+            }
             let mut draft = Draft::default();
             if let Err(message) = self.read(read, &mut draft, 0) {
                 self.fault(read, "", message);
@@ -227,6 +242,7 @@ impl<'c, 'd> Compiler<'c, 'd> {
         let mut lowering = Lowering::new(&mut maker);
         let (checks, root) = lowering.whole(&draft, read.kind);
         let (lists, support) = (std::mem::take(&mut lowering.lists), std::mem::take(&mut lowering.support));
+        let contexts = contexts(&read.head.context);
         let (url, version) = (read.head.url.clone(), read.head.version.clone());
         let name = match &url {
             Some(url) if !read.definition.own => url.clone(),
@@ -245,6 +261,7 @@ impl<'c, 'd> Compiler<'c, 'd> {
             root,
             lists,
             support,
+            contexts,
         })
     }
 
@@ -310,6 +327,32 @@ impl<'c, 'd> Compiler<'c, 'd> {
     }
 }
 
+/// Where an extension may stand; empty if that is anywhere, or some of it cannot be told here.
+fn contexts(places: &[Place]) -> Vec<Context> {
+    let context = |place: &Place| {
+        let expression = place.expression.as_str();
+        match place.kind.as_str() {
+            "extension" => return Some(Context::Extension),
+            "element" => {}
+            _ => return None,
+        }
+        if matches!(expression, "Resource" | "DomainResource") {
+            return Some(Context::Resource);
+        }
+        if let Some(kind) = TypeId::of(expression) {
+            return Some(Context::Of(kind));
+        }
+        let (parent, label) = expression.rsplit_once('.')?;
+        let parent = TypeId::of(parent)?;
+        let names: Vec<Name> = match label.strip_suffix("[x]") {
+            Some(stem) => parent.choice(stem).iter().map(|child| child.name).collect(),
+            None => parent.child(Name::of(label)).map(|child| child.name).into_iter().collect(),
+        };
+        (!names.is_empty()).then_some(Context::Child(parent, names))
+    };
+    places.iter().map(context).collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
 /// The modifier extensions that a profile names.
 fn known_modifiers(draft: &Draft, found: &mut Vec<String>) {
     if draft.label == "modifierExtension" {
@@ -348,6 +391,7 @@ impl Base {
             root: ListId::NONE,
             lists,
             support: Vec::new(),
+            contexts: Vec::new(),
         };
         Base { profile, by_type }
     }

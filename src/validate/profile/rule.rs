@@ -26,9 +26,35 @@ pub(in crate::validate) struct Profile {
     pub lists: Vec<List>,
     /// The elements that must be supported, by their number.
     pub support: Vec<String>,
+    /// Of an extension: where it may stand; anywhere, if none is known.
+    pub contexts: Vec<Context>,
+}
+
+/// An element that an extension is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::validate) enum Context {
+    /// An element or resource of this type.
+    Of(TypeId),
+    /// Any resource.
+    Resource,
+    /// The element of this name in this type.
+    Child(TypeId, Vec<Name>),
+    /// An extension.
+    Extension,
 }
 
 impl Profile {
+    /// Whether the extension may stand in an object of this type, which is the element `name` of `parent`.
+    pub fn may_stand(&self, kind: TypeId, parent: TypeId, name: Name) -> bool {
+        self.contexts.is_empty()
+            || self.contexts.iter().any(|context| match context {
+                Context::Of(of) => is_a(kind, *of),
+                Context::Resource => kind.is_resource(),
+                Context::Child(of, names) => *of == parent && names.contains(&name),
+                Context::Extension => kind.as_str() == "Extension",
+            })
+    }
+
     pub fn source(&self) -> Source<'_> {
         let is_profile = self.number != super::TYPES;
         Source {
@@ -37,6 +63,23 @@ impl Profile {
             severity: self.severity,
         }
     }
+}
+
+/// The type is the other, or made of it. The tables do not tell all narrower texts from `string`.
+fn is_a(kind: TypeId, other: TypeId) -> bool {
+    const QUANTITIES: [&str; 7] = [
+        "Age",
+        "Count",
+        "Distance",
+        "Duration",
+        "MoneyQuantity",
+        "SimpleQuantity",
+        "Quantity",
+    ];
+    let is_quantity = |kind: TypeId| QUANTITIES.contains(&kind.as_str());
+    kind == other
+        || (kind.primitive().is_some() && kind.primitive() == other.primitive())
+        || (other.as_str() == "Quantity" && is_quantity(kind))
 }
 
 /// Which list of its profile.
