@@ -8,6 +8,7 @@
 //! `draft` and `facts` read a definition, `lower`, `checks` and `discriminator` make `rule`s of it, `walk`, `slices` and
 //! `target` hold a resource to them.
 
+mod base;
 mod binding;
 mod checks;
 mod compile;
@@ -15,6 +16,7 @@ mod discriminator;
 mod draft;
 mod facts;
 mod invariant;
+mod item;
 mod limits;
 mod lower;
 mod pattern;
@@ -26,8 +28,8 @@ mod walk;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::base::Base;
 use self::checks::Index;
-use self::compile::Base;
 use self::rule::Profile;
 pub(super) use self::walk::{Here, Item, Shared, Walk};
 use super::issues::{Issues, Severity, Source};
@@ -71,6 +73,16 @@ pub enum Disposition {
     Warn,
     /// The resource goes on, and the fault is counted.
     Count,
+}
+
+impl Disposition {
+    fn severity(self) -> Severity {
+        match self {
+            Disposition::Refuse => Severity::Error,
+            Disposition::Warn => Severity::Warning,
+            Disposition::Count => Severity::Counted,
+        }
+    }
 }
 
 /// Which profiles apply, and how.

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::base::Base;
 use super::checks::{Index, Maker};
 use super::draft::{Draft, Places, items, text};
 use super::facts::Facts;
 use super::invariant::Known;
 use super::lower::Lowering;
 use super::rule::{Checks, Context, List, ListId, Profile};
-use super::{Definition, Disposition, Extensions, Inner, Options, ProfileFault, TYPES};
+use super::{Definition, Disposition, Extensions, Inner, Options, ProfileFault};
 use crate::fhir::name::Name;
 use crate::fhir::path::Canonicals;
 use crate::fhir::types::TypeId;
 use crate::fhir::value_set::ValueSets;
-use crate::validate::issues::Severity;
 
 /// Profiles built on profiles: more than anybody stacks.
 const STACK: usize = 16;
@@ -129,7 +129,7 @@ pub(super) fn compile(
         always,
         index,
         base,
-        base_severity: options.base.map(severity),
+        base_severity: options.base.map(Disposition::severity),
     };
     (inner, modifiers, faults)
 }
@@ -158,14 +158,6 @@ fn head<'d>(definition: &Definition<'d>) -> Result<Read<'d>, String> {
         head,
         kind,
     })
-}
-
-fn severity(disposition: Disposition) -> Severity {
-    match disposition {
-        Disposition::Refuse => Severity::Error,
-        Disposition::Warn => Severity::Warning,
-        Disposition::Count => Severity::Counted,
-    }
 }
 
 struct Compiler<'c, 'd> {
@@ -256,7 +248,7 @@ impl<'c, 'd> Compiler<'c, 'd> {
             name,
             url,
             kind: read.kind,
-            severity: severity(disposition.map_or(Disposition::Refuse, |(_, disposition)| *disposition)),
+            severity: disposition.map_or(Disposition::Refuse, |(_, disposition)| *disposition).severity(),
             checks,
             root,
             lists,
@@ -363,41 +355,4 @@ fn known_modifiers(draft: &Draft, found: &mut Vec<String>) {
     }
     let slices = draft.slices.iter().map(|(_, slice)| slice);
     draft.children.iter().chain(slices).for_each(|inner| known_modifiers(inner, found));
-}
-
-/// The rules that FHIR's own definitions add to its types.
-#[derive(Debug)]
-pub(in crate::validate) struct Base {
-    /// Holds the lists; it has no name and no number.
-    pub profile: Profile,
-    by_type: Vec<Option<(Checks, ListId)>>,
-}
-
-impl Default for Base {
-    fn default() -> Self {
-        Base::new(vec![List::default()], Vec::new(), &Options::default())
-    }
-}
-
-impl Base {
-    fn new(lists: Vec<List>, by_type: Vec<Option<(Checks, ListId)>>, options: &Options) -> Base {
-        let profile = Profile {
-            number: TYPES,
-            name: String::new(),
-            url: None,
-            kind: TypeId::RESOURCE,
-            severity: options.base.map_or(Severity::Counted, severity),
-            checks: Checks::default(),
-            root: ListId::NONE,
-            lists,
-            support: Vec::new(),
-            contexts: Vec::new(),
-        };
-        Base { profile, by_type }
-    }
-
-    #[inline]
-    pub fn of(&self, kind: TypeId) -> Option<&(Checks, ListId)> {
-        self.by_type.get(usize::from(kind.0))?.as_ref()
-    }
 }

@@ -4,12 +4,12 @@
 use std::cell::{Cell, OnceCell};
 
 use super::Inner;
-use super::rule::{Checks, ListId, Profile, Profiled, Rule};
+use super::rule::{Checks, ListId, Profile, Rule};
 use super::target::Bundle;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
-use crate::validate::issues::{Issues, Severity, Source, Stop};
+use crate::validate::issues::{Issues, Source, Stop};
 
 /// What the checks of one resource may cost: this much, and so much for each of its bytes. A step is about as long as it
 /// takes to look at one member.
@@ -87,7 +87,7 @@ impl<'t, 'a> Item<'t, 'a> {
         }
     }
 
-    fn place(&self) -> Option<Node<'t, 'a>> {
+    pub(super) fn place(&self) -> Option<Node<'t, 'a>> {
         self.node.or(self.under)
     }
 }
@@ -382,76 +382,6 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
         }
     }
 
-    fn checks(&mut self, profile: &'p Profile, checks: &'p Checks, item: Item<'t, 'a>) -> Result<(), Stop> {
-        if let Some(node) = item.node {
-            for pattern in &checks.patterns {
-                self.spend(pattern.weight())?;
-                if !pattern.matches(node) {
-                    self.issues
-                        .at(node, if pattern.exact { "fixed value" } else { "pattern" }, profile.source())?;
-                }
-            }
-            if !checks.types.is_empty() && item.kind.is_some_and(|kind| !checks.types.contains(&kind)) {
-                self.issues.at(node, "type not allowed", profile.source())?;
-            }
-            for binding in &checks.bindings {
-                if super::binding::is_outside(binding, node, item.kind) {
-                    let rule = if binding.required {
-                        "required binding"
-                    } else {
-                        "extensible binding"
-                    };
-                    self.issues.at(node, rule, mild(profile, !binding.required))?;
-                }
-            }
-            if let Some(targets) = &checks.targets {
-                self.target(profile, targets, node)?;
-            }
-            if let Some(limits) = &checks.limits
-                && let Some(rule) = super::limits::fault(limits, node)
-            {
-                self.issues.at(node, rule, profile.source())?;
-            }
-            for profiled in &checks.profiles {
-                self.profiled(profile, profiled, item)?;
-            }
-        }
-        for invariant in &checks.invariants {
-            let (holds, steps) = invariant.holds(&self.here, &item);
-            self.spend(u64::from(steps) + 1)?;
-            if !holds && let Some(node) = item.place() {
-                let rule = format!("invariant {}", invariant.key);
-                self.issues.at(node, rule, mild(profile, invariant.mild))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The profiles that an item of this type must fit, one of them at least.
-    fn profiled(&mut self, profile: &'p Profile, profiled: &'p Profiled, item: Item<'t, 'a>) -> Result<(), Stop> {
-        let kind = item.kind.filter(|kind| *kind == profiled.kind);
-        let (Some(node), Some(_)) = (item.node, kind) else { return Ok(()) };
-        let here = if profiled.kind.is_resource() {
-            self.inside(node)
-        } else {
-            self.here
-        };
-        if let [only] = profiled.any.as_slice() {
-            let before = std::mem::replace(&mut self.here, here);
-            let result = self.profile(*only, item);
-            self.here = before;
-            return result;
-        }
-        if profiled
-            .any
-            .iter()
-            .any(|number| self.fits(here, |walk| walk.profile(*number, item)))
-        {
-            return Ok(());
-        }
-        self.issues.at(node, "fits none of its profiles", profile.source())
-    }
-
     /// Where a resource within this one stands.
     pub fn inside(&self, resource: Node<'t, 'a>) -> Here<'t, 'a> {
         Here {
@@ -462,17 +392,5 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
                 self.here.container
             },
         }
-    }
-}
-
-/// The source of a fault by this profile, which is only a warning.
-fn mild(profile: &Profile, is_mild: bool) -> Source<'_> {
-    let source = profile.source();
-    match (is_mild, source.severity) {
-        (true, Severity::Error) => Source {
-            severity: Severity::Warning,
-            ..source
-        },
-        _ => source,
     }
 }
