@@ -85,6 +85,10 @@ impl<'t, 'a, 'c> Issues<'t, 'a, 'c> {
         Self::new(top, Wanted::Verdict, None)
     }
 
+    pub(super) fn is_verdict(&self) -> bool {
+        self.wanted == Wanted::Verdict
+    }
+
     fn new(top: Node<'t, 'a>, wanted: Wanted, tally: Option<&'c mut Tally>) -> Self {
         let found = Vec::new();
         Self { top, wanted, found, tally }

@@ -33,7 +33,7 @@ const NAMED: usize = 32;
 
 pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a, '_>, reach: Reach) -> Result<(), Stop> {
     let shared = Shared::new(profiles.inner(), node);
-    Check {
+    let mut check = Check {
         profiles,
         base: profiles.inner().base(),
         walk: Walk::new(&shared, issues, Here::top(node)),
@@ -47,8 +47,10 @@ pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mu
         },
         entering: Name::NONE,
         depth: 0,
-    }
-    .resource(node, true)
+    };
+    let result = check.resource(node, true);
+    check.walk.finish()?;
+    result
 }
 
 /// Types that the check itself asks for.

@@ -1,6 +1,8 @@
 //! What is refused, where and by which rule. Among the inputs are those on which other readers of FHIR hang, panic or
 //! change a value: each has its name here.
 
+mod base;
+mod packages;
 mod profiles;
 
 use super::*;

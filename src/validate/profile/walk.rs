@@ -26,6 +26,8 @@ const NESTED: usize = 12;
 pub(in crate::validate) struct Shared<'p, 't, 'a> {
     pub inner: &'p Inner,
     left: Cell<u64>,
+    /// It was said that there is none left.
+    told: Cell<bool>,
     /// The top of the line: a Bundle holds what references of its entries lead to.
     pub root: Node<'t, 'a>,
     bundle: OnceCell<Bundle<'t, 'a>>,
@@ -36,6 +38,7 @@ impl<'p, 't, 'a> Shared<'p, 't, 'a> {
         let root = node.root();
         Self {
             inner,
+            told: Cell::new(false),
             left: Cell::new(STEPS + STEPS_PER_BYTE * node.size() as u64),
             root,
             bundle: OnceCell::new(),
@@ -126,9 +129,19 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
             return Ok(());
         }
         self.shared.left.set(0);
-        self.issues
-            .at(self.here.container, "more to check than may be", Source::STRUCTURE)?;
+        self.finish()?;
         Err(Stop)
+    }
+
+    /// Says once that the work was not done, if it was not. A verdict on a part says it only by failing, so that whoever is done
+    /// with a resource asks again.
+    #[inline]
+    pub fn finish(&mut self) -> Result<(), Stop> {
+        if self.shared.left.get() > 0 || self.shared.told.get() || self.issues.is_verdict() {
+            return Ok(());
+        }
+        self.shared.told.set(true);
+        self.issues.at(self.here.container, "more to check than may be", Source::STRUCTURE)
     }
 
     /// Whether `check` finds no error.
@@ -228,11 +241,11 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
             steps += 1;
             let name = member.name();
             let Some(place) = list.find(name.element()) else { continue };
+            seen |= 1 << place.rule;
             if place.refused {
                 self.issues.at(member, "type not allowed", profile.source())?;
                 continue;
             }
-            seen |= 1 << place.rule;
             self.member(profile, &list.rules[usize::from(place.rule)], node, member, kind)?;
         }
         self.spend(steps)?;
