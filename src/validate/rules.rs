@@ -85,6 +85,8 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
             self.entry(node, source)
         } else if kind == self.known.narrative {
             self.narrative(node, source)
+        } else if kind == self.known.bundle {
+            self.found(node, source)
         } else {
             Ok(())
         }
@@ -97,6 +99,23 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
             Some(url) if !is_absolute(&url.text()) => self.walk.issues.at(url, "absolute url", source),
             _ => Ok(()),
         }
+    }
+
+    /// What a search found has an id: it stands on a server. FHIR 4.0.1 "Bundle", "Resource URL & Uniqueness rules".
+    fn found(&mut self, bundle: Node<'t, 'a>, source: Source<'_>) -> Result<(), Stop> {
+        let is_search = bundle
+            .get(Name::of("type"))
+            .is_some_and(|kind| kind.kind() == Kind::String && kind.is_text("searchset"));
+        let entries = bundle.get(Name::ENTRY).filter(|list| is_search && list.kind() == Kind::Array);
+        for entry in entries.into_iter().flat_map(Node::children) {
+            let Some(resource) = entry.get(Name::RESOURCE).filter(|resource| resource.kind() == Kind::Object) else {
+                continue;
+            };
+            if resource.get(Name::ID).is_none() && resource.resource_type() != Some("OperationOutcome") {
+                self.walk.issues.below(resource, "id", "required", source)?;
+            }
+        }
+        Ok(())
     }
 
     /// `txt-1` and `txt-2`.

@@ -58,6 +58,7 @@ pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mu
 pub(super) struct Known {
     pub extension: TypeId,
     pub reference: TypeId,
+    pub bundle: TypeId,
     pub entry: TypeId,
     pub narrative: TypeId,
 }
@@ -75,6 +76,7 @@ fn known() -> Known {
     *KNOWN.get_or_init(|| Known {
         extension: TypeId::of("Extension").unwrap_or(TypeId::RESOURCE),
         reference: TypeId::of("Reference").unwrap_or(TypeId::RESOURCE),
+        bundle: TypeId::of("Bundle").unwrap_or(TypeId::RESOURCE),
         entry: TypeId::of("Bundle.entry").unwrap_or(TypeId::RESOURCE),
         narrative: TypeId::of("Narrative").unwrap_or(TypeId::RESOURCE),
     })

@@ -102,6 +102,13 @@ fn what_holds_of_every_element_is_decided_without_an_expression() {
     };
     check_by(&profiles, &entry("urn:uuid:1"), &[]);
     check_by(&profiles, &entry("Patient/1"), &[("Bundle.entry[0].fullUrl", "absolute url")]);
+    let search = |members: &str| {
+        format!(
+            r#"{{"resourceType":"Bundle","type":"searchset","entry":[{{"resource":{{"resourceType":"Patient"{members}}}}},{{"resource":{{"resourceType":"OperationOutcome","issue":[{{"severity":"error","code":"value"}}]}}}}]}}"#
+        )
+    };
+    check_by(&profiles, &search(r#","id":"p""#), &[]);
+    check_by(&profiles, &search(""), &[("Bundle.entry[0].resource.id", "required")]);
     let text = |div: &str| patient(&format!(r#""text":{{"status":"generated","div":"{div}"}}"#));
     check_by(&profiles, &text("<div>x</div>"), &[]);
     check_by(
