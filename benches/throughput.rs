@@ -2,7 +2,7 @@
 //! Ratios are the result; the figures are this machine's.
 //!
 //! Input: the files named by `HEADWATER_BENCH` (`:` between them, `.gz` or plain), or the Synthea files below
-//! `HEADWATER_SHARED`, or lines made here. `cargo bench --bench throughput -- parse|view|map` runs one part.
+//! `HEADWATER_SHARED`, or lines made here. `cargo bench --bench throughput -- parse|validate|view|map` runs one part.
 
 #![allow(
     clippy::print_stdout,
@@ -12,6 +12,8 @@
 
 #[path = "throughput/map.rs"]
 mod map;
+#[path = "throughput/validate.rs"]
+mod profiles;
 #[path = "throughput/view.rs"]
 mod view;
 
@@ -32,8 +34,19 @@ fn main() {
         corpus.race(&mut [
             Runner::new("simd-json tape", tape_parse()),
             Runner::new("span tree", tree_parse()),
-            Runner::new("span tree and structure check", validate()),
+            Runner::new("span tree and structure check", validate(Profiles::default())),
         ]);
+    }
+    if wanted("validate") {
+        let mut runners = vec![
+            Runner::new("simd-json tape", tape_parse()),
+            Runner::new("structure check", validate(Profiles::default())),
+            Runner::new("our own profiles", validate(profiles::own())),
+        ];
+        if let Some(us_core) = profiles::us_core() {
+            runners.push(Runner::new("US Core 6.1.0", validate(us_core)));
+        }
+        corpus.race(&mut runners);
     }
     if wanted("view") {
         observations(&corpus);
@@ -120,14 +133,13 @@ fn tree_parse() -> impl FnMut(&[u8]) -> usize {
     move |line| tree.parse(line, &limits).map_or(0, |root| root.children().count())
 }
 
-/// Parses each line and holds it to FHIR R4.
-fn validate() -> impl FnMut(&[u8]) -> usize {
+/// Parses each line and holds it to FHIR R4 and to profiles; a refused line has been read, too.
+fn validate(profiles: Profiles) -> impl FnMut(&[u8]) -> usize {
     let mut tree = Tree::new();
     let limits = Limits::default();
-    let profiles = Profiles::default();
     move |line| {
         let parsed = tree.parse(line, &limits);
-        parsed.map_or(0, |root| usize::from(validate::validate(&profiles, root).is_ok()))
+        parsed.map_or(0, |root| 1 + usize::from(validate::validate(&profiles, root).is_ok()))
     }
 }
 

@@ -195,9 +195,10 @@ impl<W: Write> Report<'_, W> {
         Ok(())
     }
 
-    fn outcome(&mut self, refusals: &[Refusal], place: &str) -> Result<(), Failure> {
-        let mut issues: Vec<Issue> = refusals.iter().map(|refusal| issue(refusal, place)).collect();
-        self.counts.faulty += u64::from(!issues.is_empty());
+    fn outcome(&mut self, found: &[validate::Issue], place: &str) -> Result<(), Failure> {
+        let errors = found.iter().any(|issue| issue.severity == validate::Severity::Error);
+        let mut issues: Vec<Issue> = found.iter().map(|found| issue(found, place)).collect();
+        self.counts.faulty += u64::from(errors);
         if issues.is_empty() {
             issues.push(Issue {
                 severity: Severity::Information,
@@ -238,10 +239,15 @@ fn details(text: &str) -> Details {
     Details { text: text.to_owned() }
 }
 
-fn issue(refusal: &Refusal, place: &str) -> Issue {
+fn issue(found: &validate::Issue, place: &str) -> Issue {
+    let refusal: &Refusal = &found.refusal;
     let by = refusal.source.as_ref().map(|source| format!(", by {source}"));
     Issue {
-        severity: Severity::Error,
+        severity: match found.severity {
+            validate::Severity::Error => Severity::Error,
+            validate::Severity::Warning => Severity::Warning,
+            validate::Severity::Counted => Severity::Information,
+        },
         code: code(&refusal.rule),
         details: details(&refusal.rule),
         diagnostics: Some(format!("{place}{}", by.unwrap_or_default())),

@@ -42,6 +42,7 @@ pub struct Details {
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Error,
+    Warning,
     Information,
 }
 

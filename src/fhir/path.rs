@@ -98,7 +98,8 @@ impl Names<'_> {
         match name {
             "rowIndex" => Some(Variable::RowIndex),
             "context" => Some(Variable::Context),
-            "resource" | "rootResource" => Some(Variable::Resource),
+            "resource" => Some(Variable::Resource),
+            "rootResource" => Some(Variable::RootResource),
             "ucum" => text("http://unitsofmeasure.org"),
             "sct" => text("http://snomed.info/sct"),
             "loinc" => text("http://loinc.org"),

@@ -7,11 +7,13 @@
 //! are `string`.
 
 mod build;
+mod facts;
 mod temporal;
 mod text;
 
 use super::name::Name;
 use build::Types;
+pub use facts::CodeSet;
 
 /// A type: a resource, a data type, a primitive, or a backbone element (`Observation.component`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +27,20 @@ pub struct Child {
     pub many: bool,
     /// The number, from 1, of the choice this element belongs to within its type; 0 for none.
     pub choice: u8,
+    /// The number, from 1, of this element among those that must be there within its type; 0 if it need not be.
+    /// The elements of one choice share theirs.
+    pub required: u8,
+    /// The number, from 1, of the codes that R4 allows here; 0 for any.
+    codes: u16,
+}
+
+impl Child {
+    /// The codes that a required binding of R4 allows here; none if it has none, or one that no list can hold.
+    #[inline]
+    pub fn codes(self) -> Option<&'static CodeSet> {
+        let number = usize::from(self.codes).checked_sub(1)?;
+        Types::get().sets.get(number)
+    }
 }
 
 /// JSON form of a primitive, where the tables say it.
@@ -92,6 +108,12 @@ impl TypeId {
     pub fn stem(self, child: Child) -> Option<&'static str> {
         let choices = &self.entry().choices;
         choices.get(usize::from(child.choice).checked_sub(1)?).map(|(stem, _)| *stem)
+    }
+
+    /// One bit for each element that must be there, by `Child::required`.
+    #[inline]
+    pub fn required(self) -> u32 {
+        self.entry().required
     }
 
     fn entry(self) -> &'static build::Entry {

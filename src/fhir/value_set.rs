@@ -1,121 +1,116 @@
-//! Which codes belong to a ValueSet, worked out once from the ValueSets and CodeSystems that are given: lists of codes, whole
-//! CodeSystems, other ValueSets, without what is excluded; or a complete expansion. No terminology server is asked: what would
-//! need one (a filter, a CodeSystem or ValueSet that is not given) is a fault.
+//! Whether a code belongs to a ValueSet, decided from the ValueSets and CodeSystems that are given: lists of codes, whole
+//! CodeSystems, filters over them, other ValueSets, without what is excluded; or a complete expansion. Codes that a grammar makes
+//! (units, languages, media types) are decided by it. No terminology server is asked: what would need one is `Unknown`, with
+//! the reason. Nothing is worked out before somebody asks for it.
 //! Basis: FHIR R4 ValueSet, "Value Set Expansion"; `memberOf` of FHIR's additions to FHIRPath.
 
-mod expand;
+mod ask;
+mod code_system;
+mod compose;
+mod filter;
+mod grammar;
+mod json;
+mod known;
+mod membership;
+mod store;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Why a file cannot be used. Lines and columns begin at 1.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {message}")]
-pub struct ValueSetFault {
-    pub file: String,
-    pub line: usize,
-    pub column: usize,
-    pub message: String,
+pub use membership::Membership;
+pub use store::ValueSetFault;
+
+use store::Store;
+
+/// A file of definitions: its name for messages, and its JSON text, one resource.
+pub type File = (String, String);
+
+/// ValueSets and CodeSystems by canonical. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct ValueSets {
+    store: Arc<Store>,
 }
 
-/// The codes of one ValueSet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Codes {
-    systems: HashMap<String, HashSet<String>>,
+/// One ValueSet. Cheap to clone; holds on to all that it was loaded with.
+#[derive(Clone, Debug)]
+pub struct ValueSet {
+    store: Arc<Store>,
+    at: usize,
 }
 
-impl Codes {
-    /// Whether the code of this system belongs.
-    pub fn has(&self, system: &str, code: &str) -> bool {
-        self.systems.get(system).is_some_and(|codes| codes.contains(code))
+impl ValueSets {
+    /// A network's own `files`. Its author can mend them, so that what would need a terminology server is a fault.
+    /// # Errors: every fault of every file.
+    pub fn load(files: &[File]) -> Result<Self, Vec<ValueSetFault>> {
+        match Self::with_packages(files, Vec::new()) {
+            (sets, faults) if faults.is_empty() => Ok(sets),
+            (_, faults) => Err(faults),
+        }
     }
 
-    /// Whether the code belongs, where nothing says its system: a bare `code`.
-    pub fn has_code(&self, code: &str) -> bool {
-        self.systems.values().any(|codes| codes.contains(code))
+    /// A network's own files, held to the same; and the definitions of others in `packages`, in which what cannot be decided
+    /// is no fault. Of two with one canonical the own one counts, then the first. Other resources are passed over.
+    pub fn with_packages(own: &[File], packages: Vec<File>) -> (Self, Vec<ValueSetFault>) {
+        let (store, faults) = Store::read(own, packages);
+        (Self { store: Arc::new(store) }, faults)
     }
 
+    /// The ValueSet of a canonical, `url` or `url|version`. Where no version is asked for, the latest of a package's; `None` where
+    /// there is none, or several of the network's own.
+    pub fn find(&self, canonical: &str) -> Option<ValueSet> {
+        let at = self.store.find(canonical).ok()?;
+        let store = Arc::clone(&self.store);
+        Some(ValueSet { store, at })
+    }
+
+    /// Whether the CodeSystem `system` has the code: by what is loaded of it, or by its grammar.
+    pub fn code(&self, system: &str, code: &str) -> Membership {
+        self.store.code(system, code)
+    }
+
+    /// Whether the CodeSystem `system` is loaded, whole.
+    pub fn has_system(&self, system: &str) -> bool {
+        self.store.has_whole_system(system)
+    }
+
+    /// How many ValueSets there are.
     pub fn len(&self) -> usize {
-        self.systems.values().map(HashSet::len).sum()
+        self.store.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    fn add(&mut self, system: &str, code: String) {
-        match self.systems.get_mut(system) {
-            Some(codes) => {
-                codes.insert(code);
-            }
-            None => {
-                self.systems.insert(system.to_owned(), HashSet::from([code]));
-            }
-        }
-    }
-
-    fn add_all(&mut self, other: &Codes) {
-        for (system, codes) in &other.systems {
-            self.systems.entry(system.clone()).or_default().extend(codes.iter().cloned());
-        }
-    }
-
-    fn keep(&mut self, other: &Codes) {
-        for (system, codes) in &mut self.systems {
-            codes.retain(|code| other.has(system, code));
-        }
-    }
-
-    fn take_away(&mut self, other: &Codes) {
-        for (system, codes) in &mut self.systems {
-            codes.retain(|code| !other.has(system, code));
-        }
-    }
 }
 
-/// ValueSets by canonical, expanded.
-#[derive(Debug, Default)]
-pub struct ValueSets {
-    /// By url; of several versions, each with its version.
-    sets: HashMap<String, Vec<Versioned>>,
-}
-
-/// An expansion, and the version that its ValueSet names.
-type Versioned = (Option<String>, Arc<Codes>);
-
-impl ValueSets {
-    /// The ValueSets in `files`, each a name and its JSON text; CodeSystems are read for what ValueSets include of them.
-    /// # Errors: every fault of every file.
-    pub fn load(files: &[(String, String)]) -> Result<Self, Vec<ValueSetFault>> {
-        expand::load(files)
+impl ValueSet {
+    /// Whether the code of this system belongs.
+    pub fn membership(&self, system: &str, code: &str) -> Membership {
+        self.store.membership(self.at, system, code)
     }
 
-    /// The ValueSet of a canonical, `url` or `url|version`; `None` where there is none, or several and no version says which.
-    pub fn get(&self, canonical: &str) -> Option<&Arc<Codes>> {
-        let (url, version) = match canonical.split_once('|') {
-            Some((url, version)) => (url, Some(version)),
-            None => (canonical, None),
-        };
-        let known = self.sets.get(url)?;
-        match version {
-            Some(version) => known
-                .iter()
-                .find(|(own, _)| own.as_deref() == Some(version))
-                .map(|(_, codes)| codes),
-            None => match known.as_slice() {
-                [(_, only)] => Some(only),
-                _ => None,
-            },
-        }
+    /// Whether the code belongs, where nothing says its system: a bare `code`.
+    pub fn membership_of_code(&self, code: &str) -> Membership {
+        self.store.membership_of_code(self.at, code)
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.sets.values().map(Vec::len).sum()
+    /// The code of this system is known to belong.
+    pub fn has(&self, system: &str, code: &str) -> bool {
+        self.membership(system, code) == Membership::In
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.sets.is_empty()
+    /// The bare code is known to belong.
+    pub fn has_code(&self, code: &str) -> bool {
+        self.membership_of_code(code) == Membership::In
+    }
+
+    /// Why some codes cannot be decided, in words; empty where all can.
+    pub fn undecided(&self) -> Vec<String> {
+        self.store.undecided(self.at)
+    }
+
+    /// The canonical's url.
+    pub fn url(&self) -> &str {
+        self.store.url(self.at)
     }
 }
 

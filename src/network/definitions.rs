@@ -84,7 +84,7 @@ mod tests {
             let fits = definitions.canonicals.profiles[0].1.fits(root);
             let found: Vec<_> = check_all(&definitions.profiles, root)
                 .iter()
-                .map(|refusal| format!("{} {}", refusal.path, refusal.rule))
+                .map(|issue| format!("{} {}", issue.refusal.path, issue.refusal.rule))
                 .collect();
             (fits, found)
         };

@@ -22,9 +22,12 @@ pub(super) enum Format {
     Text,
     /// A string without white space.
     Uri,
-    /// A string without white space at its ends.
+    /// A string without white space at its ends or more than one space within.
     Code,
     Id,
+    Oid,
+    Uuid,
+    Base64,
     Temporal(Form),
 }
 
@@ -53,7 +56,10 @@ impl Format {
             (Primitive::Decimal, _) => Format::Decimal,
             (Primitive::Text, "id") => Format::Id,
             (Primitive::Text, "code") => Format::Code,
-            (Primitive::Text, "uri" | "url" | "canonical" | "oid" | "uuid") => Format::Uri,
+            (Primitive::Text, "oid") => Format::Oid,
+            (Primitive::Text, "uuid") => Format::Uuid,
+            (Primitive::Text, "base64Binary") => Format::Base64,
+            (Primitive::Text, "uri" | "url" | "canonical") => Format::Uri,
             (Primitive::Text, _) => Format::Text,
         }
     }
@@ -73,6 +79,9 @@ impl Format {
             Format::Text => None,
             Format::Uri => has_space(node).then_some("uri"),
             Format::Code => is_padded(node).then_some("code"),
+            Format::Oid => (!is_oid(&node.text())).then_some("oid"),
+            Format::Uuid => (!is_uuid(&node.text())).then_some("uuid"),
+            Format::Base64 => (!is_base64(&node.text())).then_some("base64Binary"),
             Format::Id => (!is_id(node.raw())).then_some("id"),
             // An escape is no character of a date, and an id's are not either.
             Format::Temporal(form) => DateTime::parse(node.raw(), form).is_none().then_some(match form {
@@ -113,10 +122,67 @@ fn is_padded(node: Node<'_, '_>) -> bool {
     let raw = node.raw().as_bytes();
     let is_plain = |end: Option<&u8>| end.is_some_and(|byte| byte.is_ascii_graphic());
     if !node.is_escaped() && is_plain(raw.first()) && is_plain(raw.last()) {
-        return false;
+        return memchr::memmem::find(raw, b"  ").is_some();
     }
     let text = node.text();
-    text.trim().len() != text.len()
+    let is_space = |letter: char| matches!(letter, ' ' | '\t' | '\n' | '\r');
+    let mut before = ' ';
+    let doubled = text
+        .chars()
+        .any(|letter| is_space(std::mem::replace(&mut before, letter)) && is_space(letter));
+    text.trim().len() != text.len() || doubled
+}
+
+/// `urn:oid:` and numbers without leading zeros.
+fn is_oid(text: &str) -> bool {
+    let Some(numbers) = text.strip_prefix("urn:oid:") else {
+        return false;
+    };
+    let is_number = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = numbers.split('.');
+    let root = parts.next().is_some_and(|first| matches!(first, "0" | "1" | "2"));
+    let rest = numbers.split('.').skip(1);
+    root && rest.clone().count() > 0 && { rest }.all(|number| is_number(number) && (number == "0" || !number.starts_with('0')))
+}
+
+/// `urn:uuid:` and 32 digits in five groups, in small letters.
+fn is_uuid(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix("urn:uuid:") else {
+        return false;
+    };
+    digits.len() == 36
+        && digits.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+        })
+}
+
+/// Groups of four of its 64 characters, `=` only at the end; white space may stand between.
+fn is_base64(text: &str) -> bool {
+    const KIND: [u8; 256] = {
+        let mut kind = [3; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            kind[byte] = match byte as u8 {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => 0,
+                b'=' => 1,
+                b' ' | b'\t' | b'\n' | b'\r' => 2,
+                _ => 3,
+            };
+            byte += 1;
+        }
+        kind
+    };
+    let (mut digits, mut padding) = (0usize, 0usize);
+    for byte in text.bytes() {
+        match KIND[usize::from(byte)] {
+            0 if padding == 0 => digits += 1,
+            1 => padding += 1,
+            2 => {}
+            _ => return false,
+        }
+    }
+    padding <= 2 && (digits + padding).is_multiple_of(4)
 }
 
 fn is_id(text: &str) -> bool {

@@ -1,27 +1,45 @@
-//! A network's own profiles: StructureDefinitions (kind resource, derivation constraint) whose differential says what must
-//! be there. Every profile of a resource's type applies; `meta.profile` is not asked.
+//! Profiles: StructureDefinitions of resources and data types, compiled into rules that run on the borrowed tree.
 //!
-//! Understood: `min`, `max`, `type` of a choice, `targetProfile` of a reference, `fixed[x]`, `pattern[x]`, and
-//! modifier extensions that are allowed, and invariants of severity `error` (`invariant`). What is not understood (slicing,
-//! required bindings) is a fault when the profile is loaded, not something passed over. Knows nothing of folders: files come as text.
+//! Checked: numbers of elements and slices, types, `fixed[x]` and `pattern[x]`, slicing by value, pattern, type, exists and
+//! profile, bindings to the ValueSets that are given, invariants, where references go, profiles of data types, extensions
+//! against their definitions, lengths and limits. What must be supported is counted. What of a definition cannot be checked is
+//! a fault of a network's own file and a note on a package's. Knows nothing of folders: definitions come as text.
+//!
+//! `draft` and `facts` read a definition, `lower`, `checks` and `discriminator` make `rule`s of it, `walk`, `slices` and
+//! `target` hold a resource to them.
 
+mod base;
+mod binding;
+mod checks;
 mod compile;
+mod discriminator;
+mod draft;
+mod facts;
 mod invariant;
+mod item;
+mod limits;
+mod lower;
+mod pattern;
+mod rule;
+mod slices;
+mod target;
+mod walk;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use self::invariant::{At, Invariant};
-use super::issues::{Issues, Stop};
-use crate::fhir::name::Name;
-use crate::fhir::path::{Canonicals, Fits};
-use crate::fhir::reference::Reference;
-use crate::fhir::tree::{Kind, Node};
+use self::base::Base;
+use self::checks::Index;
+use self::rule::Profile;
+pub(super) use self::walk::{Here, Item, Shared, Walk};
+use super::issues::{Issues, Severity, Source};
+use super::tally::{Report, Tally};
+use crate::fhir::path::Fits;
+use crate::fhir::tree::Node;
 use crate::fhir::types::TypeId;
 use crate::fhir::value_set::ValueSets;
 
-/// Why a profile cannot be used.
+/// Why a profile, or one rule of it, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("profile `{file}`{}{element}: {message}", if element.is_empty() { "" } else { " at " })]
 pub struct ProfileFault {
@@ -29,80 +47,170 @@ pub struct ProfileFault {
     /// The path of the element, or empty.
     pub element: String,
     pub message: String,
+    /// The profile is used all the same; only this rule of it is not checked. Said of packages, which nobody here can mend.
+    pub unchecked: bool,
 }
 
-/// All profiles of a network, compiled. The default has none: then only the structure is checked.
-#[derive(Debug, Default)]
-pub struct Profiles {
-    /// Few types have profiles.
-    by_type: Vec<(TypeId, Vec<Arc<Profile>>)>,
-    modifiers: Vec<String>,
+/// One StructureDefinition.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition<'f> {
+    /// What a fault names.
+    pub file: &'f str,
+    pub json: &'f str,
+    /// A network's own: every resource of its type is held to it, and what of it cannot be checked is a fault. The others
+    /// come from packages: they apply where `meta.profile` names them, where another profile does, or where they are
+    /// asked for.
+    pub own: bool,
 }
 
-/// One profile.
-#[derive(Debug)]
-struct Profile {
-    file: String,
-    /// Its canonical, if it has one.
-    url: Option<String>,
-    kind: TypeId,
-    /// Of the resource itself.
-    invariants: Vec<Invariant>,
-    elements: Vec<Rule>,
+/// What a fault by a profile means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disposition {
+    /// The resource is refused.
+    #[default]
+    Refuse,
+    /// The resource goes on, with a warning.
+    Warn,
+    /// The resource goes on, and the fault is counted.
+    Count,
 }
 
-impl Fits for Profile {
-    fn fits(&self, resource: Node<'_, '_>) -> bool {
-        let mut issues = Issues::first(resource);
-        resource.resource_type().and_then(TypeId::of) == Some(self.kind) && self.check(resource, &mut issues).is_ok()
+impl Disposition {
+    fn severity(self) -> Severity {
+        match self {
+            Disposition::Refuse => Severity::Error,
+            Disposition::Warn => Severity::Warning,
+            Disposition::Count => Severity::Counted,
+        }
     }
 }
 
-/// What one element must be.
-#[derive(Debug)]
-struct Rule {
-    /// As the profile writes it: `code`, `value[x]`.
-    label: String,
-    /// The elements that count: one, or the allowed types of a choice.
-    names: Vec<Name>,
-    /// The types of the choice that are not allowed.
-    refused: Vec<Name>,
-    min: u32,
-    max: u32,
-    patterns: Vec<Pattern>,
-    /// Resource types a reference may have; any, if empty.
-    targets: Vec<&'static str>,
-    invariants: Vec<Invariant>,
-    elements: Vec<Rule>,
+/// Which profiles apply, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Canonicals of profiles that every resource of their type is held to, besides those it names itself.
+    pub asked: Vec<String>,
+    /// What a fault means, by the profile's canonical (`url` or `url|version`) or file; of all others it refuses.
+    pub dispositions: Vec<(String, Disposition)>,
+    /// What a fault by FHIR's own rules means: elements that must be there, codes of required bindings, invariants of
+    /// FHIR's types. None: they are not asked. JSON that is no FHIR (unknown elements, wrong types) always refuses.
+    pub base: Option<Disposition>,
 }
 
-/// A value the element must have, or contain.
-#[derive(Debug)]
-struct Pattern {
-    exact: bool,
-    value: Value,
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            asked: Vec::new(),
+            dispositions: Vec::new(),
+            base: Some(Disposition::Refuse),
+        }
+    }
+}
+
+/// All profiles that resources are held to, compiled. The default has none: then only the structure is checked.
+#[derive(Debug, Default)]
+pub struct Profiles {
+    inner: Arc<Inner>,
+    modifiers: Vec<String>,
+}
+
+/// Extension definitions by url.
+type Extensions = HashMap<String, u32>;
+
+/// No profile's number: that of FHIR's own types.
+const TYPES: u32 = u32::MAX;
+
+/// The compiled definitions.
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    /// By number; none where a definition could not be used.
+    all: Vec<Option<Profile>>,
+    /// Which hold every resource of a type.
+    always: Vec<(TypeId, u32)>,
+    index: Index,
+    extensions: Extensions,
+    base: Base,
+    base_severity: Option<Severity>,
+}
+
+impl Inner {
+    #[inline]
+    pub(super) fn profile(&self, number: u32) -> Option<&Profile> {
+        self.all.get(number as usize)?.as_ref()
+    }
+
+    /// The profile of a canonical.
+    pub(super) fn find(&self, canonical: &str) -> Option<u32> {
+        self.index.find(canonical)
+    }
+
+    /// The definition of the extension `url`.
+    #[inline]
+    pub(super) fn extension(&self, url: &str) -> Option<u32> {
+        if self.extensions.is_empty() {
+            return None;
+        }
+        self.extensions.get(url).copied()
+    }
+
+    /// The profiles that every resource of this type is held to.
+    pub(super) fn always(&self, kind: TypeId) -> impl Iterator<Item = u32> {
+        self.always.iter().filter(move |(of, _)| *of == kind).map(|(_, number)| *number)
+    }
+
+    /// The source of FHIR's own rules; none if they are not asked.
+    #[inline]
+    pub(super) fn base(&self) -> Option<Source<'static>> {
+        self.base_severity.map(|severity| Source {
+            number: None,
+            name: None,
+            severity,
+        })
+    }
+
+    pub(super) fn base_rules(&self) -> &Base {
+        &self.base
+    }
 }
 
 impl Profiles {
-    /// The profiles in `files`, each a name and its JSON text.
+    /// The profiles in `files`, a network's own, each a name and its JSON text. FHIR's own rules are not asked: the network says
+    /// what it needs.
     /// # Errors: every fault of every file.
     pub fn load(files: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Profiles, Vec<ProfileFault>> {
         Self::load_with(files, &Arc::default())
     }
 
-    /// The same, with the ValueSets that invariants may name.
+    /// The same, with the ValueSets that bindings and invariants may name.
     /// # Errors: every fault of every file.
     pub fn load_with(files: &[(impl AsRef<str>, impl AsRef<str>)], value_sets: &Arc<ValueSets>) -> Result<Profiles, Vec<ProfileFault>> {
-        let canonicals = Canonicals {
-            value_sets: Arc::clone(value_sets),
-            profiles: Vec::new(),
+        let own = files.iter().map(|(file, json)| Definition {
+            file: file.as_ref(),
+            json: json.as_ref(),
+            own: true,
+        });
+        let definitions: Vec<Definition<'_>> = own.collect();
+        let options = Options {
+            base: None,
+            ..Options::default()
         };
-        let mut profiles = Profiles::default();
-        let mut faults = Vec::new();
-        for (file, json) in files {
-            compile::compile(file.as_ref(), json.as_ref(), &canonicals, &mut profiles, &mut faults);
-        }
+        let (profiles, faults) = Self::compile(&definitions, value_sets, &options);
         if faults.is_empty() { Ok(profiles) } else { Err(faults) }
+    }
+
+    /// The profiles of `definitions` that can be used, and every fault of the others. A fault that is only `unchecked` leaves its
+    /// profile in use.
+    pub fn compile(definitions: &[Definition<'_>], value_sets: &Arc<ValueSets>, options: &Options) -> (Profiles, Vec<ProfileFault>) {
+        let (inner, modifiers, faults) = compile::compile(definitions, value_sets, options);
+        let inner = Arc::new(inner);
+        (Profiles { inner, modifiers }, faults)
+    }
+
+    /// What a tally made with these profiles says.
+    pub fn report(&self, tally: &Tally) -> Report {
+        let name = |number| self.inner.profile(number).map(|profile| profile.name.clone());
+        let elements = |number| self.inner.profile(number).map(|profile| profile.support.as_slice());
+        tally.report(|number| name(number).unwrap_or_default(), |number| elements(number).unwrap_or(&[]))
     }
 
     /// The same profiles, with one more modifier extension that does not refuse its resource.
@@ -114,18 +222,28 @@ impl Profiles {
 
     /// How many profiles are loaded.
     pub fn len(&self) -> usize {
-        self.by_type.iter().map(|(_, profiles)| profiles.len()).sum()
+        self.inner.all.iter().flatten().count()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.by_type.is_empty()
+        self.len() == 0
     }
 
     /// The profiles by their canonical url, for expressions that ask `conformsTo`.
     pub fn by_canonical(&self) -> Vec<(String, Arc<dyn Fits>)> {
-        let all = self.by_type.iter().flat_map(|(_, profiles)| profiles);
-        all.filter_map(|profile| Some((profile.url.clone()?, Arc::clone(profile) as Arc<dyn Fits>)))
-            .collect()
+        let all = self.inner.all.iter().flatten().filter(|profile| profile.kind.is_resource());
+        all.filter_map(|profile| {
+            let fits = Fitting {
+                inner: Arc::clone(&self.inner),
+                number: profile.number,
+            };
+            Some((profile.url.clone()?, Arc::new(fits) as Arc<dyn Fits>))
+        })
+        .collect()
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     pub(super) fn allows_modifier(&self, url: &str) -> bool {
@@ -133,139 +251,27 @@ impl Profiles {
     }
 }
 
-/// The resource against every profile of its type.
-pub(super) fn check<'t, 'a>(profiles: &Profiles, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
-    if profiles.is_empty() {
-        return Ok(());
-    }
-    let Some(kind) = node.resource_type().and_then(TypeId::of) else {
-        return Ok(());
-    };
-    let of_type = profiles.by_type.iter().find(|(of, _)| *of == kind);
-    for profile in of_type.into_iter().flat_map(|(_, profiles)| profiles) {
-        profile.check(node, issues)?;
-    }
-    Ok(())
+/// One profile, for whoever asks whether a resource fits it.
+struct Fitting {
+    inner: Arc<Inner>,
+    number: u32,
 }
 
-impl Profile {
-    fn check<'t, 'a>(&self, node: Node<'t, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
-        let at = At {
-            resource: node,
-            file: &self.file,
+impl std::fmt::Debug for Fitting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "profile {}", self.number)
+    }
+}
+
+impl Fits for Fitting {
+    fn fits(&self, resource: Node<'_, '_>) -> bool {
+        let Some(profile) = self.inner.profile(self.number) else {
+            return false;
         };
-        at.invariants(&self.invariants, node, issues)?;
-        elements(&self.elements, node, &at, issues)
-    }
-}
-
-fn elements<'t, 'a>(rules: &[Rule], node: Node<'t, 'a>, at: &At<'_, 't, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
-    let file = at.file;
-    for rule in rules {
-        let (mut values, mut companions) = (0, 0);
-        for member in node.children() {
-            let name = member.name();
-            if rule.refused.contains(&name.element()) {
-                issues.at_by(member, "type not allowed", file)?;
-            }
-            if !rule.names.contains(&name.element()) {
-                continue;
-            }
-            if name.is_companion() {
-                companions += if member.kind() == Kind::Array {
-                    member.children().count()
-                } else {
-                    1
-                };
-            } else if member.kind() == Kind::Array {
-                for item in member.children() {
-                    values += 1;
-                    rule.item(item, at, issues)?;
-                }
-            } else {
-                values += 1;
-                rule.item(member, at, issues)?;
-            }
-        }
-        // A primitive that has only extensions is there: they say why its value is not.
-        let count = values.max(companions);
-        if count < rule.min as usize {
-            let word = if rule.min == 1 {
-                "required".into()
-            } else {
-                format!("at least {}", rule.min)
-            };
-            issues.below(node, &rule.label, word, Some(file))?;
-        }
-        if count > rule.max as usize {
-            let word = if rule.max == 0 {
-                "not allowed".into()
-            } else {
-                format!("at most {}", rule.max)
-            };
-            issues.below(node, &rule.label, word, Some(file))?;
-        }
-    }
-    Ok(())
-}
-
-impl Rule {
-    fn item<'t, 'a>(&self, item: Node<'t, 'a>, at: &At<'_, 't, 'a>, issues: &mut Issues<'t, 'a>) -> Result<(), Stop> {
-        let file = at.file;
-        for pattern in &self.patterns {
-            if !matches(item, &pattern.value, pattern.exact) {
-                issues.at_by(item, if pattern.exact { "fixed value" } else { "pattern" }, file)?;
-            }
-        }
-        if !self.targets.is_empty() && !self.is_target(item) {
-            issues.at_by(item, "reference type", file)?;
-        }
-        at.invariants(&self.invariants, item, issues)?;
-        if self.elements.is_empty() || item.kind() != Kind::Object {
-            return Ok(());
-        }
-        elements(&self.elements, item, at, issues)
-    }
-
-    /// A reference whose text does not say a type may be to anything.
-    fn is_target(&self, item: Node<'_, '_>) -> bool {
-        let Some(reference) = item.get(Name::REFERENCE) else {
-            return true;
-        };
-        let text = reference.text();
-        match Reference::parse(&text).and_then(|reference| reference.type_name) {
-            Some(kind) => self.targets.contains(&kind),
-            None => true,
-        }
-    }
-}
-
-/// The node is the value, or holds all of it.
-fn matches(node: Node<'_, '_>, value: &Value, exact: bool) -> bool {
-    match (node.kind(), value) {
-        (Kind::Null, Value::Null) => true,
-        (Kind::Boolean, Value::Bool(value)) => (node.raw() == "true") == *value,
-        (Kind::Number, Value::Number(value)) => node.raw().parse().ok() == value.as_f64(),
-        (Kind::String, Value::String(value)) => node.text() == value.as_str(),
-        (Kind::Array, Value::Array(values)) if exact => {
-            let items: Vec<_> = node.children().collect();
-            items.len() == values.len() && items.into_iter().zip(values).all(|(item, value)| matches(item, value, exact))
-        }
-        (Kind::Array, Value::Array(values)) => values.iter().all(|value| node.children().any(|item| matches(item, value, exact))),
-        (Kind::Object, Value::Object(members)) => {
-            let found = |name: &str, value| {
-                node.children()
-                    .any(|member| is_named(member, name) && matches(member, value, exact))
-            };
-            members.iter().all(|(name, value)| found(name, value)) && (!exact || node.children().count() == members.len())
-        }
-        _ => false,
-    }
-}
-
-fn is_named(member: Node<'_, '_>, name: &str) -> bool {
-    match member.name() {
-        Name::UNKNOWN => member.name_text() == name,
-        known => known.as_str() == name,
+        let kind = resource.resource_type().and_then(TypeId::of);
+        let shared = Shared::new(&self.inner, resource);
+        let mut issues = Issues::verdict(resource);
+        let mut walk = Walk::new(&shared, &mut issues, Here::top(resource));
+        kind == Some(profile.kind) && walk.profile(self.number, Item::resource(resource)).is_ok()
     }
 }

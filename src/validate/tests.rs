@@ -1,6 +1,8 @@
 //! What is refused, where and by which rule. Among the inputs are those on which other readers of FHIR hang, panic or
 //! change a value: each has its name here.
 
+mod base;
+mod packages;
 mod profiles;
 
 use super::*;
@@ -11,6 +13,7 @@ fn faults(profiles: &Profiles, line: &str) -> Vec<(String, String)> {
     let root = tree.parse(line.as_bytes(), &Limits::default()).expect("the test's line is JSON");
     let all = check_all(profiles, root);
     let first = validate(profiles, root).map(|_| ()).err();
+    let all: Vec<Refusal> = all.into_iter().map(|issue| issue.refusal).collect();
     assert_eq!(first.as_ref(), all.first(), "validate refuses by the first of all faults");
     all.into_iter().map(|refusal| (refusal.path, refusal.rule.into_owned())).collect()
 }
@@ -282,12 +285,12 @@ fn a_resource_in_a_bundle_is_checked_with_paths_of_its_own() {
     assert_eq!(refusal.to_string(), "validate: type boolean at `Patient.active`");
     let paths: Vec<_> = check_all(&Profiles::default(), root)
         .into_iter()
-        .map(|refusal| refusal.path)
+        .map(|issue| issue.refusal.path)
         .collect();
     assert_eq!(paths, ["Bundle.entry[0].fullUrl", "Bundle.entry[0].resource.active"]);
     let paths: Vec<_> = check_envelope(&Profiles::default(), root)
         .into_iter()
-        .map(|refusal| refusal.path)
+        .map(|issue| issue.refusal.path)
         .collect();
     assert_eq!(paths, ["Bundle.entry[0].fullUrl"]);
 }

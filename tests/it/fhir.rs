@@ -87,7 +87,8 @@ impl Seen {
                 self.resources
             );
         }
-        for refusal in validate::check_all(&Profiles::default(), root) {
+        for issue in validate::check_all(&Profiles::default(), root) {
+            let refusal = issue.refusal;
             let path = refusal.path.split(['[', ']']).filter(|part| part.parse::<u32>().is_err()).collect();
             *self.faults.entry((path, refusal.rule.into_owned())).or_default() += 1;
         }

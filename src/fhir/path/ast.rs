@@ -89,8 +89,10 @@ pub enum Variable {
     RowIndex,
     /// `%context`
     Context,
-    /// `%resource`, `%rootResource`
+    /// `%resource`
     Resource,
+    /// `%rootResource`
+    RootResource,
     /// `%ucum`, `%sct`, `%loinc`, `%vs-…`, `%ext-…`
     Text(String),
 }

@@ -10,7 +10,7 @@ use super::types::base_type;
 use super::value::Item;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
-use crate::fhir::value_set::{Codes, ValueSets};
+use crate::fhir::value_set::{ValueSet, ValueSets};
 
 /// A profile, for whoever knows what profiles are.
 pub trait Fits: Send + Sync + fmt::Debug {
@@ -29,7 +29,7 @@ pub struct Canonicals {
 /// What the argument of a call names.
 #[derive(Debug)]
 pub enum Named {
-    ValueSet(Arc<Codes>),
+    ValueSet(ValueSet),
     Profile(Arc<dyn Fits>),
 }
 
@@ -44,8 +44,12 @@ pub(super) fn named(function: Function, argument: &Expr, known: Option<&Canonica
     };
     if function == Function::MemberOf {
         let sets = known.map(|known| &known.value_sets);
-        return match sets.and_then(|sets| sets.get(canonical)) {
-            Some(codes) => Ok(Some(Named::ValueSet(Arc::clone(codes)))),
+        return match sets.and_then(|sets| sets.find(canonical)) {
+            // An answer that may be neither yes nor no would be taken for one of them.
+            Some(set) => match set.undecided().first() {
+                Some(reason) => Err(format!("the ValueSet `{canonical}` cannot be decided here: {reason}")),
+                None => Ok(Some(Named::ValueSet(set))),
+            },
             None => Err(format!(
                 "no ValueSet `{canonical}` is known here; a package's stand beside its profiles, in profiles/fhir, and of several versions one is named with `|`"
             )),
@@ -65,7 +69,7 @@ pub(super) fn named(function: Function, argument: &Expr, known: Option<&Canonica
 }
 
 /// Whether a code, Coding or CodeableConcept belongs; the outer `None` where the item is none of these, the inner where it has no value.
-pub(super) fn belongs(codes: &Codes, item: &Item<'_, '_>) -> Option<Option<bool>> {
+pub(super) fn belongs(codes: &ValueSet, item: &Item<'_, '_>) -> Option<Option<bool>> {
     match item {
         Item::Text(text) => Some(Some(codes.has_code(text))),
         Item::Element(element) => match element.value_node() {
@@ -84,7 +88,7 @@ pub(super) fn belongs(codes: &Codes, item: &Item<'_, '_>) -> Option<Option<bool>
 }
 
 /// A coding without a system says no code of any.
-fn coded(codes: &Codes, coding: Node<'_, '_>) -> bool {
+fn coded(codes: &ValueSet, coding: Node<'_, '_>) -> bool {
     let text = |name| coding.get(name).filter(|node| node.kind() == Kind::String).map(Node::text);
     match (text(Name::SYSTEM), text(Name::CODE)) {
         (Some(system), Some(code)) => codes.has(&system, &code),

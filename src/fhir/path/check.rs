@@ -28,7 +28,7 @@ impl Checker<'_> {
             Expr::This => Ok(this.clone()),
             Expr::Variable(variable, _) => Ok(match variable {
                 Variable::Context => self.focus.clone(),
-                Variable::Resource => self.resource.clone(),
+                Variable::Resource | Variable::RootResource => self.resource.clone(),
                 _ => None,
             }),
             Expr::Path { head, steps } => {

@@ -25,6 +25,8 @@ pub(super) const MAX_TEXT: usize = 1 << 20;
 /// What an expression may look at besides its focus.
 pub struct Context<'t, 'a> {
     pub resource: Element<'t, 'a>,
+    /// The resource that `resource` is contained in; itself, if in none.
+    pub root: Element<'t, 'a>,
     /// Values of the `%constants`, in the order their names were given when compiling.
     pub constants: &'t [Literal],
     pub row_index: Cell<i64>,
@@ -43,6 +45,7 @@ impl<'t, 'a> Context<'t, 'a> {
     pub fn of(resource: Element<'t, 'a>, constants: &'t [Literal]) -> Self {
         Self {
             resource,
+            root: resource,
             constants,
             row_index: Cell::new(0),
             now: None,
@@ -143,6 +146,7 @@ impl<'t, 'a> Evaluator<'_, 't, 'a> {
             Variable::RowIndex => Collection::One(Item::Integer(self.context.row_index.get())),
             Variable::Context => Collection::One(self.focus.clone()),
             Variable::Resource => Collection::One(Item::Element(self.context.resource)),
+            Variable::RootResource => Collection::One(Item::Element(self.context.root)),
             Variable::Text(text) => Collection::One(Item::Text(Text::Expression(text))),
         }
     }

@@ -93,7 +93,7 @@ impl Walker<'_> {
             Expr::This => this.to_vec(),
             Expr::Variable(variable, _) => match variable {
                 Variable::Context => self.context.to_vec(),
-                Variable::Resource => vec![self.resource.clone()],
+                Variable::Resource | Variable::RootResource => vec![self.resource.clone()],
                 _ => Vec::new(),
             },
             Expr::Path { head, steps } => {

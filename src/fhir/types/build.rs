@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use fhirbolt_shared::element_map::r4::ELEMENT_MAP;
 use fhirbolt_shared::type_hints::r4::TYPE_HINTS;
 
+use super::facts::{CodeSet, Facts};
 use super::temporal::TEMPORAL;
 use super::text;
 use super::{Child, Primitive, TypeId};
@@ -16,6 +17,7 @@ use crate::fhir::name::Name;
 pub(super) struct Types {
     pub(super) entries: Vec<Entry>,
     pub(super) numbers: Numbers,
+    pub(super) sets: Vec<CodeSet>,
     places: Vec<Place>,
     slots: Vec<Slot>,
 }
@@ -27,6 +29,7 @@ pub(super) struct Entry {
     pub(super) primitive: Option<Primitive>,
     pub(super) children: Vec<Child>,
     pub(super) choices: Vec<(&'static str, Vec<Child>)>,
+    pub(super) required: u32,
 }
 
 /// Where the slots of a type begin, and how many there are (a power of two) less one.
@@ -99,17 +102,20 @@ impl Types {
         let mut types = Types {
             entries: Vec::new(),
             numbers,
+            sets: Vec::new(),
             places: Vec::new(),
             slots: Vec::new(),
         };
+        let facts = Facts::read();
         for name in &names {
-            let entry = types.entry(name, &names);
+            let entry = types.entry(name, &names, &facts);
             types.entries.push(entry);
         }
+        types.sets = facts.sets;
         types
     }
 
-    fn entry(&mut self, name: &'static str, names: &[&'static str]) -> Entry {
+    fn entry(&mut self, name: &'static str, names: &[&'static str], facts: &Facts) -> Entry {
         let elements: Vec<&'static str> = match ELEMENT_MAP.get(name) {
             Some(elements) => elements.iter().copied().collect(),
             None => RESOURCE_ELEMENTS.to_vec(),
@@ -122,7 +128,8 @@ impl Types {
             .filter(|element| primitive.is_none() || *element != "value")
             .map(|element| self.element(name, element, resource))
             .collect();
-        let choices = choices(name, &mut children, names, &self.numbers);
+        let mut choices = choices(name, &mut children, names, &self.numbers);
+        let required = state(name, &mut children, &mut choices, facts);
         self.place(&children, names);
         Entry {
             name,
@@ -130,6 +137,7 @@ impl Types {
             primitive,
             children,
             choices,
+            required,
         }
     }
 
@@ -146,6 +154,8 @@ impl Types {
             type_id: self.numbers.get(type_name).copied().unwrap_or(TypeId::RESOURCE),
             many,
             choice: 0,
+            required: 0,
+            codes: 0,
         }
     }
 
@@ -195,6 +205,8 @@ impl Types {
             type_id: TypeId::RESOURCE,
             many: false,
             choice: 0,
+            required: 0,
+            codes: 0,
         };
         self.slots.resize(
             first + size,
@@ -223,6 +235,31 @@ impl Types {
         }
         self.slots[first + (at & mask)] = Slot { name, child };
     }
+}
+
+/// Says of each child what R4 says of it, and gives the bits of those that must be there.
+fn state(parent: &str, children: &mut [Child], choices: &mut [(&'static str, Vec<Child>)], facts: &Facts) -> u32 {
+    let needed = facts.required.get(parent).map_or(&[][..], Vec::as_slice);
+    for child in children.iter_mut() {
+        let stem = usize::from(child.choice).checked_sub(1).map(|at| choices[at].0);
+        let is = |element: &&str| match stem {
+            Some(stem) => element.strip_suffix("[x]") == Some(stem),
+            None => *element == child.name.as_str(),
+        };
+        child.required = needed.iter().position(is).map_or(0, |at| at as u8 + 1);
+        if stem.is_none() {
+            let path = format!("{parent}.{}", child.name.as_str());
+            child.codes = facts.bound.get(path.as_str()).map_or(0, |number| number + 1);
+        }
+    }
+    for (_, typed) in choices.iter_mut() {
+        for one in typed {
+            if let Some(child) = children.iter().find(|child| child.name == one.name) {
+                *one = *child;
+            }
+        }
+    }
+    (1..=needed.len()).fold(0, |bits, number| bits | 1 << number)
 }
 
 /// The exact type of a text.

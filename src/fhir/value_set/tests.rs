@@ -18,16 +18,18 @@ fn set(name: &str, more: &str) -> String {
     format!(r#"{{"resourceType":"ValueSet","url":"http://x/{name}",{more}}}"#)
 }
 
-/// The codes of `http://x/v`, in order.
+/// What belongs to `http://x/v` of some codes that are tried.
 fn codes(files: &[&str]) -> Vec<String> {
     let sets = load(files).expect("the files load");
-    let codes = sets.get("http://x/v").expect("the ValueSet");
-    let mut all: Vec<_> = codes
-        .systems
-        .iter()
-        .flat_map(|(system, codes)| codes.iter().map(move |code| format!("{system} {code}")))
-        .collect();
-    all.sort();
+    let set = sets.find("http://x/v").expect("the ValueSet");
+    let mut all = Vec::new();
+    for system in ["http://x/colors", "s"] {
+        for code in ["blue", "green", "pink", "red", "rose", "1", "2", "3"] {
+            if set.has(system, code) {
+                all.push(format!("{system} {code}"));
+            }
+        }
+    }
     all
 }
 
@@ -89,12 +91,12 @@ fn a_canonical_names_a_version_where_there_are_several() {
         )
     };
     let sets = load(&[&one("1", "a"), &one("2", "b"), COLORS]).expect("the files load");
-    assert!(sets.get("http://x/v").is_none() && sets.get("http://x/v|3").is_none());
+    assert!(sets.find("http://x/v").is_none() && sets.find("http://x/v|3").is_none());
     assert!(
-        sets.get("http://x/v|2")
+        sets.find("http://x/v|2")
             .is_some_and(|codes| codes.has("s", "b") && !codes.has("s", "a"))
     );
-    let implied = sets.get("http://x/all-colors").expect("the system's own ValueSet");
+    let implied = sets.find("http://x/all-colors").expect("the system's own ValueSet");
     assert!(implied.has("http://x/colors", "pink") && implied.has_code("pink") && !implied.has("s", "pink"));
 }
 
@@ -129,4 +131,130 @@ fn what_would_need_a_server_or_is_not_there_is_a_fault() {
     fault(&[&set("v", r#""status":"draft""#)], "neither `compose`");
     fault(&[r#"{"resourceType":"ValueSet"}"#], "needs a `url`");
     fault(&["{"], "is not JSON");
+}
+
+#[test]
+fn filters_over_a_system_that_is_loaded_need_no_server() {
+    let system = r#"{"resourceType":"CodeSystem","url":"http://x/colors","content":"complete",
+        "concept":[{"code":"red","property":[{"code":"warm","valueBoolean":true},{"code":"wave","valueInteger":700}],
+            "concept":[{"code":"pink","concept":[{"code":"rose"}]}]},
+        {"code":"blue","display":"Blue","property":[{"code":"warm","valueBoolean":false}]},
+        {"code":"green","property":[{"code":"parent","valueCode":"blue"}]}]}"#;
+    for (property, op, value, expected) in [
+        ("concept", "is-a", "red", "pink red rose"),
+        ("concept", "is-a", "blue", "blue green"),
+        ("concept", "descendent-of", "red", "pink rose"),
+        ("concept", "is-not-a", "red", "blue green"),
+        ("concept", "generalizes", "rose", "pink red rose"),
+        ("concept", "in", "red, blue", "blue red"),
+        ("concept", "not-in", "red,blue", "green pink rose"),
+        ("code", "regex", "r.*", "red rose"),
+        ("code", "regex", "r", ""),
+        ("parent", "=", "red", "pink"),
+        ("child", "=", "rose", "pink"),
+        ("child", "exists", "false", "green rose"),
+        ("warm", "=", "true", "red"),
+        ("warm", "exists", "true", "blue red"),
+        ("warm", "exists", "false", "green pink rose"),
+        ("wave", "in", "400,700", "red"),
+        ("display", "=", "Blue", "blue"),
+    ] {
+        let filter = format!(r#"{{"property":"{property}","op":"{op}","value":"{value}"}}"#);
+        let set = set(
+            "v",
+            &format!(r#""compose":{{"include":[{{"system":"http://x/colors","filter":[{filter}]}}]}}"#),
+        );
+        let found = codes(&[&set, system]).join(" ").replace("http://x/colors ", "");
+        assert_eq!(found, expected, "{property} {op} {value}");
+    }
+}
+
+#[test]
+fn what_a_package_cannot_decide_is_unknown_and_says_why() {
+    let snomed = "http://snomed.info/sct";
+    let set = set(
+        "v",
+        r#""compose":{"include":[{"system":"http://snomed.info/sct","filter":[{"property":"concept","op":"is-a","value":"404684003"}]},
+            {"system":"s","concept":[{"code":"1"}]}],"exclude":[{"system":"s","concept":[{"code":"2"}]}]}"#,
+    );
+    let other = self::set(
+        "w",
+        r#""compose":{"include":[{"valueSet":["http://vsac/v"]},{"valueSet":["http://x/v"]}]}"#,
+    );
+    let mut package = vec![("p.json".to_owned(), set), ("w.json".to_owned(), other)];
+    // Others are no business of ours.
+    package.push(("patient.json".to_owned(), r#"{"resourceType":"Patient"}"#.to_owned()));
+    let (sets, faults) = ValueSets::with_packages(&[], package);
+    assert_eq!(faults, []);
+    let set = sets.find("http://x/v").expect("a ValueSet");
+    assert_eq!(set.membership("s", "1"), Membership::In);
+    assert_eq!(set.membership("s", "2"), Membership::Out);
+    assert_eq!(set.membership("t", "1"), Membership::Out);
+    assert_eq!(set.membership(snomed, "22298006"), Membership::Unknown);
+    assert_eq!(set.membership(snomed, "22298007"), Membership::Out, "a wrong check digit");
+    assert_eq!(set.membership_of_code("1"), Membership::In);
+    assert_eq!(set.membership_of_code("x"), Membership::Out);
+    assert!(
+        set.undecided()[0].contains("a filter needs a terminology server"),
+        "{:?}",
+        set.undecided()
+    );
+    let other = sets.find("http://x/w").expect("a ValueSet");
+    assert_eq!(other.membership("s", "1"), Membership::In);
+    assert_eq!(other.membership("s", "2"), Membership::Unknown);
+    assert_eq!(other.membership_of_code("x"), Membership::Unknown);
+    assert_eq!(other.undecided().len(), 2);
+}
+
+#[test]
+fn the_own_one_counts_then_the_latest() {
+    let one = |version: &str, code: &str| {
+        set(
+            "v",
+            &format!(r#""version":"{version}","compose":{{"include":[{{"system":"s","concept":[{{"code":"{code}"}}]}}]}}"#),
+        )
+    };
+    let package = ["4.0.9", "4.0.10", "4.0.2"].map(|version| (version.to_owned(), one(version, version)));
+    let (sets, _) = ValueSets::with_packages(&[], package.to_vec());
+    assert!(sets.find("http://x/v").is_some_and(|set| set.has_code("4.0.10")));
+    assert!(sets.find("http://x/v|4.0.2").is_some_and(|set| set.has_code("4.0.2")));
+    let own = ("own".to_owned(), one("1", "own"));
+    let (sets, faults) = ValueSets::with_packages(&[own], package.to_vec());
+    assert_eq!(faults, []);
+    assert!(sets.find("http://x/v").is_some_and(|set| set.has_code("own")));
+}
+
+#[test]
+fn a_system_that_does_not_tell_cases_apart_is_asked_so() {
+    let system = COLORS.replace("\"content\"", "\"caseSensitive\":false,\"content\"");
+    let all = set(
+        "v",
+        r#""compose":{"include":[{"system":"http://x/colors","concept":[{"code":"Red"}]}]}"#,
+    );
+    let sets = load(&[&all, &system]).expect("the files load");
+    assert!(
+        sets.find("http://x/v")
+            .is_some_and(|set| set.has("http://x/colors", "rED") && !set.has("http://x/colors", "blue"))
+    );
+    assert_eq!(sets.code("http://x/colors", "BLUE"), Membership::In);
+    assert_eq!(sets.code("http://x/colors", "grey"), Membership::Out);
+    assert_eq!(sets.code("http://x/none", "grey"), Membership::Unknown);
+}
+
+#[test]
+fn sets_that_name_one_another_over_and_over_come_to_an_end() {
+    let mut files = Vec::new();
+    for level in 0..40 {
+        let next = format!(r#"{{"valueSet":["http://x/n{}"]}}"#, level + 1);
+        let more = format!(r#""compose":{{"include":[{next},{next}]}}"#);
+        files.push((format!("{level}.json"), set(&format!("n{level}"), &more)));
+    }
+    files.push((
+        "end".to_owned(),
+        set("n40", r#""compose":{"include":[{"system":"s","concept":[{"code":"1"}]}]}"#),
+    ));
+    let (sets, _) = ValueSets::with_packages(&[], files);
+    let top = sets.find("http://x/n0").expect("a ValueSet");
+    assert_eq!(top.membership("s", "1"), Membership::In);
+    assert_eq!(top.membership("s", "2"), Membership::Unknown);
 }

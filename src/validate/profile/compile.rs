@@ -1,324 +1,358 @@
-//! From a StructureDefinition's differential to a small tree of rules. Says every fault it sees.
+//! From StructureDefinitions to profiles that run: reads their heads, finds what each builds on, and makes the rules. Says every
+//! fault it sees. Definitions of types (derivation `specialization`) give the invariants and bindings of FHIR's own types;
+//! their numbers and most of their codes are in `fhir::types` already.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::invariant::Invariant;
-use super::{Pattern, Profile, ProfileFault, Profiles, Rule};
+use super::base::Base;
+use super::checks::{Index, Maker};
+use super::draft::{Draft, Places, items, text};
+use super::facts::Facts;
+use super::invariant::Known;
+use super::lower::Lowering;
+use super::rule::{Checks, Context, List, ListId, Profile};
+use super::{Definition, Disposition, Extensions, Inner, Options, ProfileFault};
 use crate::fhir::name::Name;
 use crate::fhir::path::Canonicals;
-use crate::fhir::types::{Child, TypeId};
+use crate::fhir::types::TypeId;
+use crate::fhir::value_set::ValueSets;
 
-/// Keys of an ElementDefinition that narrow an element in a way we do not check.
-const UNCHECKED: [&str; 2] = ["contentReference", "maxLength"];
+/// Profiles built on profiles: more than anybody stacks.
+const STACK: usize = 16;
 
-/// Where FHIR's own definitions stand: the last part of a target profile there is a resource type.
-const CORE: &str = "http://hl7.org/fhir/StructureDefinition/";
-
-pub(super) fn compile(file: &str, json: &str, canonicals: &Canonicals, profiles: &mut Profiles, faults: &mut Vec<ProfileFault>) {
-    let mut compiler = Compiler {
-        file,
-        canonicals,
-        invariants: Vec::new(),
-        modifiers: Vec::new(),
-        faults: Vec::new(),
-    };
-    if let Some((kind, url, elements)) = compiler.profile(json) {
-        let profile = Arc::new(Profile {
-            file: file.to_owned(),
-            url,
-            kind,
-            invariants: std::mem::take(&mut compiler.invariants),
-            elements,
-        });
-        match profiles.by_type.iter_mut().find(|(of, _)| *of == kind) {
-            Some((_, known)) => known.push(profile),
-            None => profiles.by_type.push((kind, vec![profile])),
-        }
-    }
-    profiles.modifiers.append(&mut compiler.modifiers);
-    faults.append(&mut compiler.faults);
+/// What a definition says of itself.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Head {
+    #[serde(rename = "resourceType")]
+    resource_type: String,
+    url: Option<String>,
+    version: Option<String>,
+    kind: String,
+    #[serde(rename = "type")]
+    type_name: String,
+    derivation: Option<String>,
+    context: Vec<Place>,
 }
 
-struct Compiler<'f> {
-    file: &'f str,
-    canonicals: &'f Canonicals,
-    /// Of the resource itself.
-    invariants: Vec<Invariant>,
-    modifiers: Vec<String>,
+/// Where an extension says that it may stand.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Place {
+    #[serde(rename = "type")]
+    kind: String,
+    expression: String,
+}
+
+/// A definition whose head is good.
+struct Read<'d> {
+    definition: Definition<'d>,
+    head: Head,
+    kind: TypeId,
+}
+
+pub(super) fn compile(
+    definitions: &[Definition<'_>],
+    value_sets: &Arc<ValueSets>,
+    options: &Options,
+) -> (Inner, Vec<String>, Vec<ProfileFault>) {
+    let mut faults = Vec::new();
+    let (mut types, mut profiles) = (Vec::new(), Vec::new());
+    for definition in definitions {
+        match head(definition) {
+            Ok(read) if read.head.derivation.as_deref() == Some("constraint") => profiles.push(read),
+            Ok(read) => types.push(read),
+            Err(message) => faults.push(ProfileFault {
+                file: definition.file.to_owned(),
+                element: String::new(),
+                message,
+                unchecked: !definition.own,
+            }),
+        }
+    }
+    let mut index = Index::default();
+    for (number, read) in profiles.iter().enumerate() {
+        index.kinds.push(read.kind);
+        if let Some(url) = &read.head.url {
+            let known = index.by_url.entry(url.clone()).or_default();
+            known.push((read.head.version.clone(), number as u32));
+        }
+    }
+    let mut compiler = Compiler {
+        profiles: &profiles,
+        index: &index,
+        canonicals: Canonicals {
+            value_sets: Arc::clone(value_sets),
+            profiles: Vec::new(),
+        },
+        repeats_base: options.base == Some(Disposition::Refuse),
+        of_types: HashMap::new(),
+        known: Known::new(),
+        faults,
+    };
+    let base = compiler.types(&types, options);
+    let mut modifiers = Vec::new();
+    let mut all = Vec::new();
+    for number in 0..profiles.len() {
+        all.push(compiler.profile(number, options, &mut modifiers));
+    }
+    for asked in &options.asked {
+        if index.find(asked).is_none() {
+            compiler.faults.push(ProfileFault {
+                file: asked.clone(),
+                element: String::new(),
+                message: "is asked for, but no such profile is loaded".to_owned(),
+                unchecked: false,
+            });
+        }
+    }
+    let faults = std::mem::take(&mut compiler.faults);
+    let own = profiles
+        .iter()
+        .enumerate()
+        .filter(|(_, read)| read.definition.own && read.kind.is_resource());
+    let own = own.map(|(number, read)| (read.kind, number as u32));
+    let asked = options.asked.iter().filter_map(|asked| index.find(asked));
+    let asked = asked.map(|number| (index.kinds[number as usize], number));
+    let mut always: Vec<(TypeId, u32)> = own.chain(asked).collect();
+    always.sort_by_key(|(_, number)| *number);
+    always.dedup();
+    let extensions = profiles.iter().enumerate().filter(|(_, read)| read.kind.as_str() == "Extension");
+    let extensions = extensions.filter_map(|(number, read)| Some((read.head.url.clone()?, number as u32)));
+    let inner = Inner {
+        extensions: extensions.collect::<Extensions>(),
+        all,
+        always,
+        index,
+        base,
+        base_severity: options.base.map(Disposition::severity),
+    };
+    (inner, modifiers, faults)
+}
+
+/// # Errors: why it is no definition of R4.
+fn head<'d>(definition: &Definition<'d>) -> Result<Read<'d>, String> {
+    let head: Head =
+        serde_json::from_str(definition.json).map_err(|error| format!("no JSON at line {} column {}", error.line(), error.column()))?;
+    if head.resource_type != "StructureDefinition" {
+        return Err("`resourceType` must be `StructureDefinition`".to_owned());
+    }
+    if !matches!(head.kind.as_str(), "resource" | "complex-type" | "primitive-type") {
+        return Err("`kind` must be `resource`, `complex-type` or `primitive-type`".to_owned());
+    }
+    match head.derivation.as_deref() {
+        Some("constraint" | "specialization") => {}
+        // `Resource` and `Element` derive from nothing.
+        None if !definition.own => {}
+        _ => return Err("`derivation` must be `constraint` or `specialization`".to_owned()),
+    }
+    let Some(kind) = TypeId::of(&head.type_name) else {
+        return Err("`type` is no type of FHIR R4".to_owned());
+    };
+    Ok(Read {
+        definition: *definition,
+        head,
+        kind,
+    })
+}
+
+struct Compiler<'c, 'd> {
+    profiles: &'c [Read<'d>],
+    index: &'c Index,
+    canonicals: Canonicals,
+    repeats_base: bool,
+    /// Expressions by key, of the types' own definitions.
+    of_types: HashMap<String, String>,
+    known: Known,
     faults: Vec<ProfileFault>,
 }
 
-/// A rule while it is built: with the type its elements are of.
-struct Draft {
-    rule: Rule,
-    children: Vec<Child>,
-    elements: Vec<Draft>,
-}
-
-impl Compiler<'_> {
-    fn fault(&mut self, element: &str, message: impl Into<String>) {
-        self.faults.push(ProfileFault {
-            file: self.file.to_owned(),
-            element: element.to_owned(),
-            message: message.into(),
-        });
-    }
-
-    fn profile(&mut self, json: &str) -> Option<(TypeId, Option<String>, Vec<Rule>)> {
-        let profile: Value = match serde_json::from_str(json) {
-            Ok(profile) => profile,
-            Err(error) => {
-                self.fault("", format!("no JSON at line {} column {}", error.line(), error.column()));
-                return None;
+impl<'c, 'd> Compiler<'c, 'd> {
+    /// The rules of FHIR's own types, by the type's number.
+    fn types(&mut self, types: &[Read<'d>], options: &Options) -> Base {
+        let mut lists = vec![List::default()];
+        if options.base.is_none() {
+            return Base::new(lists, Vec::new(), options);
+        }
+        let mut by_type: Vec<Option<(Checks, ListId)>> = TypeId::all().map(|_| None).collect();
+        for read in types {
+            // A primitive's value has its format; all else of it is an element's.
+            if read.kind.primitive().is_some() {
+                continue;
             }
-        };
-        for (key, expected) in [
-            ("resourceType", "StructureDefinition"),
-            ("kind", "resource"),
-            ("derivation", "constraint"),
-        ] {
-            if text(&profile, key) != Some(expected) {
-                self.fault("", format!("`{key}` must be `{expected}`"));
-                return None;
+            let mut draft = Draft::default();
+            if let Err(message) = self.read(read, &mut draft, 0) {
+                self.fault(read, "", message);
+                continue;
+            }
+            self.keys(&draft);
+            let mut maker = self.maker(read, true);
+            let mut lowering = Lowering::new(&mut maker);
+            let (checks, root) = lowering.whole(&draft, read.kind);
+            let mut found = std::mem::take(&mut lowering.backbones);
+            found.push((read.kind, checks, root));
+            let offset = lists.len() as u32 - 1;
+            let moved = |id: ListId| if id == ListId::NONE { id } else { ListId(id.0 + offset) };
+            let own = lowering.lists.drain(1..).map(|mut list| {
+                list.rules.iter_mut().for_each(|rule| rule.children = moved(rule.children));
+                list
+            });
+            lists.extend(own);
+            for (kind, checks, root) in found {
+                if !checks.is_empty() || root != ListId::NONE {
+                    by_type[usize::from(kind.0)] = Some((checks, moved(root)));
+                }
             }
         }
-        let kind = text(&profile, "type").and_then(TypeId::of);
-        let Some(kind) = kind.filter(|kind| kind.is_resource() && *kind != TypeId::RESOURCE) else {
-            self.fault("", "`type` is no resource type of FHIR R4");
-            return None;
-        };
-        let Some(elements) = profile.pointer("/differential/element").and_then(Value::as_array) else {
-            self.fault("", "`differential.element` is missing: a snapshot alone is not read");
-            return None;
-        };
-        let mut drafts = Vec::new();
-        for element in elements {
-            self.element(element, kind, &mut drafts);
-        }
-        let url = text(&profile, "url").map(str::to_owned);
-        Some((kind, url, drafts.into_iter().map(Draft::finish).collect()))
+        Base::new(lists, by_type, options)
     }
 
-    /// One ElementDefinition.
-    fn element(&mut self, element: &Value, kind: TypeId, drafts: &mut Vec<Draft>) {
+    fn keys(&mut self, draft: &Draft) {
+        for constraint in &draft.facts.constraints {
+            if let (Some(key), Some(expression)) = (text(constraint, "key"), text(constraint, "expression")) {
+                self.of_types.entry(key.to_owned()).or_insert_with(|| expression.to_owned());
+            }
+        }
+        draft.children.iter().for_each(|child| self.keys(child));
+    }
+
+    fn profile(&mut self, number: usize, options: &Options, modifiers: &mut Vec<String>) -> Option<Profile> {
+        let read = &self.profiles[number];
+        let mut draft = Draft::default();
+        if let Err(message) = self.read(read, &mut draft, 0) {
+            self.fault(read, "", message);
+            return None;
+        }
+        if read.definition.own {
+            known_modifiers(&draft, modifiers);
+        }
+        let mut maker = self.maker(read, false);
+        let mut lowering = Lowering::new(&mut maker);
+        let (checks, root) = lowering.whole(&draft, read.kind);
+        let (lists, support) = (std::mem::take(&mut lowering.lists), std::mem::take(&mut lowering.support));
+        let contexts = contexts(&read.head.context);
+        let (url, version) = (read.head.url.clone(), read.head.version.clone());
+        let name = match &url {
+            Some(url) if !read.definition.own => url.clone(),
+            _ => read.definition.file.to_owned(),
+        };
+        let versioned = url.as_ref().zip(version.as_ref()).map(|(url, version)| format!("{url}|{version}"));
+        let is_meant = |meant: &str| url.as_deref() == Some(meant) || versioned.as_deref() == Some(meant) || read.definition.file == meant;
+        let disposition = options.dispositions.iter().rev().find(|(meant, _)| is_meant(meant));
+        Some(Profile {
+            number: number as u32,
+            name,
+            url,
+            kind: read.kind,
+            severity: disposition.map_or(Disposition::Refuse, |(_, disposition)| *disposition).severity(),
+            checks,
+            root,
+            lists,
+            support,
+            contexts,
+        })
+    }
+
+    fn maker<'m>(&'m mut self, read: &'m Read<'_>, of_type: bool) -> Maker<'m> {
+        Maker {
+            file: read.definition.file,
+            own: read.definition.own,
+            of_type,
+            repeats_base: self.repeats_base,
+            quiet: false,
+            resource: Some(read.kind).filter(|kind| kind.is_resource() && *kind != TypeId::RESOURCE),
+            others: self.index,
+            canonicals: &self.canonicals,
+            of_types: &self.of_types,
+            known: &mut self.known,
+            faults: &mut self.faults,
+        }
+    }
+
+    fn fault(&mut self, read: &Read<'_>, element: &str, message: String) {
+        self.maker(read, false).fault(element, message);
+    }
+
+    /// The definition's elements: its snapshot, or its differential over those of the profile it builds on.
+    /// # Errors: why there are none.
+    fn read(&mut self, read: &Read<'_>, draft: &mut Draft, depth: usize) -> Result<(), String> {
+        if depth > STACK {
+            return Err("the profile builds on itself, by way of others, or on too many".to_owned());
+        }
+        let value: Value = serde_json::from_str(read.definition.json).map_err(|_| "no JSON".to_owned())?;
+        let elements = |part: &str| value.get(part).filter(|part| items(part, "element").next().is_some());
+        let (found, is_whole) = match (elements("snapshot"), elements("differential")) {
+            (Some(snapshot), _) => (snapshot, true),
+            (None, Some(differential)) => (differential, false),
+            (None, None) => return Err("`snapshot.element` and `differential.element` are both missing or empty".to_owned()),
+        };
+        if !is_whole && let Some(base) = text(&value, "baseDefinition").and_then(|base| self.index.find(base)) {
+            self.read(&self.profiles[base as usize], draft, depth + 1)?;
+        }
+        let mut places = Places::default();
+        for element in items(found, "element") {
+            self.element(read, element, &mut places, draft);
+        }
+        Ok(())
+    }
+
+    fn element(&mut self, read: &Read<'_>, element: &Value, places: &mut Places, draft: &mut Draft) {
         let path = text(element, "path").unwrap_or_default();
-        let mut parts = path.split('.');
-        if parts.next() != Some(kind.as_str()) {
-            self.fault(path, format!("the path must begin with `{}`", kind.as_str()));
-            return;
-        }
-        let parts: Vec<&str> = parts.collect();
-        self.unchecked(element, path, parts.last().is_some_and(|last| is_extension(last)));
-        if parts.last() == Some(&"modifierExtension") {
-            let urls = types(element).flat_map(|kind| texts(kind, "profile"));
-            self.modifiers.extend(urls.map(str::to_owned));
-        }
-        if parts.is_empty() {
-            let found = self.constraints(element, path, kind, &[kind]);
-            self.invariants.extend(found);
-            return;
-        }
-        // A slice of extensions by its url: its members are known, its number is not checked.
-        if element.get("sliceName").is_some() {
-            if element.get("constraint").is_some() {
-                self.fault(
-                    path,
-                    "`constraint` of one extension is not checked here: put it on the element that has the extension",
-                );
-            }
-            return;
-        }
-        match place(drafts, kind, &parts) {
-            Ok(draft) => {
-                self.narrow(element, path, draft);
-                let types: Vec<_> = draft.children.iter().map(|child| child.type_id).collect();
-                let found = self.constraints(element, path, kind, &types);
-                draft.rule.invariants.extend(found);
-            }
-            Err(message) => self.fault(path, message),
-        }
-    }
-
-    /// The invariants that an ElementDefinition says, of elements of `types` in a resource of type `kind`.
-    fn constraints(&mut self, element: &Value, path: &str, kind: TypeId, types: &[TypeId]) -> Vec<Invariant> {
-        let all = element.get("constraint").and_then(Value::as_array).into_iter().flatten();
-        let read: Vec<_> = all
-            .map(|constraint| Invariant::read(constraint, kind, types, self.canonicals))
-            .collect();
-        let mut found = Vec::new();
-        for one in read {
-            match one {
-                Ok(invariant) => found.push(invariant),
-                Err(message) => self.fault(path, message),
-            }
-        }
-        found
-    }
-
-    /// Says what of the element would be passed over.
-    fn unchecked(&mut self, element: &Value, path: &str, extension: bool) {
-        let Some(members) = element.as_object() else {
-            self.fault(path, "an element must be an object");
-            return;
-        };
-        for key in members.keys() {
-            let slice = matches!(key.as_str(), "slicing" | "sliceName");
-            let bound = key.starts_with("minValue") || key.starts_with("maxValue");
-            if bound || UNCHECKED.contains(&key.as_str()) || (slice && !extension) {
-                self.fault(path, format!("`{key}` is not checked here: say it another way, or leave it out"));
-            }
-        }
-        if element.pointer("/binding/strength").and_then(Value::as_str) == Some("required") {
-            self.fault(
-                path,
-                "a required binding is not checked here: let a mapping's ConceptMap refuse other codes",
-            );
-        }
-        let counted = members.contains_key("min") || members.contains_key("max");
-        if extension && counted && members.contains_key("sliceName") {
-            self.fault(path, "`min` and `max` of one extension are not checked here");
-        }
-    }
-
-    fn narrow(&mut self, element: &Value, path: &str, draft: &mut Draft) {
-        if let Some(min) = element.get("min") {
-            match min.as_u64().and_then(|min| u32::try_from(min).ok()) {
-                Some(min) => draft.rule.min = min,
-                None => self.fault(path, "`min` must be a whole number"),
-            }
-        }
-        match element.get("max").map(Value::as_str) {
-            None | Some(Some("*")) => {}
-            Some(max) => match max.and_then(|max| max.parse().ok()) {
-                Some(max) => draft.rule.max = max,
-                None => self.fault(path, "`max` must be `*` or a whole number in quotes"),
+        let mut messages = Vec::new();
+        let facts = Facts::read(element, &mut |message| messages.push(message));
+        let parts = places.parts(element);
+        let name = read.kind.as_str();
+        match parts.split_first() {
+            Some((first, rest)) if first.label == name => match draft.place(&[read.kind], rest, path) {
+                Ok((found, _)) => found.facts.merge(facts),
+                Err(message) => messages.push(message),
             },
+            _ => messages.push(format!("the path must begin with `{name}`")),
         }
-        if draft.rule.min > draft.rule.max {
-            self.fault(path, "`min` is more than `max`");
+        for message in messages {
+            self.fault(read, path, message);
         }
-        self.types(element, path, draft);
-        for (key, value) in element.as_object().into_iter().flatten() {
-            let exact = key.starts_with("fixed");
-            if exact || key.starts_with("pattern") {
-                let value = value.clone();
-                draft.rule.patterns.push(Pattern { exact, value });
-            }
-        }
-    }
-
-    /// `type`: which types of a choice are allowed, and where references may go.
-    fn types(&mut self, element: &Value, path: &str, draft: &mut Draft) {
-        let codes: Vec<&str> = types(element).filter_map(|kind| text(kind, "code")).collect();
-        if !codes.is_empty() && draft.rule.label.ends_with("[x]") {
-            let (kept, refused): (Vec<Child>, Vec<Child>) =
-                draft.children.iter().partition(|child| codes.contains(&child.type_id.as_str()));
-            if kept.len() != codes.len() {
-                self.fault(path, "`type` names a type that this choice does not have");
-            }
-            draft.rule.names = kept.iter().map(|child| child.name).collect();
-            draft.rule.refused = refused.iter().map(|child| child.name).collect();
-            draft.children = kept;
-        } else if let ([code], [child]) = (codes.as_slice(), draft.children.as_slice()) {
-            // The tables know most texts only as `string`.
-            let ours = child.type_id;
-            let theirs = TypeId::of(code);
-            if theirs != Some(ours)
-                && theirs.is_none_or(|theirs| theirs.primitive() != ours.primitive() || ours.primitive().is_none())
-                && !is_backbone(ours)
-            {
-                self.fault(path, format!("`type` is `{}` in FHIR R4", ours.as_str()));
-            }
-        }
-        let targets: Vec<&str> = types(element).flat_map(|kind| texts(kind, "targetProfile")).collect();
-        let known: Vec<_> = targets.iter().filter_map(|target| TypeId::of(target.strip_prefix(CORE)?)).collect();
-        if known.len() != targets.len() {
-            self.fault(
-                path,
-                "`targetProfile` must be a resource type of FHIR R4: profiles of targets are not checked here",
-            );
-        }
-        if known.contains(&TypeId::RESOURCE) {
-            return;
-        }
-        draft.rule.targets = known.iter().map(|kind| kind.as_str()).collect();
     }
 }
 
-/// The draft of the element at `parts`, made if it is new.
-fn place<'d>(drafts: &'d mut Vec<Draft>, kind: TypeId, parts: &[&str]) -> Result<&'d mut Draft, String> {
-    let (first, rest) = parts.split_first().ok_or("the path must name an element")?;
-    let at = match drafts.iter().position(|draft| draft.rule.label == *first) {
-        Some(at) => at,
-        None => {
-            drafts.push(Draft::new(kind, first)?);
-            drafts.len() - 1
+/// Where an extension may stand; empty if that is anywhere, or some of it cannot be told here.
+fn contexts(places: &[Place]) -> Vec<Context> {
+    let context = |place: &Place| {
+        let expression = place.expression.as_str();
+        match place.kind.as_str() {
+            "extension" => return Some(Context::Extension),
+            "element" => {}
+            _ => return None,
         }
+        if matches!(expression, "Resource" | "DomainResource") {
+            return Some(Context::Resource);
+        }
+        if let Some(kind) = TypeId::of(expression) {
+            return Some(Context::Of(kind));
+        }
+        let (parent, label) = expression.rsplit_once('.')?;
+        let parent = TypeId::of(parent)?;
+        let names: Vec<Name> = match label.strip_suffix("[x]") {
+            Some(stem) => parent.choice(stem).iter().map(|child| child.name).collect(),
+            None => parent.child(Name::of(label)).map(|child| child.name).into_iter().collect(),
+        };
+        (!names.is_empty()).then_some(Context::Child(parent, names))
     };
-    let draft = &mut drafts[at];
-    if rest.is_empty() {
-        return Ok(draft);
+    places.iter().map(context).collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+/// The modifier extensions that a profile names.
+fn known_modifiers(draft: &Draft, found: &mut Vec<String>) {
+    if draft.label == "modifierExtension" {
+        let slices = draft.slices.iter().map(|(_, slice)| slice);
+        let types = std::iter::once(draft).chain(slices).flat_map(|draft| &draft.facts.types);
+        let urls = types.flat_map(|one| &one.profiles);
+        found.extend(urls.map(|url| url.split('|').next().unwrap_or(url).to_owned()));
     }
-    match draft.children.as_slice() {
-        [only] => place(&mut draft.elements, only.type_id, rest),
-        _ => Err("name one `type` of the choice before its elements".to_owned()),
-    }
-}
-
-impl Draft {
-    fn new(kind: TypeId, label: &str) -> Result<Draft, String> {
-        let children = match label.strip_suffix("[x]") {
-            Some(stem) => kind.choice(stem).to_vec(),
-            None => kind.child(Name::of(label)).into_iter().collect(),
-        };
-        if children.is_empty() {
-            return Err(format!("`{}` has no element `{label}` in FHIR R4", kind.as_str()));
-        }
-        let rule = Rule {
-            label: label.to_owned(),
-            names: children.iter().map(|child| child.name).collect(),
-            refused: Vec::new(),
-            min: 0,
-            max: u32::MAX,
-            patterns: Vec::new(),
-            targets: Vec::new(),
-            invariants: Vec::new(),
-            elements: Vec::new(),
-        };
-        let elements = Vec::new();
-        Ok(Draft { rule, children, elements })
-    }
-
-    fn finish(self) -> Rule {
-        let elements = self.elements.into_iter().map(Draft::finish).collect();
-        Rule { elements, ..self.rule }
-    }
-}
-
-fn is_extension(part: &str) -> bool {
-    matches!(part, "extension" | "modifierExtension")
-}
-
-/// Backbone elements have `BackboneElement` or `Element` for their type in a StructureDefinition.
-fn is_backbone(kind: TypeId) -> bool {
-    kind.as_str().contains('.')
-}
-
-fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
-    value.get(key)?.as_str()
-}
-
-fn texts<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v str> {
-    value
-        .get(key)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-}
-
-fn types(element: &Value) -> impl Iterator<Item = &Value> {
-    element.get("type").and_then(Value::as_array).into_iter().flatten()
+    let slices = draft.slices.iter().map(|(_, slice)| slice);
+    draft.children.iter().chain(slices).for_each(|inner| known_modifiers(inner, found));
 }

@@ -138,27 +138,20 @@ fn every_fault_of_a_profile_is_said_at_once() {
         [
             ("Observation.favorite", "`Observation` has no element `favorite` in FHIR R4"),
             ("Patient.name", "the path must begin with `Observation`"),
-            ("Observation.code", "`min` must be a whole number"),
             ("Observation.code", "`max` must be `*` or a whole number in quotes"),
+            ("Observation.code", "`min` must be a whole number"),
             ("Observation.note", "`min` is more than `max`"),
             ("Observation.value[x].unit", "name one `type` of the choice before its elements"),
             ("Observation.value[x]", "`type` names a type that this choice does not have"),
             ("Observation.subject", "`type` is `Reference` in FHIR R4"),
+            ("Observation.category", "a required binding names its codes by a `valueSet`"),
             (
                 "Observation.category",
-                "`slicing` is not checked here: say it another way, or leave it out"
-            ),
-            (
-                "Observation.category",
-                "a required binding is not checked here: let a mapping's ConceptMap refuse other codes"
-            ),
-            (
-                "Observation.category",
-                "`sliceName` is not checked here: say it another way, or leave it out"
+                "its slices are not told apart by a `slicing.discriminator`, so they are not checked"
             ),
             (
                 "Observation.performer",
-                "`targetProfile` must be a resource type of FHIR R4: profiles of targets are not checked here"
+                "the target profile `http://x/p` is not loaded, so it is not checked"
             ),
         ]
     );
@@ -195,7 +188,10 @@ fn an_invariant_holds_of_the_resource_or_of_each_element() {
 fn an_invariant_that_cannot_be_checked_is_a_fault() {
     for (constraint, message) in [
         (r#"{"severity":"error","expression":"true"}"#, "needs a `key`"),
-        (r#"{"key":"a","severity":"warning","expression":"true"}"#, "only severity `error`"),
+        (
+            r#"{"key":"a","severity":"fatal","expression":"true"}"#,
+            "`severity` must be `error` or `warning`",
+        ),
         (r#"{"key":"a","severity":"error"}"#, "has no `expression`"),
         (
             r#"{"key":"a","severity":"error","expression":"colour.exists()"}"#,
@@ -221,20 +217,20 @@ fn a_file_that_is_no_profile_of_a_resource_is_a_fault() {
         ("{", "no JSON at line 1 column 1"),
         ("{}", "`resourceType` must be `StructureDefinition`"),
         (
-            r#"{"resourceType":"StructureDefinition","kind":"complex-type"}"#,
-            "`kind` must be `resource`",
+            r#"{"resourceType":"StructureDefinition","kind":"logical"}"#,
+            "`kind` must be `resource`, `complex-type` or `primitive-type`",
         ),
         (
-            r#"{"resourceType":"StructureDefinition","kind":"resource","derivation":"specialization"}"#,
-            "`derivation` must be `constraint`",
+            r#"{"resourceType":"StructureDefinition","kind":"resource"}"#,
+            "`derivation` must be `constraint` or `specialization`",
         ),
         (
-            r#"{"resourceType":"StructureDefinition","kind":"resource","derivation":"constraint","type":"Quantity"}"#,
-            "`type` is no resource type of FHIR R4",
+            r#"{"resourceType":"StructureDefinition","kind":"resource","derivation":"constraint","type":"Patientt"}"#,
+            "`type` is no type of FHIR R4",
         ),
         (
             r#"{"resourceType":"StructureDefinition","kind":"resource","derivation":"constraint","type":"Patient"}"#,
-            "`differential.element` is missing: a snapshot alone is not read",
+            "`snapshot.element` and `differential.element` are both missing or empty",
         ),
     ] {
         let faults = Profiles::load(&[("p.json", json)]).expect_err("a fault");
