@@ -32,6 +32,8 @@ pub struct SiteConfig {
     /// The folder with Athena's CSV files, for a model that looks codes up.
     pub vocabulary: Option<PathBuf>,
     pub policy: String,
+    /// The site's own stricter rules, as `(table.column, rule)`, or `(table, "withhold")`.
+    pub tighten: Vec<(String, String)>,
     pub threads: usize,
     pub ehr: EhrConfig,
     /// `None`: the site is not enrolled yet. It can be examined, but not run.
@@ -129,7 +131,20 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
     })?;
     let mut reader = Reader::default();
     let root = Section::root(&table);
-    reader.only(&root, &["site", "ehr", "registry", "http", "limits", "consent", "keys", "linkage"]);
+    reader.only(
+        &root,
+        &[
+            "site",
+            "ehr",
+            "registry",
+            "http",
+            "limits",
+            "consent",
+            "keys",
+            "linkage",
+            "deidentify",
+        ],
+    );
     let site = reader.section(&root, "site");
     let ehr = reader.section(&root, "ehr");
     let consent = consent::read(&mut reader, &root, base);
@@ -140,7 +155,8 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         package: reader.optional_text(&site, "package").map(|path| base.join(path)),
         model: reader.optional_text(&site, "model").unwrap_or_else(|| "ibd-registry".into()),
         vocabulary: reader.optional_text(&site, "vocabulary").map(|path| base.join(path)),
-        policy: reader.one_of(&site, "policy", &["safe-harbor", "limited-data-set"]),
+        policy: reader.one_of(&site, "policy", &["safe-harbor", "limited-data-set", "expert"]),
+        tighten: tighten(&mut reader, &root),
         threads: reader.number(&site, "threads", 1..=256, 2),
         ehr: ehr::read(&mut reader, &ehr, base).also_asking(&consent.types()),
         registry: reader
@@ -166,6 +182,25 @@ fn link(reader: &mut Reader, registry: &Section<'_>) -> RegistryLinkConfig {
         client_id: reader.text(registry, "client_id"),
         log_vkey: reader.text(registry, "log_vkey"),
     }
+}
+
+/// `[deidentify.tighten]`: columns, or whole tables, for which the site lets less leave than its network.
+fn tighten(reader: &mut Reader, root: &Section<'_>) -> Vec<(String, String)> {
+    let Some(deidentify) = reader.optional_section(root, "deidentify") else {
+        return Vec::new();
+    };
+    reader.only(&deidentify, &["tighten"]);
+    let Some(tighten) = reader.optional_section(&deidentify, "tighten") else {
+        return Vec::new();
+    };
+    let places: Vec<String> = tighten.table.keys().cloned().collect();
+    places
+        .into_iter()
+        .map(|place| {
+            let rule = reader.text(&tighten, &place);
+            (place, rule)
+        })
+        .collect()
 }
 
 /// `[linkage.PROJECT]`, one section for each project.

@@ -34,6 +34,7 @@ pub use new_case::new_case;
 pub use resolve::{Lookups, LookupsBuilder};
 pub use stats::{MapStats, Tally, Unmapped};
 pub use synthetic::synthetic;
+pub use translate::code_pairs;
 
 use crate::refusal::Refusal;
 use crate::validate::Conformant;

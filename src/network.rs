@@ -190,7 +190,7 @@ impl Package {
             (None, _) => faults.push(format!(
                 "{folder}/deidentification.toml: is missing; without a rule for every column nothing may leave"
             )),
-            (Some(text), Some(model)) => faults.extend(policy_faults(&folder, text, model)),
+            (Some(text), Some(model)) => faults.extend(policy_faults(&folder, text, (model, &concept_maps))),
             (Some(_), None) => {}
         }
         let case_vocabulary = self.case_vocabulary(&folder_name).unwrap_or_else(|fault| {
@@ -240,10 +240,10 @@ impl Package {
 }
 
 /// The faults of the policy file under every policy, each once.
-fn policy_faults(folder: &str, text: &str, model: &Model) -> Vec<String> {
+fn policy_faults(folder: &str, text: &str, (model, maps): (&Model, &[File])) -> Vec<String> {
     let mut faults: Vec<_> = Basis::ALL
         .into_iter()
-        .filter_map(|basis| Policy::compile(basis.as_str(), text, model).err())
+        .filter_map(|basis| Policy::compile_with(basis.as_str(), text, model, maps).err())
         .flatten()
         // A file may leave one of the two policies out; whoever asks for that one is told.
         .filter(|fault| !fault.fault.starts_with("is no policy of this file"))
@@ -282,7 +282,7 @@ impl Network {
     pub fn dictionary(&self) -> Dictionary {
         let policies: Vec<Policy> = Basis::ALL
             .into_iter()
-            .filter_map(|basis| Policy::compile(basis.as_str(), &self.policy_text, &self.model).ok())
+            .filter_map(|basis| Policy::compile_with(basis.as_str(), &self.policy_text, &self.model, &self.texts.concept_maps).ok())
             .collect();
         Dictionary::of(&self.model, &self.texts, &policies)
     }
@@ -310,9 +310,26 @@ impl Network {
     /// The rules of a run: this package under the policy `name`.
     /// # Errors: a column without a rule, a rule that cannot be; all at once.
     pub fn under(&self, name: &str) -> Result<Rules, NetworkError> {
-        let policy = Policy::compile(name, &self.policy_text, &self.model).map_err(|faults| NetworkError {
+        self.under_stricter(name, &[])
+    }
+
+    /// The same with a site's own stricter rules, as `(table.column, rule)`.
+    /// # Errors: those of `under`; a rule that gives away more than the policy's.
+    pub fn under_stricter(&self, name: &str, stricter: &[(String, String)]) -> Result<Rules, NetworkError> {
+        let maps = &self.texts.concept_maps;
+        let policy = Policy::compile_with(name, &self.policy_text, &self.model, maps).map_err(|faults| NetworkError {
             faults: faults.iter().map(|fault| format!("deidentification.toml: {fault}")).collect(),
         })?;
+        let stricter: Vec<(&str, &str)> = stricter.iter().map(|(place, rule)| (place.as_str(), rule.as_str())).collect();
+        let policy = match stricter.as_slice() {
+            [] => policy,
+            stricter => policy.tighten_with(&self.model, stricter, maps).map_err(|faults| NetworkError {
+                faults: faults
+                    .iter()
+                    .map(|fault| format!("site.toml: `deidentify.tighten.\"{}\"`: {}", fault.place, fault.fault))
+                    .collect(),
+            })?,
+        };
         Ok(Rules {
             model: self.model.clone(),
             profiles: self.profiles.clone(),

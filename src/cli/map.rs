@@ -34,7 +34,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = Ending::Ndjson)]
     format: Ending,
     /// De-identify under this policy
-    #[arg(long, value_name = "POLICY", requires = "keys", value_parser = ["safe-harbor", "limited-data-set"])]
+    #[arg(long, value_name = "POLICY", requires = "keys", value_parser = ["safe-harbor", "limited-data-set", "expert"])]
     deidentify: Option<String>,
     /// The site's key folder, state/keys: pseudonym.key is read
     #[arg(long, value_name = "DIR", requires = "deidentify")]

@@ -157,7 +157,9 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
     let mut network = package.load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
     let cache = config.state.join("vocabulary");
     vocabulary::attach(&mut network, config.vocabulary.as_deref(), &cache, "`vocabulary` under [site]")?;
-    let rules = network.under(&config.policy).map_err(|error| Failure::usage(error.to_string()))?;
+    let rules = network
+        .under_stricter(&config.policy, &config.tighten)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let Some(registry) = &config.registry else {
         return Err(Failure::usage(
             "this site is not enrolled yet: ask the registry's operator for a code, then run `headwater init DIR --registry URL --enrol CODE`",

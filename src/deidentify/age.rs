@@ -32,6 +32,13 @@ pub(super) fn is_capped_decimal(digits: &str) -> Option<bool> {
     Some(age >= OLDEST as f64)
 }
 
+/// The full years of an age written with decimals. `None` if it is no number, or no age.
+pub(super) fn whole_years(digits: &str) -> Option<i64> {
+    let age: f64 = digits.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be small")]
+    (age.abs() < 1e6).then(|| age.floor() as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -83,11 +83,13 @@ impl Partial {
     }
 }
 
-/// The shift of `-most ..= most` days that 64 secret bits choose.
-pub(super) fn shift_days(secret: u64, most: u16) -> i32 {
+/// The shift of `-most ..= most` days that 64 secret bits choose; by whole weeks, the same within that bound.
+pub(super) fn shift_days(secret: u64, most: u16, weeks: bool) -> i32 {
+    let step = if weeks { 7 } else { 1 };
+    let most = most / step;
     // 2^64 is so much more than 2N+1 that the remainder is even to one part in 2^48.
     let width = 2 * u64::from(most) + 1;
-    i32::try_from(secret % width).unwrap_or(0) - i32::from(most)
+    i32::from(step) * (i32::try_from(secret % width).unwrap_or(0) - i32::from(most))
 }
 
 #[cfg(test)]
@@ -141,8 +143,10 @@ mod tests {
 
     #[test]
     fn every_shift_within_the_bound_is_reached_and_none_beyond() {
-        let seen: std::collections::BTreeSet<i32> = (0..1000).map(|secret| shift_days(secret, 3)).collect();
+        let seen: std::collections::BTreeSet<i32> = (0..1000).map(|secret| shift_days(secret, 3, false)).collect();
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), [-3, -2, -1, 0, 1, 2, 3]);
+        let weeks: std::collections::BTreeSet<i32> = (0..1000).map(|secret| shift_days(secret, 20, true)).collect();
+        assert_eq!(weeks.into_iter().collect::<Vec<_>>(), [-14, -7, 0, 7, 14]);
     }
 
     proptest! {

@@ -63,8 +63,19 @@ impl Guard {
             "social security number" => "leak guard: shape of a social security number",
             "phone number" => "leak guard: shape of a phone number",
             "machine address" => "leak guard: shape of a machine address",
+            "vehicle" => "leak guard: shape of a vehicle's number",
+            "payment card" => "leak guard: shape of a payment card's number",
+            "labelled number" => "leak guard: a number with its label",
             _ => "leak guard: shape of a full date",
         })
+    }
+
+    /// The same, and full dates whatever the policy says of them: a true day in a text beside moved ones would tell the shift.
+    pub(super) fn any_finding(&mut self, text: &str, subject: Subject<'_>) -> Option<&'static str> {
+        let dates = std::mem::replace(&mut self.dates, true);
+        let finding = self.finding(text, Some(subject));
+        self.dates = dates;
+        finding
     }
 
     /// Why a number must not leave: all its digits are an identifier of its patient. Measured numbers have a point or few
@@ -73,6 +84,23 @@ impl Guard {
         let is_number = digits.len() >= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
         let is_hit = || subject.words.binary_search(&siphash(self.key, digits.as_bytes())).is_ok();
         (is_number && is_hit()).then_some("leak guard: an identifier of its patient")
+    }
+
+    /// Whether the text holds the id of a resource as the EHR writes it: what `source`, a row's key, has behind its type.
+    /// Short numbers are in every code: an id counts from five characters, one of digits only from seven.
+    pub(super) fn has_id_of(text: &str, source: &str) -> bool {
+        let whole = source.split('#').next().unwrap_or(source);
+        let id = whole.rsplit('/').next().unwrap_or(whole);
+        let least = if id.bytes().all(|byte| byte.is_ascii_digit()) { 7 } else { 5 };
+        if id.len() < least || text.len() < id.len() {
+            return false;
+        }
+        let (text, id) = (text.as_bytes(), id.as_bytes());
+        let apart = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        (0..=text.len() - id.len()).any(|at| {
+            let end = at + id.len();
+            text[at..end].eq_ignore_ascii_case(id) && apart(at.checked_sub(1).and_then(|at| text.get(at))) && apart(text.get(end))
+        })
     }
 
     fn has_word_of(&self, set: &[u64]) -> bool {
@@ -168,6 +196,16 @@ mod tests {
             "2010 March 15",
             "3/15/10",
             "2010.3.15",
+            "15.3.10",
+            "10-03-15",
+            "15-Mar-10",
+            "Monday, March 15th, 2010",
+            "Mon 15 Mar 2010",
+            "20100315T101500",
+            "201003151015",
+            "dob 031510",
+            "dob:100315",
+            "born 150310",
         ] {
             assert_eq!(finding(text, &[]), Some("leak guard: the birth date of its patient"), "{text}");
         }
@@ -180,8 +218,33 @@ mod tests {
             "15",
             "3-15",
             "April 15, 2010",
+            "031510",
+            "100315",
         ] {
             assert_eq!(finding(text, &[]), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_row_s_own_resources_is_found_in_its_texts() {
+        let uuid = "Encounter/9d3f1c2a-77aa-4c1b-8e11-0a2b3c4d5e6f#2";
+        for (text, source) in [
+            ("9D3F1C2A-77AA-4C1B-8E11-0A2B3C4D5E6F", uuid),
+            ("enc:9d3f1c2a-77aa-4c1b-8e11-0a2b3c4d5e6f.", uuid),
+            ("e-77-x", "Encounter/e-77-x"),
+            ("1234567", "Encounter/1234567#"),
+        ] {
+            assert!(Guard::has_id_of(text, source), "{text}");
+        }
+        for (text, source) in [
+            ("123456", "Encounter/123456"),
+            ("8480-6", "Observation/8480"),
+            ("x1234567", "Encounter/1234567"),
+            ("9d3f1c2a", uuid),
+            ("", uuid),
+            ("code", "Encounter/"),
+        ] {
+            assert!(!Guard::has_id_of(text, source), "{text}");
         }
     }
 

@@ -98,7 +98,12 @@ impl Identifiers {
         }
         if !given.is_empty() && !family.is_empty() {
             self.add_at_least(4, &[given.as_slice(), family.as_slice()].concat());
-            self.add_at_least(4, &[family, given].concat());
+            self.add_at_least(4, &[family.as_slice(), given.as_slice()].concat());
+            // As names are made for signing in: `jokonkwo`, `okonkwoj`.
+            if let Some(initial) = given.get(..1).filter(|_| given.is_ascii() && family.len() >= 4) {
+                self.add_at_least(5, &[initial, &family].concat());
+                self.add_at_least(5, &[&family, initial].concat());
+            }
         }
     }
 
@@ -261,6 +266,10 @@ mod tests {
             "ZWEIBRÜCK OSEI",
             "zweibrückosei",
             "Osei, A.",
+            "A. Zweibruck-Osei",
+            "Zweibrück-Osei, Amara",
+            "azweibruckosei",
+            "zweibruckoseia",
             "amaraZweibruckOsei",
             "zweibruckosei amara",
             "wu bo",

@@ -8,15 +8,23 @@
 //! [table.lab_result]
 //! lab_key       = { rule = "pseudonym", reason = "…" }
 //! specimen_date = { safe-harbor = "year", limited-data-set = "shift", reason = "…" }
+//! age_at_visit  = { rule = "age-band", bands = [18, 40, 65, 90], reason = "…" }
+//! payer         = { safe-harbor = "drop", expert = { rule = "roll-up", by = "concepts/payer.json" }, reason = "…" }
 //! [table.note]
 //! withhold = "…"   # the reason why no row of the table leaves
 //! ```
 
 use super::geography::CENSUS;
+use super::heading::{Determination, Shift};
+use super::method::{Maps, Method};
+use super::placement::Plan;
 use super::policy_file::{self, PolicyFault};
-use super::rule::{Basis, Plan, Rule};
+use super::rule::{Basis, Rule};
 use crate::cdm::{Model, TableId};
 use crate::platform::secret::{hex, sha256};
+
+/// How a fault begins that another line may mend.
+const UNJOINED: &str = "keys of the table are hidden differently:";
 
 /// One policy, whole and checked against the model.
 #[derive(Clone, Debug)]
@@ -24,7 +32,8 @@ pub struct Policy {
     basis: Basis,
     claims: String,
     version: String,
-    max_shift_days: u16,
+    shift: Shift,
+    determination: Option<Determination>,
     tables: Vec<Vec<Plan>>,
     /// Per table, why none of its rows leaves.
     withheld: Vec<Option<String>>,
@@ -33,10 +42,16 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The policy `name` (`safe-harbor` or `limited-data-set`) of the file's text, for `model`.
+    /// The policy `name` (`safe-harbor`, `limited-data-set` or `expert`) of the file's text, for `model`.
     /// # Errors: every fault of the file at once, in the order of lines; those of its other policies too.
     pub fn compile(name: &str, toml: &str, model: &Model) -> Result<Self, Vec<PolicyFault>> {
-        let mut file = policy_file::read(toml, model);
+        Self::compile_with(name, toml, model, &[])
+    }
+
+    /// The same, with the ConceptMaps that codes may be rolled up by, as `(file name, text)`.
+    /// # Errors: as `compile`.
+    pub fn compile_with(name: &str, toml: &str, model: &Model, maps: &[(String, String)]) -> Result<Self, Vec<PolicyFault>> {
+        let mut file = policy_file::read(toml, model, maps);
         let wanted = Basis::of(name).filter(|basis| file.headings.contains_key(basis));
         if wanted.is_none() {
             file.has_no_policy(name);
@@ -56,7 +71,8 @@ impl Policy {
                 basis,
                 claims: heading.claims,
                 version: heading.version,
-                max_shift_days: heading.max_shift_days,
+                shift: heading.shift,
+                determination: heading.determination,
                 tables: tables.collect(),
                 withheld,
                 names: model
@@ -73,54 +89,94 @@ impl Policy {
         Err(faults)
     }
 
-    /// The same policy with a site's own stricter rules, as `(table.column, rule)`.
+    /// The same policy with a site's own stricter rules, as `(table.column, rule)`; a rule is a word or an inline table
+    /// (`{ rule = "age-band", bands = [65, 90] }`). `(table, "withhold")` keeps all rows of a table here.
     /// # Errors: an unknown place or rule, or a rule that gives away more than the policy's; all at once.
     pub fn tighten(&self, model: &Model, stricter: &[(&str, &str)]) -> Result<Self, Vec<PolicyFault>> {
+        self.tighten_with(model, stricter, &[])
+    }
+
+    /// The same, with the ConceptMaps that codes may be rolled up by.
+    /// # Errors: as `tighten`.
+    pub fn tighten_with(&self, model: &Model, stricter: &[(&str, &str)], maps: Maps<'_>) -> Result<Self, Vec<PolicyFault>> {
         let mut policy = self.clone();
         let mut faults = Vec::new();
-        for (line, (place, word)) in stricter.iter().enumerate() {
-            if let Err(fault) = policy.tighten_one(model, place, word) {
-                faults.push(PolicyFault {
-                    line: line + 1,
-                    column: 1,
-                    place: (*place).to_owned(),
-                    fault,
-                });
+        for (line, (place, rule)) in stricter.iter().enumerate() {
+            let done = policy.tighten_one(model, place, rule, maps);
+            if let Err(fault) = done.and_then(|()| policy.joins(model, place)) {
+                faults.push((line, *place, fault));
             }
         }
+        // A surrogate joins only when all columns of the key have it: told of when all lines are in.
+        faults.retain(|(_, place, fault)| !fault.starts_with(UNJOINED) || policy.joins(model, place).is_err());
         if !faults.is_empty() {
-            return Err(faults);
+            let fault = |(line, place, fault): (usize, &str, String)| PolicyFault {
+                line: line + 1,
+                column: 1,
+                place: place.to_owned(),
+                fault,
+            };
+            return Err(faults.into_iter().map(fault).collect());
         }
         policy.digest = sha256(policy.canonical().as_bytes());
         Ok(policy)
     }
 
-    fn tighten_one(&mut self, model: &Model, place: &str, word: &str) -> Result<(), String> {
+    fn tighten_one(&mut self, model: &Model, place: &str, text: &str, maps: Maps<'_>) -> Result<(), String> {
+        if let (Some(id), "withhold") = (model.find(place), text) {
+            let withheld = self
+                .withheld
+                .get_mut(usize::from(id.0))
+                .ok_or("is no table of the policy's model")?;
+            withheld.get_or_insert_with(|| "withheld by the site".to_owned());
+            return Ok(());
+        }
         let found = place
             .split_once('.')
             .and_then(|(table, column)| model.find(table).and_then(|id| model.table(id).column(column).map(|at| (id, at))));
         let (id, at) = found.ok_or("is no column of the model")?;
-        let rule = Rule::of(word).ok_or_else(|| format!("`{word}` is no rule"))?;
+        let method = Method::of_text(text, maps)?;
         let plan = self
             .tables
             .get_mut(usize::from(id.0))
             .and_then(|columns| columns.get_mut(at))
-            .ok_or("is no column of the policy's model")?;
-        if !plan.rule.may_become(rule) {
+            .ok_or("is no column of the policy's model, or its table is withheld")?;
+        if !plan.method().may_become(&method) {
             return Err(format!(
-                "`{word}` is not stricter than `{}`: a site may tighten a policy, never loosen it",
+                "`{}` is not stricter than `{}`: a site may tighten a policy, never loosen it",
+                method.rule.as_str(),
                 plan.rule.as_str()
             ));
         }
-        if let Some(fault) = rule.fault(self.basis, model.table(id), at) {
+        if let Some(fault) = method.fault(self.basis, model, model.table(id), at) {
             return Err(fault);
         }
         let reason = format!("tightened by the site; before: {}", plan.reason);
-        *plan = Plan::of(rule, reason, model, model.table(id), at);
+        *plan = Plan::of(method, reason, model, model.table(id), at);
         Ok(())
     }
 
-    /// `safe-harbor` or `limited-data-set`.
+    /// Whether the keys in the column at `place` are hidden as they are everywhere else.
+    fn joins(&self, model: &Model, place: &str) -> Result<(), String> {
+        let at = place
+            .split_once('.')
+            .and_then(|(table, column)| model.find(table).and_then(|id| Some((id, model.table(id).column(column)?))));
+        let plan = at.and_then(|(id, at)| self.plans(id).get(at));
+        let Some((plan, of)) = plan.and_then(|plan| Some((plan, plan.key_of?))) else {
+            return Ok(());
+        };
+        let mut others = self.tables.iter().flatten().filter(|other| other.key_of == Some(of));
+        match others.find(|other| !other.rule.joins(self.basis, plan.rule)) {
+            None => Ok(()),
+            Some(other) => Err(format!(
+                "{UNJOINED} `{}` by `{}` elsewhere: change all columns of the key, or rows could not be joined",
+                model.table(of).name,
+                other.rule.as_str()
+            )),
+        }
+    }
+
+    /// `safe-harbor`, `limited-data-set` or `expert`.
     pub fn name(&self) -> &'static str {
         self.basis.as_str()
     }
@@ -134,8 +190,23 @@ impl Policy {
         &self.version
     }
 
+    /// The most days a date moves, to either side; the true day is one of the possible ones.
     pub fn max_shift_days(&self) -> u16 {
-        self.max_shift_days
+        self.shift.max_days
+    }
+
+    /// Whether dates move in whole weeks.
+    pub fn keeps_weekday(&self) -> bool {
+        self.shift.keep_weekday
+    }
+
+    /// Who determined that the risk is very small; only under `expert`.
+    pub fn determination(&self) -> Option<&Determination> {
+        self.determination.as_ref()
+    }
+
+    pub(super) fn shift(&self) -> Shift {
+        self.shift
     }
 
     /// SHA-256 of the canonical form: basis, version, shift, facts and every rule; not the reasons.
@@ -210,10 +281,19 @@ impl Policy {
             self.name(),
             self.claims,
             self.version,
-            self.max_shift_days
+            self.shift.max_days
         );
-        for (table, column, rule, _) in self.columns() {
-            text.push_str(&format!("{table}.{column} {}\n", rule.as_str()));
+        // Only where there is something to say, so that policies that do not use them keep their digest.
+        if self.shift.keep_weekday {
+            text.push_str("keep_weekday\n");
+        }
+        if let Some(Determination { by, on, reference }) = &self.determination {
+            text.push_str(&format!("determined {by:?} {on:?} {reference:?}\n"));
+        }
+        for ((table, columns), plans) in self.names.iter().zip(&self.tables) {
+            for (column, plan) in columns.iter().zip(plans) {
+                text.push_str(&format!("{table}.{column} {}\n", plan.method().canonical()));
+            }
         }
         for (table, _) in self.withheld() {
             text.push_str(&format!("{table} withheld\n"));

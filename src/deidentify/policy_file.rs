@@ -6,13 +6,11 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::rule::{Basis, Plan, Rule};
-use crate::cdm::{Model, Table};
-
-/// The days a date may move at most, where the policy does not say.
-const MAX_SHIFT_DAYS: u16 = 182;
-/// The most a policy may ask for: ten years.
-const LONGEST_SHIFT_DAYS: i64 = 3650;
+use super::heading::Heading;
+use super::method::{Maps, Method, PARAMETERS};
+use super::placement::Plan;
+use super::rule::{Basis, Rule};
+use crate::cdm::{Model, Table, TableId};
 
 /// One fault of a policy file: where and what.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -49,10 +47,12 @@ impl PolicyFile {
 }
 
 /// Reads a whole file against the model.
-pub(super) fn read(text: &str, model: &Model) -> PolicyFile {
+pub(super) fn read(text: &str, model: &Model, maps: Maps<'_>) -> PolicyFile {
     let mut reader = Reader {
         text,
         model,
+        maps,
+        surrogates: BTreeMap::new(),
         faults: Vec::new(),
     };
     let (root, errors) = DeTable::parse_recoverable(text);
@@ -74,19 +74,15 @@ pub(super) fn read(text: &str, model: &Model) -> PolicyFile {
 /// Faults shown of one file: who mends them sees the others next.
 const MAX_FAULTS: usize = 100;
 
-/// One policy's own lines.
-pub(super) struct Heading {
-    pub claims: String,
-    pub version: String,
-    pub max_shift_days: u16,
-}
-
 /// Per column, the plan under each policy of the file.
 pub(super) type Plans = Vec<Vec<BTreeMap<Basis, Plan>>>;
 
 struct Reader<'r> {
     text: &'r str,
     model: &'r Model,
+    maps: Maps<'r>,
+    /// How the keys of each table are hidden under each basis, as the first column says.
+    surrogates: BTreeMap<(Basis, TableId), Rule>,
     faults: Vec<PolicyFault>,
 }
 
@@ -117,54 +113,31 @@ impl Reader<'_> {
         }
         let mut headings = BTreeMap::new();
         let Some(policies) = root.get("policy").and_then(|value| value.get_ref().as_table()) else {
-            self.fault(0, "policy", "is missing: name at least one of safe-harbor and limited-data-set");
+            self.fault(
+                0,
+                "policy",
+                "is missing: name at least one of safe-harbor, limited-data-set and expert",
+            );
             return headings;
         };
         for (name, value) in policies {
             let place = format!("policy.{}", name.get_ref());
             let at = name.span().start;
             let Some(basis) = Basis::of(name.get_ref()) else {
-                self.fault(at, &place, "is no policy we know: safe-harbor, limited-data-set");
+                self.fault(at, &place, "is no policy we know: safe-harbor, limited-data-set, expert");
                 continue;
             };
             let Some(entries) = value.get_ref().as_table() else {
                 self.fault(at, &place, "is no table");
                 continue;
             };
-            headings.insert(basis, self.heading(&place, at, entries));
+            let (heading, faults) = Heading::read(basis, at, entries);
+            for (at, fault) in faults {
+                self.fault(at, &place, fault);
+            }
+            headings.insert(basis, heading);
         }
         headings
-    }
-
-    fn heading(&mut self, place: &str, at: usize, entries: &DeTable<'_>) -> Heading {
-        let mut heading = Heading {
-            claims: String::new(),
-            version: String::new(),
-            max_shift_days: MAX_SHIFT_DAYS,
-        };
-        for (key, value) in entries {
-            let at = key.span().start;
-            let text = value.get_ref().as_str();
-            match (key.get_ref().as_ref(), text) {
-                ("claims", Some(text)) => text.clone_into(&mut heading.claims),
-                ("version", Some(text)) => text.clone_into(&mut heading.version),
-                ("max_shift_days", None) => match days(value.get_ref()) {
-                    Some(days) => heading.max_shift_days = days,
-                    None => self.fault(
-                        at,
-                        place,
-                        format!("`max_shift_days` is a whole number from 1 to {LONGEST_SHIFT_DAYS}"),
-                    ),
-                },
-                (word, _) => self.fault(at, place, format!("`{word}` is not known here, or is no text")),
-            }
-        }
-        for (word, text) in [("claims", &heading.claims), ("version", &heading.version)] {
-            if text.trim().is_empty() {
-                self.fault(at, place, format!("needs `{word}`"));
-            }
-        }
-        heading
     }
 
     fn tables(&mut self, root: &DeTable<'_>, headings: &BTreeMap<Basis, Heading>) -> (Plans, Vec<Option<String>>) {
@@ -258,20 +231,20 @@ impl Reader<'_> {
         };
         let (mut rules, mut reason) = (BTreeMap::new(), "");
         for (key, value) in entries {
-            let at = key.span().start;
-            let word = key.get_ref().as_ref();
-            let Some(text) = value.get_ref().as_str() else {
-                self.fault(at, place, format!("`{word}` is no text"));
-                continue;
-            };
-            let bases: &[Basis] = match (word, Basis::of(word)) {
+            let (at, word, value) = (key.span().start, key.get_ref().as_ref(), value.get_ref());
+            let basis = Basis::of(word);
+            let bases: &[Basis] = match (word, &basis) {
                 ("reason", _) => {
-                    reason = text;
+                    match value.as_str() {
+                        Some(text) => reason = text,
+                        None => self.fault(at, place, "`reason` is no text"),
+                    }
                     continue;
                 }
+                // What `rule` is told stands beside it.
+                (_, _) if PARAMETERS.contains(&word) && entries.contains_key("rule") => continue,
                 ("rule", _) => &Basis::ALL,
-                (_, Some(Basis::SafeHarbor)) => &[Basis::SafeHarbor],
-                (_, Some(Basis::LimitedDataSet)) => &[Basis::LimitedDataSet],
+                (_, Some(basis)) => std::slice::from_ref(basis),
                 (_, None) => {
                     self.fault(
                         at,
@@ -281,12 +254,21 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            let Some(rule) = Rule::of(text) else {
-                self.fault(at, place, format!("`{text}` is no rule"));
-                continue;
+            let read = match (value.as_str(), value.as_table()) {
+                (Some(text), _) if word == "rule" => Method::read(text, entries, self.maps),
+                (Some(text), _) => Method::read(text, &DeTable::new(), self.maps),
+                (None, Some(own)) if word != "rule" => self.own(own),
+                _ => Err(format!("`{word}` is no text")),
+            };
+            let method = match read {
+                Ok(method) => method,
+                Err(fault) => {
+                    self.fault(at, place, fault);
+                    continue;
+                }
             };
             for basis in bases {
-                if rules.insert(*basis, rule).is_some() {
+                if rules.insert(*basis, method.clone()).is_some() {
                     self.fault(at, place, format!("has two rules under {}: `rule` stands alone", basis.as_str()));
                 }
             }
@@ -295,7 +277,7 @@ impl Reader<'_> {
             self.fault(span.start, place, "has no reason");
         }
         for basis in headings.keys() {
-            let Some(rule) = rules.get(basis) else {
+            let Some(method) = rules.remove(basis) else {
                 self.fault(
                     span.start,
                     place,
@@ -303,17 +285,43 @@ impl Reader<'_> {
                 );
                 continue;
             };
-            if let Some(fault) = rule.fault(*basis, table, index) {
+            if let Some(fault) = method.fault(*basis, self.model, table, index) {
                 self.fault(span.start, place, format!("under {}: {fault}", basis.as_str()));
             }
-            plans.insert(*basis, Plan::of(*rule, reason.to_owned(), self.model, table, index));
+            let plan = Plan::of(method, reason.to_owned(), self.model, table, index);
+            self.joins(*basis, &plan, span.start, place);
+            plans.insert(*basis, plan);
         }
         plans
     }
-}
 
-fn days(value: &DeValue<'_>) -> Option<u16> {
-    let number = value.as_integer().filter(|number| number.radix() == 10)?;
-    let days: i64 = number.as_str().parse().ok()?;
-    (1..=LONGEST_SHIFT_DAYS).contains(&days).then(|| u16::try_from(days).ok())?
+    /// `{ rule = "…", … }` of one policy.
+    fn own(&self, entries: &DeTable<'_>) -> Result<Method, String> {
+        let stray = entries
+            .keys()
+            .find(|key| key.get_ref() != "rule" && !PARAMETERS.contains(&key.get_ref().as_ref()));
+        if let Some(stray) = stray {
+            return Err(format!("`{}` is not known here: rule, {}", stray.get_ref(), PARAMETERS.join(", ")));
+        }
+        let word = entries.get("rule").and_then(|word| word.get_ref().as_str());
+        Method::read(word.ok_or("needs `rule`, as text")?, entries, self.maps)
+    }
+
+    /// One key is one surrogate wherever it stands, or rows could not be joined.
+    fn joins(&mut self, basis: Basis, plan: &Plan, at: usize, place: &str) {
+        let Some(table) = plan.key_of else { return };
+        let first = *self.surrogates.entry((basis, table)).or_insert(plan.rule);
+        if first != plan.rule && !plan.rule.joins(basis, first) {
+            let name = &self.model.table(table).name;
+            self.fault(
+                at,
+                place,
+                format!(
+                    "under {}: keys of `{name}` are hidden by `{}` elsewhere: rows could not be joined",
+                    basis.as_str(),
+                    first.as_str()
+                ),
+            );
+        }
+    }
 }

@@ -25,6 +25,7 @@ pub(super) const PSEUDONYM_DIGITS: usize = 32;
 pub struct Keys {
     rows: Secret,
     dates: hmac::Key,
+    noise: hmac::Key,
     outbox: hmac::Key,
     guard: GuardKey,
     person: [GuardKey; 2],
@@ -78,6 +79,7 @@ impl Keys {
         Self {
             rows: key("row"),
             dates: sign("date"),
+            noise: sign("noise"),
             outbox: sign("outbox"),
             guard: words("guard"),
             person: [words("person 1"), words("person 2")],
@@ -158,6 +160,17 @@ impl Keys {
     /// 64 secret bits that choose a patient's date shift.
     pub(super) fn date_bits(&self, patient: &str) -> u64 {
         let tag = hmac::sign(&self.dates, patient.as_bytes());
+        tag.as_ref().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    }
+
+    /// 64 secret bits for one cell of one row: its patient, its table and column, the row's own key.
+    pub(super) fn noise_bits(&self, cell: [&str; 4]) -> u64 {
+        let mut context = hmac::Context::with_key(&self.noise);
+        for part in cell {
+            context.update(&part.len().to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let tag = context.sign();
         tag.as_ref().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
     }
 

@@ -10,10 +10,14 @@ use jiff::civil::Date;
 use super::date::{self, Partial};
 use super::evidence::RuleHits;
 use super::guard::Guard;
+use super::method::Detail;
 use super::people::{Known, People};
+use super::perturb::Scaled;
+use super::placement::Plan;
 use super::policy::Policy;
 use super::pseudonym::{self, Keys, source_key};
-use super::rule::{Basis, Plan, Rule};
+use super::redact;
+use super::rule::{Basis, Rule};
 use super::{age, geography};
 use crate::cdm::{Cell, Column, Kind, Model, TableId};
 use crate::refusal::{Refusal, Step};
@@ -44,13 +48,21 @@ pub(super) struct RowMaker<'d, 'm> {
     patient: Option<Patient<'d, 'm>>,
 }
 
+/// Where a cell stands.
+struct Place<'p> {
+    table: &'p str,
+    column: &'p Column,
+    /// The row's own key at the source.
+    row: &'p Cell<'p>,
+}
+
 /// The patient the rows are about.
 struct Patient<'d, 'm> {
     key: &'m str,
     known: Known<'d>,
-    /// Safe Harbor: the key made of the patient's own secret.
-    secret: Option<hmac::Key>,
-    /// Limited data set.
+    /// The key made of the patient's own secret: for surrogates, which Safe Harbor's pseudonyms are.
+    secret: hmac::Key,
+    /// Not under Safe Harbor.
     shift_days: i32,
     /// The patient's surrogate, once a row asked for it.
     pseudonym: Option<(TableId, String)>,
@@ -85,7 +97,12 @@ impl<'d, 'm> RowMaker<'d, 'm> {
         self.cells.clear();
         for (at, (plan, cell)) in plans.iter().zip(cells).enumerate() {
             let column = &table.columns[at];
-            let released = self.cell(plan, column, cell, patient.as_mut()).map_err(|rule| refused(at, rule))?;
+            let place = Place {
+                table: &table.name,
+                column,
+                row: &cells[table.key],
+            };
+            let released = self.cell(plan, &place, cell, patient.as_mut()).map_err(|rule| refused(at, rule))?;
             if !cell.is_null() {
                 hits.hit(id, at);
             }
@@ -95,7 +112,9 @@ impl<'d, 'm> RowMaker<'d, 'm> {
                 column.check(&released).map_err(|rule| refused(at, rule))?;
             }
             if plan.guarded
-                && let Some(finding) = self.finding(&released, patient.as_ref())
+                && let Some(finding) = self
+                    .finding(&released, patient.as_ref())
+                    .or_else(|| names_its_source(&released, plans, cells))
             {
                 return Err(refused(at, finding));
             }
@@ -120,29 +139,33 @@ impl<'d, 'm> RowMaker<'d, 'm> {
         }
         let means = self.means;
         let known = means.people.find(means.keys.person_id(key)).ok_or("unknown patient")?;
-        let (secret, shift_days) = match means.policy.basis() {
-            Basis::SafeHarbor => (Some(hmac::Key::new(hmac::HMAC_SHA256, known.secret)), 0),
-            Basis::LimitedDataSet => (None, date::shift_days(means.keys.date_bits(key), means.policy.max_shift_days())),
+        let shift_days = match means.policy.basis() {
+            Basis::SafeHarbor => 0,
+            Basis::LimitedDataSet | Basis::Expert => {
+                let shift = means.policy.shift();
+                date::shift_days(means.keys.date_bits(key), shift.max_days, shift.keep_weekday)
+            }
         };
         Ok(Patient {
             key,
             known,
-            secret,
+            secret: hmac::Key::new(hmac::HMAC_SHA256, known.secret),
             shift_days,
             pseudonym: None,
         })
     }
 
     fn cell(
-        &self,
+        &mut self,
         plan: &Plan,
-        column: &Column,
+        place: &Place<'_>,
         cell: &'m Cell<'_>,
         patient: Option<&mut Patient<'d, 'm>>,
     ) -> Result<Cell<'m>, &'static str> {
         if cell.is_null() {
             return Ok(Cell::Null);
         }
+        let column = place.column;
         match plan.rule {
             Rule::Drop => Ok(Cell::Null),
             // A decimal is written into JSON as it stands: it must be nothing but a number.
@@ -154,19 +177,30 @@ impl<'d, 'm> RowMaker<'d, 'm> {
                 Cell::Text(text) if is_code(text) => Ok(cell.borrowed()),
                 _ => Err("code"),
             },
-            Rule::Pseudonym => {
+            Rule::Pseudonym | Rule::Surrogate => {
                 let key = cell.as_text().ok_or("pseudonym")?;
                 let table = plan.key_of.ok_or("pseudonym")?;
-                let surrogate = self.pseudonym(table, key, patient)?;
+                let surrogate = self.pseudonym(plan.rule, table, key, patient)?;
                 Ok(match column.kind {
                     Kind::Key => Cell::Integer(pseudonym::number(&surrogate).ok_or("pseudonym")?),
                     _ => text(Cow::Owned(surrogate)),
                 })
             }
             Rule::Year => year(cell).map(|year| year_cell(column, year)),
+            Rule::Month => month_cell(column, cell),
             Rule::Shift => shifted(cell, &*patient.ok_or("shift")?),
             Rule::BirthDate | Rule::BirthYear => self.birth(plan.rule, column, cell, &*patient.ok_or("birth")?),
             Rule::Age => aged(cell),
+            Rule::AgeBand => banded(&plan.detail, column, cell),
+            Rule::RollUp => rolled_up(&plan.detail, cell),
+            Rule::Perturb => self.perturbed(&plan.detail, place, cell, patient.as_deref()),
+            Rule::Redact => {
+                let subject = patient.ok_or("redact")?.known.subject;
+                let redacted = redact::redacted(cell.as_text().ok_or("redact")?, |part| {
+                    self.guard.any_finding(part, subject).is_some()
+                });
+                Ok(text(Cow::Owned(redacted.ok_or("redact")?)))
+            }
             Rule::Zip3 => cell.as_text().map(|zip| text(Cow::Borrowed(geography::zip3(zip)))).ok_or("zip3"),
             Rule::Zip5 => {
                 let zip = cell.as_text().ok_or("zip5")?;
@@ -183,7 +217,7 @@ impl<'d, 'm> RowMaker<'d, 'm> {
         }
     }
 
-    fn pseudonym(&self, table: TableId, key: &str, patient: Option<&mut Patient<'_, '_>>) -> Result<String, &'static str> {
+    fn pseudonym(&self, rule: Rule, table: TableId, key: &str, patient: Option<&mut Patient<'_, '_>>) -> Result<String, &'static str> {
         let (name, table_key) = self.means.tables.get(usize::from(table.0)).ok_or("pseudonym")?;
         let Some(patient) = patient else {
             return Ok(pseudonym::keyed(table_key, key));
@@ -193,9 +227,10 @@ impl<'d, 'm> RowMaker<'d, 'm> {
             Some((of, surrogate)) if is_patient && *of == table => return Ok(surrogate.clone()),
             _ => {}
         }
-        let surrogate = match &patient.secret {
-            Some(secret) => pseudonym::of_person(secret, name, key),
-            None => pseudonym::keyed(table_key, key),
+        let surrogate = match rule {
+            Rule::Surrogate => pseudonym::of_person(&patient.secret, name, key),
+            _ if self.means.policy.basis() == Basis::SafeHarbor => pseudonym::of_person(&patient.secret, name, key),
+            _ => pseudonym::keyed(table_key, key),
         };
         if is_patient {
             patient.pseudonym = Some((table, surrogate.clone()));
@@ -221,13 +256,46 @@ impl<'d, 'm> RowMaker<'d, 'm> {
                 false => Cell::Null,
             }),
             Basis::SafeHarbor => Ok(year_cell(column, told.year)),
-            Basis::LimitedDataSet if rule == Rule::BirthDate => shifted(cell, patient),
+            _ if rule == Rule::BirthDate => shifted(cell, patient),
             // The year of the shifted day, so that year and birth date agree; a bare year cannot be shifted and stays.
-            Basis::LimitedDataSet if birth.is_full() => {
+            _ if birth.is_full() => {
                 let moved = birth.shifted(patient.shift_days).ok_or("shift")?;
                 Ok(year_cell(column, moved.year))
             }
-            Basis::LimitedDataSet => Ok(year_cell(column, told.year)),
+            _ => Ok(year_cell(column, told.year)),
+        }
+    }
+
+    /// The number moved by the noise of its own cell.
+    fn perturbed(
+        &self,
+        detail: &Detail,
+        place: &Place<'_>,
+        cell: &Cell<'_>,
+        patient: Option<&Patient<'_, '_>>,
+    ) -> Result<Cell<'m>, &'static str> {
+        let Detail::Within(bound) = detail else { return Err("perturb") };
+        let row = match place.row {
+            Cell::Text(key) => Cow::Borrowed(&**key),
+            Cell::Integer(key) => Cow::Owned(key.to_string()),
+            _ => return Err("perturb"),
+        };
+        let patient = patient.map_or("", |patient| patient.key);
+        let bits = self
+            .means
+            .keys
+            .noise_bits([patient, place.table, &place.column.name, source_key(&row)]);
+        let move_it = |digits: &str| {
+            let number = Scaled::parse(digits)?;
+            number.moved(*bound, bits, (place.column.minimum, place.column.maximum))
+        };
+        match cell {
+            Cell::Integer(number) => {
+                let moved = move_it(&number.to_string()).ok_or("perturb")?;
+                moved.to_string().parse().map(Cell::Integer).map_err(|_| "perturb")
+            }
+            Cell::Decimal(digits) => Ok(Cell::Decimal(Cow::Owned(move_it(digits).ok_or("perturb")?.to_string()))),
+            _ => Err("perturb"),
         }
     }
 
@@ -246,6 +314,14 @@ impl<'d, 'm> RowMaker<'d, 'm> {
 
 fn text(text: Cow<'_, str>) -> Cell<'_> {
     Cell::Text(text)
+}
+
+/// Whether a text holds the EHR's id of a resource that the row is of or points at.
+fn names_its_source(released: &Cell<'_>, plans: &[Plan], cells: &[Cell<'_>]) -> Option<&'static str> {
+    let text = released.as_text()?;
+    let mut keys = plans.iter().zip(cells).filter(|(plan, _)| plan.key_of.is_some());
+    keys.any(|(_, key)| key.as_text().is_some_and(|key| Guard::has_id_of(text, key)))
+        .then_some("leak guard: an id of its source")
 }
 
 /// At most 64 characters, no white space, nothing invisible.
@@ -302,5 +378,46 @@ fn aged<'m>(cell: &'m Cell<'_>) -> Result<Cell<'m>, &'static str> {
             None => Err("age"),
         },
         _ => Err("age"),
+    }
+}
+
+/// The month of a date, its first day where only a whole date fits; a bare year stays one.
+fn month_cell<'m>(column: &Column, cell: &Cell<'_>) -> Result<Cell<'m>, &'static str> {
+    let date = Partial::parse(day_of(cell.as_text().ok_or("month")?).0).ok_or("month")?;
+    if date.month == 0 {
+        return Ok(year_cell(column, date.year));
+    }
+    let (year, month) = (date.year, date.month);
+    Ok(Cell::Text(Cow::Owned(match column.kind {
+        Kind::Date => format!("{year:04}-{month:02}-01"),
+        Kind::DateTime => format!("{year:04}-{month:02}-01T00:00:00"),
+        _ => format!("{year:04}-{month:02}"),
+    })))
+}
+
+fn banded<'m>(detail: &Detail, column: &Column, cell: &Cell<'_>) -> Result<Cell<'m>, &'static str> {
+    let Detail::Bands(starts) = detail else { return Err("age-band") };
+    let years = match cell {
+        Cell::Integer(years) => *years,
+        Cell::Decimal(digits) => age::whole_years(digits).ok_or("age-band")?,
+        _ => return Err("age-band"),
+    };
+    let band = starts.iter().rev().find(|start| **start <= years).copied().unwrap_or(0);
+    Ok(match column.kind {
+        Kind::Decimal => Cell::Decimal(Cow::Owned(band.to_string())),
+        _ => Cell::Integer(band),
+    })
+}
+
+fn rolled_up<'m>(detail: &Detail, cell: &Cell<'_>) -> Result<Cell<'m>, &'static str> {
+    let Detail::RollUp(map) = detail else { return Err("roll-up") };
+    let target = |code: &str| map.target(code).map(str::to_owned);
+    match cell {
+        Cell::Text(code) => Ok(target(code).map_or(Cell::Null, |code| text(Cow::Owned(code)))),
+        Cell::Integer(code) => match target(&code.to_string()) {
+            Some(code) => code.parse().map(Cell::Integer).map_err(|_| "roll-up"),
+            None => Ok(Cell::Null),
+        },
+        _ => Err("roll-up"),
     }
 }

@@ -1,4 +1,5 @@
-//! Texts that look like an identifier of anybody: mail, phone, social security number, address of a page or machine, date.
+//! Texts that look like an identifier of anybody: mail, phone, social security number, card, vehicle, address of a page or
+//! machine, date.
 //! Knows no person; `guard` knows whose words must not leave. Basis: 45 CFR 164.514(b)(2)(i)(C)-(O).
 //!
 //! What passes on purpose, because codes look like it: numbers of any length without separators (SNOMED, RxNorm),
@@ -8,6 +9,9 @@
 use std::borrow::Cow;
 
 use super::words::{Run, Words};
+
+mod machine;
+mod number;
 
 /// Hosts whose addresses name a terminology, never a person.
 const TERMINOLOGIES: [&str; 13] = [
@@ -45,8 +49,26 @@ pub(super) fn identifier_in(text: &str, words: &Words, dates: bool) -> Option<&'
             return Some("full date");
         }
     }
-    if words.runs.len() >= 4 && has_machine_address(text, words) {
+    if words.runs.len() >= 4 && (has_machine_address(text, words) || machine::is_internet_six(text)) {
         return Some("machine address");
+    }
+    // The shorter ones cannot be any of these: what is asked of every code must cost nothing.
+    if text.len() >= 17 {
+        if machine::is_network_card(text) {
+            return Some("machine address");
+        }
+        if machine::is_vehicle(text) {
+            return Some("vehicle");
+        }
+        if number::is_card(words) {
+            return Some("payment card");
+        }
+    }
+    if text.len() >= 9 && text.contains('+') && number::is_phone_abroad(text) {
+        return Some("phone number");
+    }
+    if text.len() >= 8 && words.runs.len() >= 2 {
+        return number::labelled(words);
     }
     None
 }
@@ -146,7 +168,14 @@ pub(super) fn each_date(words: &Words, mut see: impl FnMut(Date)) {
     for (at, first) in runs.iter().enumerate() {
         // Eight digits are a day; twelve and fourteen are a day with its time.
         if first.is_number && matches!(first.end - first.start, 8 | 12 | 14) {
-            compact(&words.run(*first)[..8], &mut see);
+            // `20100315T1015`: what has the form of a day and a time glued to it is one.
+            let stamp = matches!(runs.get(at + 1..at + 3), Some([t, time])
+                if words.run(*t) == b"t" && t.before == 0 && time.before == 0 && time.is_number && time.end - time.start >= 4);
+            compact(&words.run(*first)[..8], stamp, &mut see);
+        }
+        // Six digits alone are a code; in a longer text they may be a day.
+        if first.is_number && first.end - first.start == 6 && runs.len() > 1 {
+            compact_short(words.run(*first), &mut see);
         }
         let Some(&[a, b, c]) = runs.get(at..at + 3) else { continue };
         let digits = |run: Run| run.end - run.start;
@@ -184,22 +213,40 @@ pub(super) fn each_date(words: &Words, mut see: impl FnMut(Date)) {
             c,
             full(a, [b, c]) && (b.before != b'-' || digits(b) == 2 && digits(c) == 2),
         );
-        tell(c, value(a), b, full(c, [a, b]));
-        tell(c, value(b), a, full(c, [a, b]));
+        // `3/15/10`: with slashes and a year of two digits, no code we know of.
+        let short = same && b.before == b'/' && digits(c) == 2 && digits(a) <= 2 && digits(b) <= 2;
+        tell(c, value(a), b, full(c, [a, b]) || short);
+        tell(c, value(b), a, full(c, [a, b]) || short);
         tell(c, spelled(a), b, digits(c) == 4);
-        tell(c, spelled(b), a, digits(c) == 4);
+        tell(c, spelled(b), a, digits(c) == 4 || same);
         tell(a, spelled(b), c, digits(a) == 4);
     }
 }
 
 /// Eight digits: 20100315, 03152010, 15032010.
-fn compact(digits: &[u8], see: &mut impl FnMut(Date)) {
+fn compact(digits: &[u8], stamp: bool, see: &mut impl FnMut(Date)) {
     let part = |range: std::ops::Range<usize>| number(&digits[range]).unwrap_or(0);
     for (year, month, day) in [(0..4, 4..6, 6..8), (4..8, 0..2, 2..4), (4..8, 2..4, 0..2)] {
         let (year, month, day) = (part(year), part(month), part(day));
         if (1..=12).contains(&month) && (1..=31).contains(&day) {
             see(Date {
                 year,
+                month: i8::try_from(month).unwrap_or(0),
+                day: i8::try_from(day).unwrap_or(0),
+                is_plain: stamp,
+            });
+        }
+    }
+}
+
+/// Six digits: 100315, 031510, 150310; the year of either century.
+fn compact_short(digits: &[u8], see: &mut impl FnMut(Date)) {
+    let part = |range: std::ops::Range<usize>| number(&digits[range]).unwrap_or(0);
+    for (year, month, day) in [(0..2, 2..4, 4..6), (4..6, 0..2, 2..4), (4..6, 2..4, 0..2)] {
+        let (year, month, day) = (part(year), part(month), part(day));
+        for century in [1900, 2000] {
+            see(Date {
+                year: century + year,
                 month: i8::try_from(month).unwrap_or(0),
                 day: i8::try_from(day).unwrap_or(0),
                 is_plain: false,
@@ -282,6 +329,17 @@ mod tests {
             ("March 15, 2010", "full date"),
             ("15-Mar-2010", "full date"),
             ("the 15th of March 2010", "full date"),
+            ("Monday, March 15, 2010", "full date"),
+            ("3/15/10", "full date"),
+            ("15-Mar-10", "full date"),
+            ("20100315T101500", "full date"),
+            ("+44 20 7946 0958", "phone number"),
+            ("4111 1111 1111 1111", "payment card"),
+            ("1M8GDM9AXKP042788", "vehicle"),
+            ("00:1B:44:11:3A:B7", "machine address"),
+            ("2001:db8::8a2e:370:7334", "machine address"),
+            ("SSN 123456789", "social security number"),
+            ("MRN 0041789", "labelled number"),
         ] {
             assert_eq!(shape(text), Some(expected), "{text}");
         }
@@ -322,6 +380,15 @@ mod tests {
             "2010-03",
             "A1/a",
             "E1-L3-B2p",
+            "031510",
+            "dob031510",
+            "1/1000",
+            "5-FU-10",
+            "A*02:01:01",
+            "99213-25",
+            "0169-2231-1",
+            "NDC 0002-8215-01",
+            "LP7839-6",
             "a@b",
             "@",
             "",

@@ -125,6 +125,15 @@ impl ConceptMap {
     }
 }
 
+/// Every code of a ConceptMap with its target, whatever its code system, in the order of the codes.
+/// # Errors: every fault of the file.
+pub fn code_pairs(file: &str, source: &str) -> Result<Vec<(String, String)>, Vec<MappingFault>> {
+    let (_, map) = ConceptMap::load(file, source)?;
+    let mut pairs: Vec<_> = map.groups.into_values().flat_map(|group| group.codes).collect();
+    pairs.sort_unstable();
+    Ok(pairs)
+}
+
 /// Codes met on the way to a target, in order: the first that the map itself knows wins, then the first that it has a
 /// word for otherwise.
 pub(super) struct Codes<'m> {
