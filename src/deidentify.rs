@@ -31,6 +31,7 @@ mod policy;
 mod policy_file;
 mod proof;
 mod pseudonym;
+mod risk;
 mod row;
 mod rule;
 mod shape;
@@ -43,6 +44,7 @@ pub use policy::Policy;
 pub use policy_file::PolicyFault;
 pub use proof::{Proof, Violation};
 pub use pseudonym::{KeyError, Keys, MASTER_KEY_BYTES, PersonId};
+pub use risk::Anonymity;
 pub use rule::{Basis, Rule};
 
 use row::{Means, RowMaker};
