@@ -4,6 +4,7 @@
 
 mod definitions;
 mod dictionary;
+mod fhir_package;
 mod package;
 mod untested;
 
@@ -18,8 +19,9 @@ use crate::map::{self, Mapping, MappingFault, Parts};
 use crate::platform::secret::{Sha256, hex};
 use crate::validate::Profiles;
 
-pub use definitions::Definitions;
+pub use definitions::{Definitions, Loaded};
 pub use dictionary::{ColumnEntry, Dictionary, MapEntry, TableEntry, Texts};
+pub use fhir_package::FhirPackage;
 pub use package::{File, Package};
 pub use untested::Untested;
 

@@ -9,20 +9,32 @@ use super::{Exit, Failure};
 use crate::fhir::ndjson::{self, Lines};
 use crate::fhir::outcome::{Code, Details, Issue, OperationOutcome, Severity};
 use crate::fhir::tree::{Limits, Node, SyntaxError, Tree};
-use crate::network::Definitions;
+use crate::network::{Definitions, FhirPackage};
 use crate::refusal::Refusal;
-use crate::validate::{self, Profiles};
+use crate::validate::{self, Options, Profiles};
 
 /// Check FHIR R4 resources against the specification's types and a network's profiles.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints one OperationOutcome per resource, as NDJSON. Exit code 3 if any resource has a fault.
+Prints one OperationOutcome per resource, as NDJSON. Exit code 3 if any resource has an error; warnings are told and do not count.
+Every resource is held to FHIR R4 itself, to the profiles of --profile-dir and --profile, and to those that it names in meta.profile and
+a package has.
 
-Example: headwater validate --profile-dir profiles/fhir export/Patient.ndjson.gz")]
+Examples: headwater validate --profile-dir profiles/fhir export/Patient.ndjson.gz
+          headwater validate --package hl7.fhir.us.core-6.1.0.tgz export/*.ndjson")]
 pub struct Args {
     /// A folder of StructureDefinitions (*.json); may be given again
     #[arg(long, value_name = "DIR")]
     pub profile_dir: Vec<PathBuf>,
+    /// A FHIR package: a .tgz as HL7 publishes it, such a package unpacked, or definitions as .ndjson or .json; may be given again
+    #[arg(long, value_name = "FILE")]
+    pub package: Vec<PathBuf>,
+    /// Hold every resource of its type to this profile of a package, by its canonical url; may be given again
+    #[arg(long, value_name = "URL", requires = "package")]
+    pub profile: Vec<String>,
+    /// Name each rule of the packages that cannot be checked here, and why
+    #[arg(long, requires = "package")]
+    pub unchecked: bool,
     /// The longest line, and the largest .json file, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().line_bytes)]
     pub line_limit: usize,
@@ -63,7 +75,7 @@ pub struct Counts {
 /// Writes one outcome per resource.
 /// # Errors: a profile or a file that cannot be read; nothing is written before all profiles and names are good.
 pub fn report(args: &Args, out: &mut impl Write) -> Result<Counts, Failure> {
-    let profiles = profiles(&args.profile_dir)?;
+    let profiles = profiles(args)?;
     let unknown: Vec<String> = args
         .files
         .iter()
@@ -92,15 +104,67 @@ pub fn report(args: &Args, out: &mut impl Write) -> Result<Counts, Failure> {
     Ok(report.counts)
 }
 
-fn profiles(folders: &[PathBuf]) -> Result<Profiles, Failure> {
-    let mut files = Vec::new();
-    for folder in folders {
-        files.extend(profile_files(folder).map_err(|error| unreadable(folder, &error))?);
+fn profiles(args: &Args) -> Result<Profiles, Failure> {
+    let mut own = Vec::new();
+    for folder in &args.profile_dir {
+        own.extend(profile_files(folder).map_err(|error| unreadable(folder, &error))?);
     }
-    match Definitions::of(files) {
-        (definitions, faults) if faults.is_empty() => Ok(definitions.profiles),
-        (_, faults) => Err(Failure::new(Exit::Usage, faults.join("\n"))),
+    let (mut packaged, mut faults) = (Vec::new(), Vec::new());
+    for path in &args.package {
+        match FhirPackage::read(path) {
+            Ok(package) => packaged.extend(package.files),
+            Err(fault) => faults.push(fault),
+        }
     }
+    let options = Options {
+        asked: args.profile.clone(),
+        ..Options::default()
+    };
+    let loaded = Definitions::with_packages(own, packaged, &options);
+    faults.extend(loaded.faults);
+    let profiles = loaded.definitions.profiles;
+    let known: Vec<String> = profiles.by_canonical().into_iter().map(|(url, _)| url).collect();
+    faults.extend(args.profile.iter().filter_map(|asked| unknown(asked, &known)));
+    if !faults.is_empty() {
+        return Err(Failure::new(Exit::Usage, faults.join("\n")));
+    }
+    if !args.package.is_empty() {
+        let profiles = super::show::count(known.len() as u64, "profile");
+        let unchecked = super::show::count(loaded.unchecked.len() as u64, "rule");
+        super::show::note(&match loaded.unchecked.len() {
+            0 => format!("{profiles} loaded"),
+            _ if args.unchecked => format!(
+                "{profiles} loaded; {unchecked} cannot be checked here:\n  {}",
+                loaded.unchecked.join("\n  ")
+            ),
+            _ => format!("{profiles} loaded; {unchecked} cannot be checked here (--unchecked names them)"),
+        });
+    }
+    Ok(profiles)
+}
+
+/// What to say of a profile that no package has, with those that are named alike.
+fn unknown(asked: &str, known: &[String]) -> Option<String> {
+    let url = asked.split('|').next().unwrap_or(asked);
+    if known.iter().any(|known| known == url) {
+        return None;
+    }
+    let last = |url: &str| url.rsplit('/').next().unwrap_or(url).to_lowercase();
+    let wanted = last(url);
+    let words: Vec<&str> = wanted.split('-').filter(|word| word.len() > 2).collect();
+    let alike = |known: &&String| words.iter().filter(|word| last(known).contains(**word)).count();
+    let mut near: Vec<&String> = known.iter().filter(|known| alike(known) > 0).collect();
+    near.sort_by_key(|known| (std::cmp::Reverse(alike(known)), known.len(), (*known).clone()));
+    near.truncate(3);
+    let near: Vec<String> = near.iter().map(|known| format!("`{known}`")).collect();
+    let or = if near.is_empty() {
+        String::new()
+    } else {
+        format!("; near it: {}", near.join(", "))
+    };
+    Some(format!(
+        "--profile `{asked}`: no package has a profile of a resource with this url{or}"
+    ))
 }
 
 /// Name and text of each .json file of the folder, by name.

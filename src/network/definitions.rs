@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::package::{File, Package};
 use crate::fhir::path::Canonicals;
 use crate::fhir::value_set::ValueSets;
-use crate::validate::Profiles;
+use crate::validate::{Definition, Options, Profiles};
 
 /// Profiles, and all that expressions may name by canonical.
 #[derive(Debug, Default)]
@@ -23,13 +23,58 @@ struct Kind {
     resource_type: String,
 }
 
+/// What was loaded, and what was not.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub definitions: Definitions,
+    /// What cannot be used of the network's own files, and packages that are none.
+    pub faults: Vec<String>,
+    /// What of packages is not checked, because it cannot be: nobody here can mend it.
+    pub unchecked: Vec<String>,
+}
+
+fn is_terminology((_, text): &File) -> bool {
+    let kind: Result<Kind, _> = serde_json::from_str(text);
+    kind.is_ok_and(|kind| matches!(kind.resource_type.as_str(), "ValueSet" | "CodeSystem"))
+}
+
+/// Packages hold Questionnaires and more, too.
+fn is_profile(text: &str) -> bool {
+    let kind: Result<Kind, _> = serde_json::from_str(text);
+    kind.is_ok_and(|kind| kind.resource_type == "StructureDefinition")
+}
+
 impl Definitions {
+    /// A network's own files beside FHIR packages: what of its own cannot be checked is a fault, what of a package's cannot is
+    /// said and left.
+    pub fn with_packages(own: Vec<File>, packages: Vec<File>, options: &Options) -> Loaded {
+        let (own_terms, own): (Vec<File>, Vec<File>) = own.into_iter().partition(is_terminology);
+        let (terms, packages): (Vec<File>, Vec<File>) = packages.into_iter().partition(is_terminology);
+        let (value_sets, found) = ValueSets::with_packages(&own_terms, terms);
+        let mut faults: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let value_sets = Arc::new(value_sets);
+        let of_packages = packages
+            .iter()
+            .filter(|(_, text)| is_profile(text))
+            .map(|(file, json)| (file, json, false));
+        let all = own.iter().map(|(file, json)| (file, json, true)).chain(of_packages);
+        let definitions: Vec<Definition<'_>> = all.map(|(file, json, own)| Definition { file, json, own }).collect();
+        let (profiles, found) = Profiles::compile(&definitions, &value_sets, options);
+        let (unchecked, hard): (Vec<_>, Vec<_>) = found.into_iter().partition(|fault| fault.unchecked);
+        faults.extend(hard.iter().map(ToString::to_string));
+        let canonicals = Canonicals {
+            value_sets,
+            profiles: profiles.by_canonical(),
+        };
+        Loaded {
+            definitions: Self { profiles, canonicals },
+            faults,
+            unchecked: unchecked.iter().map(ToString::to_string).collect(),
+        }
+    }
+
     /// What can be used of `files`, and every fault of the rest.
     pub fn of(files: Vec<File>) -> (Self, Vec<String>) {
-        let is_terminology = |(_, text): &File| {
-            let kind: Result<Kind, _> = serde_json::from_str(text);
-            kind.is_ok_and(|kind| matches!(kind.resource_type.as_str(), "ValueSet" | "CodeSystem"))
-        };
         let (terminology, profiles): (Vec<File>, Vec<File>) = files.into_iter().partition(is_terminology);
         let mut faults = Vec::new();
         let value_sets = ValueSets::load(&terminology).unwrap_or_else(|found| {

@@ -45,6 +45,7 @@ mod sql_on_fhir;
 mod submit;
 mod tamper;
 mod trouble;
+mod validator;
 mod verbs;
 mod webdriver;
 mod workbench;

@@ -379,15 +379,15 @@ fn next(record: &Record) -> String {
         return "Restore state/ from its backup, and find out who changed the record.".to_owned();
     }
     if record.is_held_back() {
-        return "Read the failed check above; whoever keeps the mapping and the policy mends it, then `headwater sync` goes on. Nothing is lost."
+        return "Read the failed check above; whoever keeps the mapping and the policy mends it, then the next run goes on. Nothing is lost."
             .to_owned();
     }
     if evidence.leaks().next().is_some() {
-        return "Look at what the guard stopped with `headwater quarantine list`, and have the mapping or the EHR's record mended."
+        return "Look at what the guard stopped with “headwater quarantine list”, and have the mapping or the EHR's record mended."
             .to_owned();
     }
     if !evidence.new_elements.is_empty() && evidence.counts.types.values().any(|types| types.pulled > 0) {
-        return "Nothing must be done. The network may want to know of the new elements: `headwater coverage --site DIR --share`."
+        return "Nothing must be done. The network may want to know of the new elements; “headwater coverage --site DIR --share” makes a report for outside."
             .to_owned();
     }
     "Nothing.".to_owned()

@@ -11,6 +11,9 @@ use super::*;
 
 fn args(files: &[PathBuf], profile_dir: &[PathBuf]) -> Args {
     Args {
+        package: Vec::new(),
+        profile: Vec::new(),
+        unchecked: false,
         profile_dir: profile_dir.to_vec(),
         line_limit: 2000,
         depth_limit: 64,
