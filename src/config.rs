@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::gateway::{ConsentSettings, MasterKey};
+use crate::gateway::{ConsentSettings, MasterKey, RiskSettings};
 use crate::platform::file;
 use crate::platform::http::{HttpSettings, Url};
 
@@ -43,6 +43,8 @@ pub struct SiteConfig {
     pub limits: Limits,
     /// Who may leave.
     pub consent: ConsentSettings,
+    /// How many patients must be alike in what leaves of them.
+    pub risk: RiskSettings,
     /// Where the master key is kept.
     pub master: MasterKey,
     /// The linkage projects this site takes part in, by name, and where the secret of each lies. None: nobody's linkage keys are made.
@@ -140,6 +142,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
             "http",
             "limits",
             "consent",
+            "risk",
             "keys",
             "linkage",
             "deidentify",
@@ -165,6 +168,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
         http: http(&mut reader, &root, base),
         limits: limits(&mut reader, &root),
         consent,
+        risk: risk(&mut reader, &root),
         master: master(&mut reader, &root),
         linkage: linkage(&mut reader, &root, base),
     };
@@ -287,6 +291,20 @@ fn limits(reader: &mut Reader, root: &Section<'_>) -> Limits {
         line_mib: reader.number(&limits, "line_mib", 1..=256, default.line_mib),
         depth: reader.number(&limits, "depth", 8..=256, default.depth),
         vanish_percent: u8::try_from(reader.number(&limits, "vanish_percent", 0..=100, default.vanish_percent.into())).unwrap_or(100),
+    }
+}
+
+/// `[risk]`: what makes a patient recognisable, and whether too small a group stops the submission.
+fn risk(reader: &mut Reader, root: &Section<'_>) -> RiskSettings {
+    let default = RiskSettings::default();
+    let Some(risk) = reader.optional_section(root, "risk") else {
+        return default;
+    };
+    reader.only(&risk, &["k", "smaller", "quasi_identifiers"]);
+    RiskSettings {
+        k: reader.number(&risk, "k", 2..=1000, 11) as u64,
+        blocks: reader.optional_one_of(&risk, "smaller", &["warn", "block"]).as_deref() == Some("block"),
+        quasi_identifiers: reader.list(&risk, "quasi_identifiers").unwrap_or_default(),
     }
 }
 

@@ -36,6 +36,7 @@ mod policy_file;
 mod proof;
 mod pseudonym;
 mod redact;
+mod risk;
 mod row;
 mod rule;
 mod shape;
@@ -50,6 +51,7 @@ pub use policy::Policy;
 pub use policy_file::PolicyFault;
 pub use proof::{Proof, Violation};
 pub use pseudonym::{KeyError, Keys, MASTER_KEY_BYTES, PersonId};
+pub use risk::Anonymity;
 pub use rule::{Basis, Rule};
 
 use row::{Means, RowMaker};

@@ -71,6 +71,7 @@ use consent::ConsentError;
 pub use consent::{ConsentSettings, Require};
 pub use counts::{Counts, DerivedCounts, Fate, TypeCounts};
 pub use error::GatewayError;
+pub use evidence::RiskSettings;
 pub use feeds::Feeds;
 pub use master::MasterKey;
 pub use options::{Event, Options};

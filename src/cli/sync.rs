@@ -10,6 +10,7 @@ use super::{Exit, Failure, chain, evidence, keys, report, runtime, source, vocab
 use crate::config::{self, EhrConfig, SiteConfig};
 use crate::fhir::tree::Limits;
 use crate::gateway::consent::ConsentError;
+use crate::gateway::evidence::RiskColumns;
 use crate::gateway::{
     self, Event, GatewayError, MasterKey, Options, Places, RegistrySettings, Report, Settings, Site, SiteError, Tools, ehr_keys,
 };
@@ -165,6 +166,7 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
             "this site is not enrolled yet: ask the registry's operator for a code, then run `headwater init DIR --registry URL --enrol CODE`",
         ));
     };
+    RiskColumns::of(&rules.model, &config.risk).map_err(|fault| Failure::usage(format!("risk.quasi_identifiers in site.toml: {fault}")))?;
     let pull = source::pull_settings(config, &package, &rules.resource_types(), tools.clock.now())?;
     let limits = Limits {
         line_bytes: config.limits.line_mib << 20,
@@ -179,6 +181,7 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
         vanish_percent: config.limits.vanish_percent,
         max_patients: 500_000,
         consent: config.consent.clone(),
+        risk: config.risk.clone(),
         master: config.master.clone(),
         pull,
         registry: RegistrySettings {
@@ -255,7 +258,7 @@ pub(super) fn exit_of(error: &GatewayError) -> Exit {
             SubmitError::Refused { .. } | SubmitError::Untrusted(_) | SubmitError::Receipt(_) => Exit::Brake,
             _ => Exit::Ours,
         },
-        GatewayError::LogKey(_) => Exit::Usage,
+        GatewayError::LogKey(_) | GatewayError::Risk(_) => Exit::Usage,
         _ => Exit::Ours,
     }
 }

@@ -272,3 +272,21 @@ fn a_section_of_consent_or_keys_that_would_mean_something_else_is_refused() {
         assert!(faults.iter().any(|found| found.starts_with(fault)), "{fault}: {faults:?}");
     }
 }
+
+#[test]
+fn a_site_says_its_stricter_rules_by_column_and_nothing_else_there() {
+    let with = |more: &str| parse(&format!("{GOOD}{more}"), Path::new("/site"));
+    let config = with("[deidentify.tighten]\n\"patient.zip3\" = \"drop\"\nnote = \"withhold\"\n").expect("a good file");
+    let mut found = config.tighten;
+    found.sort();
+    let pair = |place: &str, rule: &str| (place.to_owned(), rule.to_owned());
+    assert_eq!(found, [pair("note", "withhold"), pair("patient.zip3", "drop")]);
+    assert!(parse(GOOD, Path::new("/site")).expect("the file is good").tighten.is_empty());
+    for (more, place) in [
+        ("[deidentify]\nloosen = 1\n", "deidentify.loosen"),
+        ("[deidentify.tighten]\n\"patient.zip3\" = 3\n", "patient.zip3"),
+    ] {
+        let faults = with(more).expect_err("refused").join("\n");
+        assert!(faults.contains(place), "{faults}");
+    }
+}

@@ -59,6 +59,8 @@ pub enum GatewayError {
         path.display()
     )]
     Evidence { failed: Vec<String>, path: PathBuf },
+    #[error("[risk] in site.toml: {0}")]
+    Risk(String),
     #[error("the run's evidence could not be written: nothing was sent, for what is not proven does not leave")]
     EvidenceFile(#[from] file::FileError),
     #[error("the ledger does not balance ({0}): nothing was sent; this is our fault, please report it with the counts above")]

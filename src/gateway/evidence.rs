@@ -7,6 +7,7 @@
 
 mod elements;
 mod labels;
+mod risk;
 mod sent;
 
 use std::path::{Path, PathBuf};
@@ -19,13 +20,15 @@ use super::error::GatewayError;
 use super::journal::Run;
 use super::ledger::LedgerError;
 use super::report::Report;
+use super::site::Site;
 use super::transform::Plan;
 use crate::deidentify::{Control, Proof, RuleHits, Violation};
 use crate::platform::file::{self, FileError};
-use crate::platform::secret::{hex, sha256};
+use crate::platform::secret::{Secret, hex, hkdf, sha256};
 
 pub(super) use elements::{Elements, SCHEMA, remember};
 pub use labels::Label;
+pub use risk::{Columns as RiskColumns, Risk, RiskSettings, SCHEMA as RISK_SCHEMA};
 pub use sent::{Sent, of as sent};
 
 /// The form of the record.
@@ -136,6 +139,9 @@ pub struct Evidence {
     pub new_elements: Vec<String>,
     /// Members that FHIR R4 does not have; their names are not shown, for they may be values.
     pub unknown_members: u64,
+    /// Who could be recognised; none: the model has no table of patients that is known.
+    #[serde(default)]
+    pub risk: Option<Risk>,
     pub labels: Vec<Label>,
     pub checks: Vec<Check>,
 }
@@ -217,6 +223,7 @@ pub(super) fn gather(
         violations,
         new_elements: gleaned.elements.new_in(db, run.id).map_err(LedgerError::from)?,
         unknown_members: gleaned.elements.unknown(),
+        risk: risk_of(site, db)?,
         counts,
         checks: Vec::new(),
     };
@@ -242,7 +249,7 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
         .withheld
         .iter()
         .find(|withheld| counts.upserts.contains_key(&withheld.table));
-    vec![
+    let mut checks = vec![
         check(
             "the leak guard stops planted identifiers",
             control.holds(),
@@ -277,7 +284,44 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
             counts.resources_balance() && counts.derived_balance(),
             "pulled = mapped + excluded + refused, type by type".to_owned(),
         ),
-    ]
+    ];
+    if let Some(risk) = evidence.risk.as_ref().filter(|risk| risk.blocks) {
+        for (found, of) in [(&risk.release, "in this release"), (&risk.cumulative, "at the registry")] {
+            checks.push(check(
+                &format!("every patient is one of {} or more who are alike, {of}", risk.k),
+                found.holds(),
+                format!("{} of {} in smaller groups, {} alone", found.below_k, found.patients, found.unique),
+            ));
+        }
+    }
+    checks
+}
+
+fn risk_of(site: &Site, db: &Connection) -> Result<Option<Risk>, GatewayError> {
+    let settings = &site.settings.risk;
+    let columns = RiskColumns::of(&site.rules.model, settings).map_err(GatewayError::Risk)?;
+    let figures = columns.map(|by| risk::figures(db, &by, &class_key(site), settings));
+    Ok(figures.transpose().map_err(LedgerError::from)?)
+}
+
+/// Hashes combinations of quasi-identifiers; of this site alone.
+fn class_key(site: &Site) -> Secret {
+    hkdf(&site.person_key, "headwater|evidence|risk")
+}
+
+/// The registry holds what was pending, but for what it rejected (`table`, `key`): so do the figures. In the transaction that
+/// moves the ledger, and before it.
+/// # Errors: the database; settings that do not fit the model.
+pub(super) fn acknowledge<'r>(
+    site: &Site,
+    tx: &rusqlite::Transaction<'_>,
+    rejected: impl Iterator<Item = (&'r str, &'r str)>,
+) -> Result<(), GatewayError> {
+    let columns = RiskColumns::of(&site.rules.model, &site.settings.risk).map_err(GatewayError::Risk)?;
+    if let Some(by) = columns {
+        risk::acknowledge(tx, &by, &class_key(site), rejected).map_err(LedgerError::from)?;
+    }
+    Ok(())
 }
 
 fn refused(db: &Connection, run: i64) -> rusqlite::Result<Vec<RefusedShown>> {

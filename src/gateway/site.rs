@@ -24,6 +24,7 @@ use crate::pull;
 use crate::validate::Profiles;
 
 use super::consent::{ConsentSettings, Mark};
+use super::evidence::RiskSettings;
 use super::feeds::Feeds;
 use super::master::{self, MasterError, MasterKey};
 use super::{about, evidence, inherit, ledger, people, quarantine, withdrawals};
@@ -98,6 +99,8 @@ pub struct Settings {
     pub max_patients: usize,
     /// Who may leave.
     pub consent: ConsentSettings,
+    /// How many patients must be alike in what leaves of them.
+    pub risk: RiskSettings,
     /// Where the master key is kept.
     pub master: MasterKey,
     pub pull: pull::Settings,
@@ -311,6 +314,7 @@ impl Site {
                 people::SCHEMA,
                 withdrawals::SCHEMA,
                 evidence::SCHEMA,
+                evidence::RISK_SCHEMA,
             ],
         )?;
         ledger::upgrade(&db).map_err(|error| database::explain(&places.database(), error))?;

@@ -34,6 +34,7 @@ fn opened(file: &Path) -> Arc<Site> {
         vanish_percent: 20,
         max_patients: 1000,
         consent: headwater::gateway::ConsentSettings::default(),
+        risk: headwater::gateway::RiskSettings::default(),
         master: headwater::gateway::MasterKey::default(),
         pull: pull::Settings {
             source: Source::Ehr(ehr),

@@ -166,3 +166,42 @@ fn what_cannot_be_proven_does_not_leave() {
     assert!(!house.rows().is_empty(), "and the next run goes on");
     house.close();
 }
+
+fn risk(site: &Path, run: i64) -> headwater::gateway::evidence::Evidence {
+    let all = site.parent().expect("a folder").join("state/evidence");
+    headwater::gateway::evidence::read(&all, run).expect("evidence")
+}
+
+#[test]
+fn a_group_that_is_too_small_stops_the_submission_where_the_site_says_so_and_is_told_where_not() {
+    let data = patients(3, 5);
+    let house = House::over(data.path());
+    let site = house.site("safe-harbor", None);
+    let text = std::fs::read_to_string(&site).expect("a site's file");
+    std::fs::write(&site, format!("{text}\n[risk]\nk = 5\nsmaller = \"block\"\n")).expect("a file");
+    let stopped = sync(&site, &[]);
+    let said = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert_eq!(stopped.status.code(), Some(4), "{said}");
+    assert!(said.contains("every patient is one of 5 or more who are alike"), "{said}");
+    assert_eq!(house.rows().len(), 0, "nothing left");
+
+    // A person decided: the same night goes on, and the figures are told.
+    std::fs::write(&site, format!("{text}\n[risk]\nk = 5\n")).expect("a file");
+    let _ = report(&sync(&site, &[]));
+    let first = risk(&site, 1).risk.expect("figures");
+    assert_eq!((first.release.patients, first.cumulative.patients, first.not_known), (3, 3, 0));
+    assert!(!first.cumulative.holds() && first.cumulative.below_k == 3);
+    let _ = report(&sync(&site, &["--full"]));
+    let second = risk(&site, 2).risk.expect("figures");
+    assert_eq!(
+        (second.release.patients, second.cumulative),
+        (0, first.cumulative),
+        "the registry still holds all"
+    );
+
+    std::fs::write(&site, format!("{text}\n[risk]\nquasi_identifiers = [\"lab_result.code\"]\n")).expect("a file");
+    let wrong = sync(&site, &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("risk.quasi_identifiers"));
+    house.close();
+}

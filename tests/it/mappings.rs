@@ -116,3 +116,95 @@ fn patients_of_two_other_generators_make_valid_rows_with_whole_foreign_keys() {
         sound(&rules, &shared.join("data/synthea").join(folder), filled);
     }
 }
+
+#[test]
+fn a_site_may_tighten_the_policy_of_every_model_and_never_loosen_it() {
+    for (model, place) in [
+        ("ibd-registry", "patient.zip3"),
+        ("omop-5.4", "location.zip"),
+        ("pcornet-7.0", "lds_address_history.address_zip5"),
+    ] {
+        let network = Package::BuiltIn.load(model).expect("the built-in package loads");
+        let pair = |rule: &str| vec![(place.to_owned(), rule.to_owned())];
+        let plain = network.under("limited-data-set").expect("the policy compiles").policy;
+        let strict = network
+            .under_stricter("limited-data-set", &pair("drop"))
+            .expect("less may leave")
+            .policy;
+        assert_ne!(
+            plain.digest(),
+            strict.digest(),
+            "{model}: it is another policy, and everything is mapped again"
+        );
+        let rule = |policy: &headwater::deidentify::Policy| {
+            let found = policy.columns().find(|(table, column, ..)| place == format!("{table}.{column}"));
+            found
+                .map(|(_, _, rule, _)| rule.as_str().to_owned())
+                .expect("a column of the model")
+        };
+        assert_eq!(rule(&strict), "drop");
+        let fault = network
+            .under_stricter("limited-data-set", &pair("keep"))
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            fault.contains("deidentify.tighten") && fault.contains("stricter"),
+            "{model}: {fault}"
+        );
+        let fault = network
+            .under_stricter("limited-data-set", &[("patient.nothing".to_owned(), "drop".to_owned())])
+            .expect_err("refused");
+        assert!(fault.to_string().contains("no column"), "{fault}");
+    }
+}
+
+#[test]
+fn default_deny_holds_for_every_column_of_every_model() {
+    use headwater::deidentify::Policy;
+    for model in ["ibd-registry", "omop-5.4", "pcornet-7.0"] {
+        let network = Package::BuiltIn.load(model).expect("the built-in package loads");
+        let text =
+            std::fs::read_to_string(format!("{}/mappings/{model}/deidentification.toml", env!("CARGO_MANIFEST_DIR"))).expect("the policy");
+        let faults = |text: &str| {
+            let faults = Policy::compile("safe-harbor", text, &network.model).err().into_iter().flatten();
+            faults.map(|fault| fault.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(faults(&text), [""; 0], "{model}");
+        let lines: Vec<&str> = text.lines().collect();
+        let (mut table, mut tried) = (String::new(), 0);
+        for (at, line) in lines.iter().enumerate() {
+            if let Some(name) = line.strip_prefix("[table.") {
+                name.trim_end_matches(']').clone_into(&mut table);
+            }
+            let Some((column, rule)) = line.split_once(" = {").filter(|_| !table.is_empty()) else {
+                continue;
+            };
+            let column = column.trim();
+            let place = format!("{table}.{column}");
+            let with = |replaced: Option<&str>| {
+                let mut changed = lines.clone();
+                match replaced {
+                    Some(replaced) => changed[at] = replaced,
+                    None => drop(changed.remove(at)),
+                }
+                faults(&changed.join("\n"))
+            };
+            let named = |found: &[String]| found.iter().any(|fault| fault.contains(&place));
+            // The line taken away, its word misspelt, its reason left out: none of them loads, and each is named.
+            assert!(named(&with(None)), "{model}: {place} has no rule");
+            assert!(
+                named(&with(Some(&format!("{column} = {{ rule = \"pass\", reason = \"r\" }}")))),
+                "{model}: {place}"
+            );
+            let without_reason = rule.split("reason").next().unwrap_or_default().trim_end_matches([' ', ',']);
+            assert!(
+                named(&with(Some(&format!("{column} = {{{without_reason} }}")))),
+                "{model}: {place} without its reason"
+            );
+            tried += 1;
+        }
+        let columns: usize = network.model.tables().map(|(_, table)| table.columns.len()).sum();
+        println!("{model}: {tried} of {columns} columns");
+        assert!(tried > columns / 2, "{model}: {tried} of {columns}");
+    }
+}

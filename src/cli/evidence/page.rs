@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::super::page as frame;
 use super::super::show::{count, thousands};
 use super::Record;
+use super::risk;
 use super::text::{digest, verdict};
 use crate::gateway::evidence::{Evidence, RefusedShown};
 
@@ -54,8 +55,8 @@ fn answers(record: &Record) -> Vec<Answer> {
         answer(
             "recognised",
             "Who could still be recognised?",
-            recognised(evidence),
-            labels(evidence),
+            format!("{} {}", risk::in_short(evidence.risk.as_ref()), recognised(evidence)),
+            html! { (risk::figures(evidence.risk.as_ref())) (labels(evidence)) },
         ),
         answer(
             "stopped",

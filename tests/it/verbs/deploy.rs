@@ -70,7 +70,7 @@ fn the_sites_example_loads_as_it_stands_and_with_every_key_switched_on() {
 fn the_sites_example_names_every_key_there_is() {
     let text = all_switched_on(&example("site.example.toml"));
     let mut keys = 0;
-    for section in ["site", "ehr", "ehr.export", "registry", "http", "limits", "consent", "keys"] {
+    for section in ["site", "ehr", "ehr.export", "registry", "http", "limits", "risk", "consent", "keys"] {
         let with_a_stranger = text.replacen(&format!("[{section}]"), &format!("[{section}]\nstranger = 1"), 1);
         let faults = site(&with_a_stranger).unwrap_err();
         assert_eq!(faults.len(), 1, "{faults:?}");
