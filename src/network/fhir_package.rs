@@ -126,8 +126,10 @@ impl FhirPackage {
                 Kept::No => {}
                 Kept::Whole => all.push((format!("{shown}/{file}"), text)),
                 Kept::Entries(entries) => {
-                    let entries = entries.into_iter().enumerate();
-                    all.extend(entries.map(|(at, text)| (format!("{shown}/{file}:entry {}", at + 1), text)));
+                    let named = entries
+                        .into_iter()
+                        .map(|(number, text)| (format!("{shown}/{file}:entry {number}"), text));
+                    all.extend(named);
                 }
             }
         }

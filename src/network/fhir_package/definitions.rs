@@ -40,8 +40,8 @@ impl About {
 pub(super) enum Kept {
     No,
     Whole,
-    /// The definitions in a Bundle's entries, as it holds them.
-    Entries(Vec<String>),
+    /// The definitions in a Bundle's entries, as it holds them, each with its entry's number from 1.
+    Entries(Vec<(usize, String)>),
 }
 
 /// # Errors: a file that is no JSON.
@@ -70,11 +70,13 @@ pub(super) fn kept(text: &str) -> Result<Kept, String> {
         .map(|at| root.numbered(at))
         .filter(|entries| entries.kind() == Kind::Array);
     let resources = entries.into_iter().flat_map(Node::children);
-    let resources = resources.filter_map(|entry| member(entry, "resource").map(|at| root.numbered(at)));
+    let resources = (1..)
+        .zip(resources)
+        .filter_map(|(number, entry)| Some((number, root.numbered(member(entry, "resource")?))));
     Ok(Kept::Entries(
         resources
-            .filter(|resource| is_definition(*resource))
-            .map(|resource| resource.raw().to_owned())
+            .filter(|(_, resource)| is_definition(*resource))
+            .map(|(number, resource)| (number, resource.raw().to_owned()))
             .collect(),
     ))
 }
