@@ -1,5 +1,5 @@
 //! Whose a resource is, and when it happened, by its own elements: before it is validated, so that what is refused is known
-//! to be somebody's, too. FHIR 4.0.1: the elements that refer to the patient, and those of the pattern "FiveWs.done[x]" and,
+//! to be somebody's, too. FHIR 4.0.1: the elements that refer to the patient, and those of the pattern `FiveWs.done[x]` and,
 //! where there is none, "FiveWs.recorded".
 
 use std::sync::LazyLock;
