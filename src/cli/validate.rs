@@ -20,8 +20,7 @@ Prints one OperationOutcome per resource, as NDJSON. Exit code 3 if any resource
 Every resource is held to FHIR R4 itself, to the profiles of --profile-dir and --profile, and to those that it names in meta.profile and
 a package has.
 
-Examples: headwater validate --profile-dir profiles/fhir export/Patient.ndjson.gz
-          headwater validate --package hl7.fhir.us.core-6.1.0.tgz export/*.ndjson")]
+Example: headwater validate --package hl7.fhir.us.core-6.1.0.tgz export/Patient.ndjson.gz")]
 pub struct Args {
     /// A folder of StructureDefinitions (*.json); may be given again
     #[arg(long, value_name = "DIR")]
