@@ -160,6 +160,7 @@ fn refusal(with: &Deidentifier, table: &str, cells: Vec<Cell<'_>>) -> String {
 
 mod attack;
 mod integer_keys;
+mod years;
 
 #[test]
 fn every_column_of_a_patient_follows_its_rule_under_both_policies() {
