@@ -148,6 +148,10 @@ impl Policy {
                 plan.rule.as_str()
             ));
         }
+        // Under `expert` a year is the true one; in the limited data set it is the moved day's.
+        if (self.basis, plan.rule, method.rule) == (Basis::Expert, Rule::Shift, Rule::Year) {
+            return Err("true years beside moved days would tell the shift: `shift` may become `drop`".to_owned());
+        }
         if let Some(fault) = method.fault(self.basis, model, model.table(id), at) {
             return Err(fault);
         }

@@ -186,7 +186,7 @@ impl<'d, 'm> RowMaker<'d, 'm> {
                     _ => text(Cow::Owned(surrogate)),
                 })
             }
-            Rule::Year => year(cell).map(|year| year_cell(column, year)),
+            Rule::Year => self.year(column, cell, patient.as_deref()),
             Rule::Month => month_cell(column, cell),
             Rule::Shift => shifted(cell, &*patient.ok_or("shift")?),
             Rule::BirthDate | Rule::BirthYear => self.birth(plan.rule, column, cell, &*patient.ok_or("birth")?),
@@ -236,6 +236,23 @@ impl<'d, 'm> RowMaker<'d, 'm> {
             patient.pseudonym = Some((table, surrogate.clone()));
         }
         Ok(surrogate)
+    }
+
+    /// The year of a date; in the limited data set the year of the moved day, because true years beside moved days would
+    /// narrow the shift with every date near a New Year.
+    fn year(&self, column: &Column, cell: &Cell<'_>, patient: Option<&Patient<'_, '_>>) -> Result<Cell<'m>, &'static str> {
+        let told = year(cell)?;
+        let moves = self.means.policy.basis() == Basis::LimitedDataSet;
+        let Some(patient) = patient.filter(|_| moves) else {
+            return Ok(year_cell(column, told));
+        };
+        let whole = Partial {
+            year: told,
+            ..Partial::default()
+        };
+        let date = cell.as_text().and_then(|text| Partial::parse(day_of(text).0)).unwrap_or(whole);
+        let moved = date.shifted(patient.shift_days).ok_or("shift")?;
+        Ok(year_cell(column, moved.year))
     }
 
     /// The patient's own birth: see `Rule`.

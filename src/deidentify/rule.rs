@@ -16,7 +16,7 @@ pub enum Rule {
     Pseudonym,
     /// A key becomes a surrogate that hangs on a random secret per patient, kept in the site's crosswalk.
     Surrogate,
-    /// A date becomes its year.
+    /// A date becomes its year; in the limited data set that of the moved day, so that years do not tell the shift.
     Year,
     /// A date becomes its month; expert only.
     Month,

@@ -161,6 +161,7 @@ fn refusal(with: &Deidentifier, table: &str, cells: Vec<Cell<'_>>) -> String {
 mod attack;
 mod evidence;
 mod integer_keys;
+mod years;
 
 #[test]
 fn every_column_of_a_patient_follows_its_rule_under_both_policies() {
