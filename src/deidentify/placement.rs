@@ -61,6 +61,9 @@ fn forbidden(rule: Rule, basis: Basis, column: &Column) -> Option<String> {
             "is required by the table's schema, but must be empty for a patient over 89"
         }
         (Basis::SafeHarbor, Rule::Redact) => "what is left of a text may still name somebody: safe-harbor leaves `drop`",
+        (Basis::LimitedDataSet, Rule::Redact) => {
+            "a day that stays in a text beside moved days would tell the shift: `redact` is for expert"
+        }
         (Basis::SafeHarbor, Rule::Perturb) => {
             "a number that names nobody needs no noise, and one that does needs `drop`: `perturb` is for limited-data-set and expert"
         }

@@ -2,7 +2,7 @@
 //! Knows nothing of identifiers: it asks the guard about ever longer parts of the text, so that no more goes than must.
 //!
 //! What is left may still name somebody the patient's record does not know: a physician, a neighbour, a village. Therefore
-//! never under Safe Harbor, and never without being asked for.
+//! never but under an expert's policy, and never without being asked for.
 
 /// What stands where something was.
 const GONE: &str = "[…]";

@@ -47,3 +47,20 @@ fn an_expert_s_moved_days_may_not_become_true_years() {
     assert!(faults[0].fault.contains("would tell the shift"), "{}", faults[0]);
     assert!(policy.tighten(&model, &[("visit.day", "drop")]).is_err(), "the day is required");
 }
+
+#[test]
+fn a_text_with_parts_taken_out_is_for_an_expert_s_policy_alone() {
+    let model = model();
+    let rules = POLICY.replace("note = { rule = \"drop\"", "note = { rule = \"redact\"");
+    assert_ne!(rules, POLICY);
+    for (policy, why) in [
+        ("safe-harbor", "may still name somebody"),
+        ("limited-data-set", "would tell the shift"),
+    ] {
+        let faults = Policy::compile(policy, &rules, &model).expect_err("refused");
+        assert!(
+            faults.iter().any(|fault| fault.place == "lab.note" && fault.fault.contains(why)),
+            "{policy}: {faults:?}"
+        );
+    }
+}
