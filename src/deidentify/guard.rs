@@ -86,23 +86,6 @@ impl Guard {
         (is_number && is_hit()).then_some("leak guard: an identifier of its patient")
     }
 
-    /// Whether the text holds the id of a resource as the EHR writes it: what `source`, a row's key, has behind its type.
-    /// Short numbers are in every code: an id counts from five characters, one of digits only from seven.
-    pub(super) fn has_id_of(text: &str, source: &str) -> bool {
-        let whole = source.split('#').next().unwrap_or(source);
-        let id = whole.rsplit('/').next().unwrap_or(whole);
-        let least = if id.bytes().all(|byte| byte.is_ascii_digit()) { 7 } else { 5 };
-        if id.len() < least || text.len() < id.len() {
-            return false;
-        }
-        let (text, id) = (text.as_bytes(), id.as_bytes());
-        let apart = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
-        (0..=text.len() - id.len()).any(|at| {
-            let end = at + id.len();
-            text[at..end].eq_ignore_ascii_case(id) && apart(at.checked_sub(1).and_then(|at| text.get(at))) && apart(text.get(end))
-        })
-    }
-
     fn has_word_of(&self, set: &[u64]) -> bool {
         if set.is_empty() {
             return false;
@@ -127,6 +110,25 @@ impl Guard {
         });
         found
     }
+}
+
+/// The id of a resource as the EHR writes it: what a row's key has behind its type. Short numbers are in every code: an id
+/// counts from five characters, one of digits only from seven.
+pub(super) fn id_of(source: &str) -> Option<&str> {
+    let whole = source.split_once('#').map_or(source, |(whole, _)| whole);
+    let id = whole.rsplit_once('/').map_or(whole, |(_, id)| id);
+    let least = if id.bytes().all(|byte| byte.is_ascii_digit()) { 7 } else { 5 };
+    (id.len() >= least).then_some(id)
+}
+
+/// Whether the text holds the id, with no letter or digit touching it.
+pub(super) fn has_id(text: &str, id: &str) -> bool {
+    let (text, id) = (text.as_bytes(), id.as_bytes());
+    let apart = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    text.windows(id.len()).enumerate().any(|(at, window)| {
+        let before = at.checked_sub(1).and_then(|at| text.get(at));
+        window.eq_ignore_ascii_case(id) && apart(before) && apart(text.get(at + id.len()))
+    })
 }
 
 #[cfg(test)]
@@ -234,7 +236,7 @@ mod tests {
             ("e-77-x", "Encounter/e-77-x"),
             ("1234567", "Encounter/1234567#"),
         ] {
-            assert!(Guard::has_id_of(text, source), "{text}");
+            assert!(id_of(source).is_some_and(|id| has_id(text, id)), "{text}");
         }
         for (text, source) in [
             ("123456", "Encounter/123456"),
@@ -244,7 +246,7 @@ mod tests {
             ("", uuid),
             ("code", "Encounter/"),
         ] {
-            assert!(!Guard::has_id_of(text, source), "{text}");
+            assert!(!id_of(source).is_some_and(|id| has_id(text, id)), "{text}");
         }
     }
 

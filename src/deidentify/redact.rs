@@ -28,6 +28,17 @@ pub(super) fn redacted(text: &str, mut leaks: impl FnMut(&str) -> bool) -> Optio
             }
         }
     }
+    // The rest of a number goes with its beginning: a shape that is found is not always a shape that has ended.
+    let is_number = |at: usize| {
+        let part = &text[parts[at].0..parts[at].1];
+        part.contains(|c: char| c.is_ascii_digit()) && !part.contains(char::is_alphabetic)
+    };
+    for at in 1..parts.len() {
+        gone[at] |= gone[at - 1] && is_number(at);
+    }
+    for at in (1..parts.len()).rev() {
+        gone[at - 1] |= gone[at] && is_number(at - 1);
+    }
     let mut left = String::with_capacity(text.len());
     let (mut until, mut before) = (0, false);
     for (&(from, to), &is_gone) in parts.iter().zip(&gone) {
@@ -65,6 +76,7 @@ mod tests {
         assert_eq!(redacted("nothing here").as_deref(), Some("nothing here"));
         assert_eq!(redacted("Ada Ada Ada went").as_deref(), Some("[…] went"));
         assert_eq!(redacted("  Ada\n").as_deref(), Some("  […]\n"));
+        assert_eq!(redacted("room 7 Ada 12 (34) 5b twice").as_deref(), Some("room […] 5b twice"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Knows what each rule does to a cell; the pieces know how. Cells that leave as they are stay borrowed.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -9,7 +10,7 @@ use jiff::civil::Date;
 
 use super::date::{self, Partial};
 use super::evidence::RuleHits;
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::method::Detail;
 use super::people::{Known, People};
 use super::perturb::Scaled;
@@ -60,8 +61,8 @@ struct Place<'p> {
 struct Patient<'d, 'm> {
     key: &'m str,
     known: Known<'d>,
-    /// The key made of the patient's own secret: for surrogates, which Safe Harbor's pseudonyms are.
-    secret: hmac::Key,
+    /// The key made of the patient's own secret, once a surrogate asked for it; Safe Harbor's pseudonyms are such.
+    secret: OnceCell<hmac::Key>,
     /// Not under Safe Harbor.
     shift_days: i32,
     /// The patient's surrogate, once a row asked for it.
@@ -95,6 +96,7 @@ impl<'d, 'm> RowMaker<'d, 'm> {
             None => None,
         };
         self.cells.clear();
+        let ids = SourceIds::of(plans, cells);
         for (at, (plan, cell)) in plans.iter().zip(cells).enumerate() {
             let column = &table.columns[at];
             let place = Place {
@@ -112,9 +114,7 @@ impl<'d, 'm> RowMaker<'d, 'm> {
                 column.check(&released).map_err(|rule| refused(at, rule))?;
             }
             if plan.guarded
-                && let Some(finding) = self
-                    .finding(&released, patient.as_ref())
-                    .or_else(|| names_its_source(&released, plans, cells))
+                && let Some(finding) = self.finding(&released, patient.as_ref()).or_else(|| ids.finding(&released))
             {
                 return Err(refused(at, finding));
             }
@@ -149,7 +149,7 @@ impl<'d, 'm> RowMaker<'d, 'm> {
         Ok(Patient {
             key,
             known,
-            secret: hmac::Key::new(hmac::HMAC_SHA256, known.secret),
+            secret: OnceCell::new(),
             shift_days,
             pseudonym: None,
         })
@@ -227,10 +227,11 @@ impl<'d, 'm> RowMaker<'d, 'm> {
             Some((of, surrogate)) if is_patient && *of == table => return Ok(surrogate.clone()),
             _ => {}
         }
-        let surrogate = match rule {
-            Rule::Surrogate => pseudonym::of_person(&patient.secret, name, key),
-            _ if self.means.policy.basis() == Basis::SafeHarbor => pseudonym::of_person(&patient.secret, name, key),
-            _ => pseudonym::keyed(table_key, key),
+        let surrogate = if rule == Rule::Surrogate || self.means.policy.basis() == Basis::SafeHarbor {
+            let own = || hmac::Key::new(hmac::HMAC_SHA256, patient.known.secret);
+            pseudonym::of_person(patient.secret.get_or_init(own), name, key)
+        } else {
+            pseudonym::keyed(table_key, key)
         };
         if is_patient {
             patient.pseudonym = Some((table, surrogate.clone()));
@@ -333,12 +334,35 @@ fn text(text: Cow<'_, str>) -> Cell<'_> {
     Cell::Text(text)
 }
 
-/// Whether a text holds the EHR's id of a resource that the row is of or points at.
-fn names_its_source(released: &Cell<'_>, plans: &[Plan], cells: &[Cell<'_>]) -> Option<&'static str> {
-    let text = released.as_text()?;
-    let mut keys = plans.iter().zip(cells).filter(|(plan, _)| plan.key_of.is_some());
-    keys.any(|(_, key)| key.as_text().is_some_and(|key| Guard::has_id_of(text, key)))
-        .then_some("leak guard: an id of its source")
+/// The EHR's ids of the resources that a row is of or points at.
+struct SourceIds<'r> {
+    plans: &'r [Plan],
+    cells: &'r [Cell<'r>],
+    /// Bytes of the shortest, once a text asked: most codes are shorter, and need no second look.
+    shortest: OnceCell<usize>,
+}
+
+impl<'r> SourceIds<'r> {
+    fn of(plans: &'r [Plan], cells: &'r [Cell<'r>]) -> Self {
+        Self {
+            plans,
+            cells,
+            shortest: OnceCell::new(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'r str> {
+        let keys = self.plans.iter().zip(self.cells).filter(|(plan, _)| plan.key_of.is_some());
+        keys.filter_map(|(_, key)| key.as_text().and_then(guard::id_of))
+    }
+
+    /// Whether a text holds one of them.
+    fn finding(&self, released: &Cell<'_>) -> Option<&'static str> {
+        let text = released.as_text()?;
+        let shortest = *self.shortest.get_or_init(|| self.all().map(str::len).min().unwrap_or(usize::MAX));
+        let is_hit = text.len() >= shortest && self.all().any(|id| guard::has_id(text, id));
+        is_hit.then_some("leak guard: an id of its source")
+    }
 }
 
 /// At most 64 characters, no white space, nothing invisible.

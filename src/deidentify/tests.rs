@@ -159,8 +159,10 @@ fn refusal(with: &Deidentifier, table: &str, cells: Vec<Cell<'_>>) -> String {
 }
 
 mod attack;
+mod deny;
 mod evidence;
 mod integer_keys;
+mod methods;
 mod years;
 
 #[test]
