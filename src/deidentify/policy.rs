@@ -291,6 +291,10 @@ impl Policy {
         if self.shift.keep_weekday {
             text.push_str("keep_weekday\n");
         }
+        // What was released before rows joined is made again.
+        if self.basis == Basis::SafeHarbor {
+            text.push_str("one key for a row about nobody\n");
+        }
         if let Some(Determination { by, on, reference }) = &self.determination {
             text.push_str(&format!("determined {by:?} {on:?} {reference:?}\n"));
         }

@@ -219,7 +219,9 @@ impl<'d, 'm> RowMaker<'d, 'm> {
 
     fn pseudonym(&self, rule: Rule, table: TableId, key: &str, patient: Option<&mut Patient<'_, '_>>) -> Result<String, &'static str> {
         let (name, table_key) = self.means.tables.get(usize::from(table.0)).ok_or("pseudonym")?;
-        let Some(patient) = patient else {
+        // A row about nobody, a hospital's or a physician's, has one key for all who point at it: rows must join.
+        let is_of_nobody = self.means.model.table(table).patient.is_none();
+        let Some(patient) = patient.filter(|_| !is_of_nobody) else {
             return Ok(pseudonym::keyed(table_key, key));
         };
         let is_patient = source_key(key) == patient.key;

@@ -10,7 +10,7 @@ use headwater::map::cases::run_cases;
 use headwater::network::Package;
 use headwater::simulate::{GeneratorSettings, generate};
 
-use crate::models::sound;
+use crate::models::{hold_rows, released, sound};
 
 /// `(file name, text)` of the folder's files whose names end in `ending`, in the order of names.
 fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
@@ -114,6 +114,26 @@ fn patients_of_two_other_generators_make_valid_rows_with_whole_foreign_keys() {
     let rules = network.under("safe-harbor").expect("the policy compiles");
     for (folder, filled) in [("r4-100", 12), ("us-core-60", 16)] {
         sound(&rules, &shared.join("data/synthea").join(folder), filled);
+    }
+}
+
+#[test]
+fn what_leaves_fits_its_schemas_and_joins_under_every_policy_of_every_model() {
+    let (data, keys) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    generate(&GeneratorSettings::new(12, 11), data.path()).expect("patients are made");
+    let master = headwater::platform::secret::Secret::new(vec![7; 32]);
+    headwater::deidentify::Keys::create_file(&keys.path().join("pseudonym.key"), &master).expect("a key");
+    for model in ["ibd-registry", "omop-5.4", "pcornet-7.0"] {
+        for policy in ["safe-harbor", "limited-data-set"] {
+            let mut network = Package::BuiltIn.load(model).expect("the built-in package loads");
+            network.vocabulary = network.case_vocabulary.clone();
+            let rules = network.under(policy).expect("the policy compiles");
+            let (outcome, tables) = released(&rules, data.path(), keys.path());
+            assert!(outcome.refused.is_empty(), "{model} {policy}: {:?}", outcome.refused);
+            hold_rows(&rules, &tables, true);
+            let with_rows = tables.values().filter(|rows| !rows.is_empty()).count();
+            assert!(with_rows >= 6, "{model} {policy}: {with_rows} tables with rows");
+        }
     }
 }
 

@@ -14,6 +14,15 @@ pub type Tables = BTreeMap<String, Vec<Value>>;
 
 /// The rows of every table that the folder's resources make.
 pub fn mapped(rules: &Rules, data: &Path, threads: usize) -> (Outcome, Tables) {
+    rows_of(rules, data, threads, None)
+}
+
+/// The same, as they may leave under the keys of a folder.
+pub fn released(rules: &Rules, data: &Path, keys: &Path) -> (Outcome, Tables) {
+    rows_of(rules, data, 2, Some(keys))
+}
+
+fn rows_of(rules: &Rules, data: &Path, threads: usize, keys: Option<&Path>) -> (Outcome, Tables) {
     let out = tempfile::tempdir().expect("a temporary folder");
     let job = Job {
         data,
@@ -23,7 +32,7 @@ pub fn mapped(rules: &Rules, data: &Path, threads: usize) -> (Outcome, Tables) {
         format: Format::Ndjson,
         today: jiff::Timestamp::UNIX_EPOCH,
     };
-    let outcome = map_folder(rules, &job, None, &|_, _| ()).expect("the folder can be mapped");
+    let outcome = map_folder(rules, &job, keys, &|_, _| ()).expect("the folder can be mapped");
     let rows = |name: &str| {
         let text = fs::read_to_string(out.path().join(format!("{name}.ndjson"))).expect("a table");
         text.lines()
@@ -34,8 +43,8 @@ pub fn mapped(rules: &Rules, data: &Path, threads: usize) -> (Outcome, Tables) {
     (outcome, tables.collect())
 }
 
-/// Holds every row to its JSON Schema and every foreign key to the rows it leads to.
-pub fn hold_rows(rules: &Rules, tables: &Tables) {
+/// Holds every row to its JSON Schema and every foreign key to the rows it leads to, but for tables that the policy keeps.
+pub fn hold_rows(rules: &Rules, tables: &Tables, is_released: bool) {
     let mut keys: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (_, table) in rules.model.tables() {
         let key = &table.columns[table.key].name;
@@ -53,7 +62,8 @@ pub fn hold_rows(rules: &Rules, tables: &Tables) {
                 let (Some(target), Some(key)) = (column.references.as_deref(), row.get(&column.name)) else {
                     continue;
                 };
-                if !keys[target].contains(&key.to_string()) {
+                let is_kept = is_released && rules.policy.withheld().any(|(table, _)| table == target);
+                if !is_kept && !keys[target].contains(&key.to_string()) {
                     *dangling.entry(&column.name).or_default() += 1;
                 }
             }
@@ -67,7 +77,7 @@ pub fn sound(rules: &Rules, data: &Path, filled: usize) -> Tables {
     let (outcome, tables) = mapped(rules, data, 2);
     assert!(outcome.counts.resources_balance());
     assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
-    hold_rows(rules, &tables);
+    hold_rows(rules, &tables, false);
     let with_rows = tables.values().filter(|rows| !rows.is_empty()).count();
     assert!(with_rows >= filled, "{}: only {with_rows} tables have rows", data.display());
     tables
