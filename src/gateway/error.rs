@@ -54,7 +54,7 @@ pub enum GatewayError {
     OtherKey { found: String, expected: String },
     #[error(
         "a check of what would leave did not hold, and nothing was sent: {}. Read `{}` (`headwater evidence` shows it), then mend the \
-         mapping or the policy, or report it: no switch lets such a submission through",
+         mapping or the policy, or report it",
         failed.join("; "),
         path.display()
     )]

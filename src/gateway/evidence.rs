@@ -286,13 +286,18 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
         ),
     ];
     if let Some(risk) = evidence.risk.as_ref().filter(|risk| risk.blocks) {
-        for (found, of) in [(&risk.release, "in this release"), (&risk.cumulative, "at the registry")] {
-            checks.push(check(
-                &format!("every patient is one of {} or more who are alike, {of}", risk.k),
-                found.holds(),
-                format!("{} of {} in smaller groups, {} alone", found.below_k, found.patients, found.unique),
-            ));
-        }
+        let (found, all) = (&risk.release, &risk.cumulative);
+        checks.push(check(
+            &format!(
+                "every patient is one of {} or more who are alike, of those whose row leaves",
+                risk.k
+            ),
+            risk.released_below_k == 0,
+            format!(
+                "{} of {} in smaller groups among the {} of the registry",
+                risk.released_below_k, found.patients, all.patients
+            ),
+        ));
     }
     checks
 }

@@ -199,6 +199,23 @@ fn a_group_that_is_too_small_stops_the_submission_where_the_site_says_so_and_is_
         "the registry still holds all"
     );
 
+    // With the block in force, what withdraws a patient leaves all the same: nobody is put into a group by going.
+    std::fs::write(&site, format!("{text}\n[risk]\nk = 5\nsmaller = \"block\"\n")).expect("a file");
+    let ids = house.dir.path().join("who.txt");
+    let patient = std::fs::read_to_string(data.path().join("Patient.ndjson")).expect("the patients");
+    let patient: Value = serde_json::from_str(patient.lines().next().expect("a patient")).expect("JSON");
+    std::fs::write(&ids, patient["id"].as_str().expect("an id")).expect("a file");
+    let withdrawn = Command::new(HEADWATER)
+        .args(["withdraw", "--now", "--reason", "by letter", "--file"])
+        .arg(&ids)
+        .arg("--site")
+        .arg(&site)
+        .output()
+        .expect("the binary runs");
+    assert!(withdrawn.status.success(), "{}", String::from_utf8_lossy(&withdrawn.stderr));
+    let patients = house.rows().iter().filter(|(table, ..)| table == "patient").count();
+    assert_eq!(patients, 2, "the withdrawal left");
+
     std::fs::write(&site, format!("{text}\n[risk]\nquasi_identifiers = [\"lab_result.code\"]\n")).expect("a file");
     let wrong = sync(&site, &[]);
     assert_eq!(wrong.status.code(), Some(2));

@@ -386,6 +386,11 @@ fn next(record: &Record) -> String {
         return "Look at what the guard stopped with “headwater quarantine list”, and have the mapping or the EHR's record mended."
             .to_owned();
     }
+    if super::text::stands_out(record) {
+        return "Whoever answers for the policy decides whether the small groups above are borne; a site may let less leave: [deidentify.tighten] in \
+                site.toml, or hold such a night back: [risk]."
+            .to_owned();
+    }
     if !evidence.new_elements.is_empty() && evidence.counts.types.values().any(|types| types.pulled > 0) {
         return "Nothing must be done. The network may want to know of the new elements; “headwater coverage --site DIR --share” makes a report for outside."
             .to_owned();

@@ -34,7 +34,7 @@ pub(super) fn figures(risk: Option<&Risk>) -> Markup {
         @if let Some(risk) = risk {
             p {
                 "Groups of patients who are alike, as they leave, in " @for (at, place) in risk.quasi_identifiers.iter().enumerate() { @if at > 0 { ", " } code { (place) } }
-                ". A group smaller than " (risk.k) @if risk.blocks { " holds a run back." } @else { " is told and holds nothing back ([risk] in site.toml)." }
+                ". A group smaller than " (risk.k) @if risk.blocks { " holds a run back in which the row of one in it would leave." } @else { " is told and holds nothing back ([risk] in site.toml)." }
             }
             table {
                 tr { th { "Patients in the group" } th .n { "this release" } th .n { "the registry" } }

@@ -8,8 +8,14 @@ pub(super) fn verdict(record: &Record) -> &'static str {
         (_, _, Some(false)) => "the record was changed after the run",
         (true, ..) => "held back: nothing was sent",
         (_, true, _) => "every check held; a rehearsal, nothing was sent",
+        _ if stands_out(record) => "every check held; some patients stand in small groups",
         _ => "every check held",
     }
+}
+
+/// Whether somebody may be recognised by what the policy leaves: told, and holding nothing back.
+pub(super) fn stands_out(record: &Record) -> bool {
+    record.evidence.risk.as_ref().is_some_and(|risk| !risk.cumulative.holds())
 }
 
 pub(super) fn text(record: &Record) -> String {

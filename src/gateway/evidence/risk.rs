@@ -60,6 +60,9 @@ pub struct Risk {
     pub release: Anonymity,
     /// Over all patients the registry holds once this run is taken.
     pub cumulative: Anonymity,
+    /// Patients whose row leaves in this run and whose class, among all that the registry then holds, is smaller than k: what is
+    /// held back where `blocks`. A withdrawal, or a night about patients who are many, is not.
+    pub released_below_k: u64,
     /// Patients the registry holds whose combination is not known here: released before figures were kept, or by other columns.
     pub not_known: u64,
 }
@@ -153,7 +156,10 @@ pub fn figures(db: &Connection, by: &Columns, key: &Secret, settings: &RiskSetti
         params![by.table, &by.digest[..]],
         |row| row.get(0),
     )?;
+    let is_small = |class: &[u8; 16]| all.get(class).is_none_or(|size| *size < settings.k);
+    let released_below_k = release.iter().filter(|(class, _)| is_small(class)).map(|(_, size)| size).sum();
     Ok(Risk {
+        released_below_k,
         k: settings.k,
         blocks: settings.blocks,
         quasi_identifiers: by.columns.iter().map(|column| format!("{}.{column}", by.table)).collect(),
@@ -239,17 +245,34 @@ mod tests {
         let first = figures(&db, &by, &secret, &settings).expect("figures");
         assert_eq!((first.release.patients, first.release.unique, first.release.below_k), (3, 1, 1));
         assert_eq!(first.release, first.cumulative);
+        assert_eq!(first.released_below_k, 1, "c is alone");
         take(&mut db, &by, &secret, &[]);
         pend(&db, "d", Some(r#"{"sex":"M","birth_year":2011}"#));
         pend(&db, "b", None);
         let second = figures(&db, &by, &secret, &settings).expect("figures");
         assert_eq!((second.release.patients, second.release.unique), (1, 1));
+        assert_eq!(second.released_below_k, 0, "d, alone in its night, is one of two at the registry");
         assert_eq!(
             (second.cumulative.patients, second.cumulative.unique, second.cumulative.smallest),
             (3, 1, 1),
             "a is alone once b is gone, c and d share a class"
         );
         assert_eq!(second.not_known, 0);
+    }
+
+    #[test]
+    fn a_run_that_only_withdraws_holds_nobody_back() {
+        let (mut db, by, secret, settings) = bench();
+        for key in ["a", "b"] {
+            pend(&db, key, Some(r#"{"sex":"F","birth_year":2010}"#));
+        }
+        take(&mut db, &by, &secret, &[]);
+        pend(&db, "b", None);
+        let found = figures(&db, &by, &secret, &settings).expect("figures");
+        assert_eq!(
+            (found.cumulative.below_k, found.release.patients, found.released_below_k),
+            (1, 0, 0)
+        );
     }
 
     #[test]
