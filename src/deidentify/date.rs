@@ -13,6 +13,22 @@ use jiff::{Span, ToSpan};
 
 use crate::cdm::date::is_partial_date;
 
+/// The months as English spells them, in lower case.
+pub(super) const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
 /// A date as precise as its source: `month` and `day` are 0 where the source did not say.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Partial {

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use super::date::MONTHS;
 use super::words::{Run, Words};
 
 mod machine;
@@ -272,20 +273,6 @@ fn number(digits: &[u8]) -> Option<i16> {
 
 /// The month an English word names: its first three letters, or more of it.
 fn month(word: &[u8]) -> Option<i16> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
     if word.len() < 3 {
         return None;
     }

@@ -152,31 +152,17 @@ pub(super) fn kept_back(plan: &Plan<'_>, writer: &mut Connection, counts: &mut C
 pub(super) fn brake_people(site: &Site, losing: Losing) -> Result<(), GatewayError> {
     let percent = site.settings.vanish_percent;
     let Losing { people, known } = losing;
-    if people >= BRAKE_PEOPLE_FROM && people * 100 > known * u64::from(percent) {
-        return Err(GatewayError::Brake {
-            gone: people,
-            known,
-            what: "patients (by their consents)".to_owned(),
-            percent,
-        });
-    }
-    Ok(())
+    let stops = people >= BRAKE_PEOPLE_FROM && people * 100 > known * u64::from(percent);
+    let what = || "patients (by their consents)".to_owned();
+    stop_if(stops, (people, known, percent), what)
 }
 
 /// Stops the first run of a new ledger where it would withdraw more than the site's share of the rows the registry has.
 /// # Errors: `Brake`.
 pub(super) fn brake_rows(site: &Site, gone: u64, known: u64) -> Result<(), GatewayError> {
     let percent = site.settings.vanish_percent;
-    if is_too_much(gone, known, percent) {
-        let what = "rows at the registry, which this site does not make any more,".to_owned();
-        return Err(GatewayError::Brake {
-            gone,
-            known,
-            what,
-            percent,
-        });
-    }
-    Ok(())
+    let what = || "rows at the registry, which this site does not make any more,".to_owned();
+    stop_if(is_too_much(gone, known, percent), (gone, known, percent), what)
 }
 
 /// Stops a run that would withdraw more than the site's share of what is known, of all resources or of one type.
@@ -186,26 +172,23 @@ pub(super) fn brake(site: &Site, db: &Connection) -> Result<(), GatewayError> {
     let mut all = (0, 0);
     for (resource_type, gone, known) in withdrawn(db)? {
         all = (all.0 + gone, all.1 + known);
-        if is_too_much(gone, known, percent) {
-            return Err(GatewayError::Brake {
-                gone,
-                known,
-                what: format!("{resource_type} resources"),
-                percent,
-            });
-        }
+        let what = || format!("{resource_type} resources");
+        stop_if(is_too_much(gone, known, percent), (gone, known, percent), what)?;
     }
     let (gone, known) = all;
-    if is_too_much(gone, known, percent) {
-        let what = "resources".to_owned();
-        return Err(GatewayError::Brake {
-            gone,
-            known,
-            what,
-            percent,
-        });
+    stop_if(is_too_much(gone, known, percent), (gone, known, percent), || "resources".to_owned())
+}
+
+fn stop_if(stops: bool, (gone, known, percent): (u64, u64, u8), what: impl FnOnce() -> String) -> Result<(), GatewayError> {
+    if !stops {
+        return Ok(());
     }
-    Ok(())
+    Err(GatewayError::Brake {
+        gone,
+        known,
+        what: what(),
+        percent,
+    })
 }
 
 fn is_too_much(gone: u64, known: u64, percent: u8) -> bool {

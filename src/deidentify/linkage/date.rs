@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use regex::{Captures, Regex, RegexBuilder};
 
+use crate::deidentify::date::MONTHS;
 use jiff::civil::Date;
 
 /// A format, ready to read.
@@ -13,21 +14,6 @@ pub struct DateFormat {
     source: String,
     regex: Regex,
 }
-
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
 
 impl DateFormat {
     /// # Errors: what of the format is not read here.
