@@ -125,7 +125,9 @@ pub async fn run(site: &Arc<Site>, options: &Options, progress: Listener<'_>) ->
 fn cannot_end(run: &Run, error: &GatewayError) -> Option<&'static str> {
     match error {
         GatewayError::Brake { .. } => Some("it would withdraw too much; perhaps the EHR's export is whole again"),
-        GatewayError::Consent(ConsentError::NotAll { .. }) => Some("not every consent was there; perhaps they are now"),
+        GatewayError::Consent(ConsentError::NotAll { .. } | ConsentError::Unreadable { .. }) => {
+            Some("not every consent was there and readable; perhaps they are now")
+        }
         GatewayError::Landing(LandingError::Damaged { run: of, .. }) if *of == run.id => Some("what it landed is damaged"),
         _ => None,
     }
@@ -166,7 +168,10 @@ async fn finish(site: &Arc<Site>, run: &Run, options: &Options, progress: Listen
     if !options.rehearse {
         inherit::take_over(site).await?;
     }
-    let prepared = blocking(site, &run, options, done_ahead, progress).await?;
+    let prepared = match blocking(site, &run, options, done_ahead, progress).await {
+        Err(GatewayError::Consent(ConsentError::WithdrawnMeanwhile)) => blocking(site, &run, options, None, progress).await?,
+        prepared => prepared?,
+    };
     if prepared.rehearsed {
         return Ok(prepared);
     }

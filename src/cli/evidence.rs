@@ -60,7 +60,12 @@ impl Record {
         (!written.is_empty()).then(|| written == self.digest)
     }
 
-    /// Nothing left: a check failed, or it was a rehearsal.
+    /// The registry took it.
+    fn has_left(&self) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.phase == "done")
+    }
+
+    /// Nothing left: a check failed.
     fn is_held_back(&self) -> bool {
         self.evidence.failed().next().is_some()
     }
@@ -128,12 +133,17 @@ pub(super) fn page_of_run(places: &Places, done: &Result<Report, GatewayError>) 
         }
         _ => return,
     };
-    let path = evidence::folder(&places.evidence(), run).join("evidence.html");
-    let written = Record::read(places, run).and_then(|record| {
-        let html = page::page(&record).into_string();
-        file::write_durable(&path, html.as_bytes()).map_err(|error| Failure::usage(chain(&error)))
-    });
-    match written {
+    let page = |run: i64| evidence::folder(&places.evidence(), run).join("evidence.html");
+    let write = |run: i64| {
+        let html = page::page(&Record::read(places, run)?).into_string();
+        file::write_durable(&page(run), html.as_bytes()).map_err(|error| Failure::usage(chain(&error)))
+    };
+    // The run before it, too, which may have ended just now.
+    if let Some(before) = evidence::runs(&places.evidence()).into_iter().find(|other| *other < run) {
+        let _ = write(before);
+    }
+    let path = page(run);
+    match write(run) {
         Ok(()) => show::note(&format!("evidence of this run: {}", path.display())),
         Err(_) => show::note("the page of this run's evidence could not be written; `headwater evidence` shows the record"),
     }

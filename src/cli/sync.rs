@@ -232,7 +232,9 @@ pub(super) async fn one_run(site: &Arc<Site>, options: &Options) -> Result<Repor
 pub(super) fn exit_of(error: &GatewayError) -> Exit {
     match error {
         GatewayError::Brake { .. } | GatewayError::OtherKey { .. } | GatewayError::Evidence { .. } => Exit::Brake,
-        GatewayError::Consent(ConsentError::NotAll { .. }) => Exit::Partial,
+        GatewayError::Consent(ConsentError::NotAll { .. } | ConsentError::Unreadable { .. } | ConsentError::WithdrawnMeanwhile) => {
+            Exit::Partial
+        }
         GatewayError::Consent(ConsentError::List(_)) => Exit::Usage,
         GatewayError::NotAll { .. } => Exit::Partial,
         GatewayError::Pull(error) => match error {

@@ -169,7 +169,12 @@ pub(super) fn compare(db: &Connection, leaves: &mut Leaves, is_asked_for: impl F
         }
     }
     if changes.losing.people > 0 {
-        let known = db.query_row("SELECT count(DISTINCT mark) FROM about", [], |row| row.get::<_, i64>(0))?;
+        // Of whom the registry holds something: those who are kept here are no part of what would be lost.
+        let known = db.query_row(
+            "SELECT count(DISTINCT a.mark) FROM about a WHERE EXISTS (SELECT 1 FROM released r WHERE r.source = a.source)",
+            [],
+            |row| row.get::<_, i64>(0),
+        )?;
         changes.losing.known = known.unsigned_abs();
     }
     leaves.redecide = redecide;

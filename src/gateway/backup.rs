@@ -67,7 +67,7 @@ pub fn backup(
             made_at: contents.made_at.clone(),
         },
     )?;
-    for (name, key) in keys(places, at, ids)? {
+    for (name, key) in keys(places, at, ids, &contents.fingerprint)? {
         let bytes = hex(key.expose());
         contents.keys.push(name.clone());
         put(&mut writer, &Line::Key { name, bytes })?;
@@ -108,7 +108,7 @@ fn open(places: &Places) -> Result<Connection, BackupError> {
 }
 
 /// Every file of the keys folder, by name; the master key also where it is a credential.
-fn keys(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Result<BTreeMap<String, Secret>, BackupError> {
+fn keys(places: &Places, at: &MasterKey, ids: (&str, &str), fingerprint: &str) -> Result<BTreeMap<String, Secret>, BackupError> {
     let mut found = BTreeMap::new();
     let unreadable = |source| FileError::io_of("read the folder", &places.keys(), source);
     for entry in std::fs::read_dir(places.keys()).map_err(unreadable)? {
@@ -119,7 +119,7 @@ fn keys(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Result<BTreeMap<S
         }
     }
     if *at != MasterKey::File {
-        let master = master::text(places, at, ids)?;
+        let master = master::text(places, at, ids, fingerprint)?;
         found.insert(MASTER.to_owned(), master);
     }
     Ok(found)

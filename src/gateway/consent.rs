@@ -4,6 +4,7 @@
 //!
 //! An empty set means nobody: where a consent is required and none is there, nothing leaves. What cannot be read stops the run.
 
+mod fault;
 mod landed;
 mod leave;
 mod lists;
@@ -19,6 +20,7 @@ use super::site::Site;
 use super::withdrawals;
 use crate::platform::database;
 
+pub use fault::ConsentError;
 pub(super) use leave::{LISTED, Leave, Leaves, Mark, WITHDRAWN, When};
 pub use lists::{ListError, key_of, patients};
 pub use settings::{ConsentSettings, Require};
@@ -26,18 +28,6 @@ pub(super) use subject::{of as patient_of, when};
 
 use landed::Said;
 use leave::{FLAGGED, NONE};
-
-/// Why it cannot be decided who may leave.
-#[derive(Debug, thiserror::Error)]
-pub enum ConsentError {
-    #[error(transparent)]
-    List(#[from] ListError),
-    #[error(
-        "the EHR did not give every {of} resource, and who may leave hangs on them: nothing was sent. \
-         The next run asks again; if this comes back, `headwater doctor` says whether the EHR gives that type at all"
-    )]
-    NotAll { of: &'static str },
-}
 
 /// Reads every list once, before hours of pulling end at one that cannot be read.
 /// # Errors: a list that cannot be read.

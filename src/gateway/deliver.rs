@@ -16,7 +16,7 @@ use super::options::Event;
 use super::report::Report;
 use super::site::Site;
 use super::withdrawals;
-use super::{evidence, master, package, people};
+use super::{evidence, inherit, master, package, people};
 
 /// Whether the registry decided against the model or the policy of this submission: it was not applied and its sequence is
 /// free. Then, and only then, another one may be prepared in its place. Any other answer may come after it was applied, or
@@ -93,7 +93,9 @@ pub(super) async fn deliver(site: &Site, run: &Run, progress: &(dyn Fn(Event) + 
     {
         let mut db = site.bulk()?;
         let tx = db.transaction().map_err(LedgerError::from)?;
-        withdrawals::acknowledge(&tx, report.submission.as_deref(), report.leaf, site.tools.clock.now()).map_err(LedgerError::from)?;
+        if inherit::left(&tx).map_err(LedgerError::from)? == 0 {
+            withdrawals::acknowledge(&tx, report.submission.as_deref(), report.leaf, site.tools.clock.now()).map_err(LedgerError::from)?;
+        }
         let rejected = answer.outcomes.iter().map(|row| (row.table.as_str(), row.key.as_str()));
         evidence::acknowledge(site, &tx, rejected)?;
         ledger::acknowledge(&tx, run.id, &answer.outcomes, &next)?;

@@ -82,6 +82,11 @@ pub(super) async fn take_over(site: &Site) -> Result<(), GatewayError> {
         })
         .await?;
     }
+    // It knows nothing of this site, or does not know the question: should it know better, it refuses our beginning and is asked
+    // again.
+    if place.sequence == 0 {
+        return Ok(());
+    }
     // Last: where this stands, all of it is there.
     database::lock(&site.db)
         .execute(
@@ -150,6 +155,16 @@ pub(super) fn adopt(plan: &Plan<'_>, run: &Run, writer: &mut Connection, accept:
         }
     }
     Ok(tx.commit().map_err(LedgerError::from)?)
+}
+
+/// Rows at the registry of which it is still not known whether anything here makes them, once what is pending is acknowledged.
+/// While there are any, everything is pulled again, and no withdrawal is done.
+/// # Errors: the database.
+pub(super) fn left(db: &Connection) -> rusqlite::Result<u64> {
+    let left = "SELECT count(*) FROM inherited_row i
+         WHERE NOT EXISTS (SELECT 1 FROM pending_row p WHERE p.table_name = i.table_name AND p.row_key = i.row_key)
+            AND (table_name, row_key) NOT IN (SELECT table_name, row_key FROM pending_adopted)";
+    db.query_row(left, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
 /// Rows at the registry that nothing here makes.

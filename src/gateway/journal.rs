@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::GatewayError;
+use super::inherit;
 use super::ledger::{self, LedgerError};
 use super::options::Options;
 use super::report::Report;
@@ -132,7 +133,9 @@ pub(super) fn begin(
         until: options.until,
         patients: options.patients.clone(),
     };
-    let since = match (options.full || scope.is_backfill(), options.since) {
+    // A new ledger that took rows over asks for everything until it knows whose each of them is.
+    let inherits = inherit::left(&tx)? > 0;
+    let since = match (options.full || inherits || scope.is_backfill(), options.since) {
         (_, Some(since)) => Some(since),
         (true, None) => None,
         (false, None) => {
@@ -233,7 +236,10 @@ pub(super) fn note(db: &Connection, run: i64, phase: &str, report: &Report, ende
 /// What was packaged will not be taken: the run is prepared again from what is landed.
 /// # Errors: the database.
 pub(super) fn back_to_landed(db: &Connection, run: &mut Run) -> Result<(), LedgerError> {
-    db.execute("UPDATE run SET phase = 'landed' WHERE id = ?1 AND phase = 'packaged'", [run.id])?;
+    db.execute(
+        "UPDATE run SET phase = 'landed', report = NULL WHERE id = ?1 AND phase = 'packaged'",
+        [run.id],
+    )?;
     run.phase = Phase::Landed;
     Ok(())
 }

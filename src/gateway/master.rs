@@ -180,7 +180,12 @@ pub(super) fn in_force(places: &Places, at: &MasterKey, ids: (&str, &str), db: &
         return Err(MasterError::Changed { found, expected });
     }
     let ledger = held.ledger()?;
-    let Some(next) = next.filter(|next| next.fingerprint() != current.fingerprint()) else {
+    let is_spare = next.as_ref().is_some_and(|next| next.fingerprint() == current.fingerprint());
+    if is_spare && *at == MasterKey::File {
+        // A crash came between the two steps of `finish`.
+        file::remove(&places.pseudonym_next_key())?;
+    }
+    let Some(next) = next.filter(|_| !is_spare) else {
         return Ok(InForce {
             keys: current,
             ledger,
@@ -237,11 +242,19 @@ pub fn fingerprints(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Resul
     Ok((fingerprint(&held.current), held.next.as_ref().map(fingerprint), bound))
 }
 
-/// The master key itself, as its file holds it, for a backup.
-/// # Errors: as [`in_force`].
-pub(super) fn text(places: &Places, at: &MasterKey, ids: (&str, &str)) -> Result<Secret, MasterError> {
+/// The master key with this fingerprint, as its file holds it, for a backup: after a rotation of credentials it is the next one,
+/// until somebody renames them.
+/// # Errors: as [`in_force`]; none of those here has it.
+pub(super) fn text(places: &Places, at: &MasterKey, ids: (&str, &str), fingerprint: &str) -> Result<Secret, MasterError> {
     let held = held(places, at, ids)?;
-    Ok(as_text(&held.current))
+    let mut all = [Some(&held.current), held.next.as_ref()].into_iter().flatten();
+    match all.find(|key| held.keys(key).fingerprint() == fingerprint) {
+        Some(key) => Ok(as_text(key)),
+        None => Err(MasterError::Changed {
+            found: held.keys(&held.current).fingerprint().to_owned(),
+            expected: fingerprint.to_owned(),
+        }),
+    }
 }
 
 /// The fingerprint of the key that the registry's rows were made with.

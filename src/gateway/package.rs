@@ -8,6 +8,7 @@ use crate::deidentify::Deidentified;
 use crate::submission::{Ledger as WireLedger, Manifest, Tally};
 use crate::submit::{self, Package};
 
+use super::consent::{ConsentError, Leave};
 use super::error::GatewayError;
 use super::evidence::{self, Gleaned};
 use super::journal::{self, Run};
@@ -15,6 +16,7 @@ use super::ledger::{self, LedgerError, Watermark};
 use super::options::Event;
 use super::report::Report;
 use super::transform::Plan;
+use super::withdrawals;
 
 /// Chunks into the outbox, manifest sealed and signed beside them, then noted: from there on these bytes are what is sent.
 /// `next` comes with the previous manifest's digest and leaves with this one's.
@@ -79,6 +81,13 @@ pub(super) fn package(
     next.manifest_sha256 = Some(package.sha256());
     writer.pragma_update(None, "synchronous", "FULL").map_err(LedgerError::from)?;
     let tx = writer.transaction().map_err(LedgerError::from)?;
+    // The last moment at which a withdrawal still holds this submission back.
+    if withdrawals::blocked(&tx)?
+        .iter()
+        .any(|mark| !matches!(plan.leaves.of(mark), Leave::Nothing(_)))
+    {
+        return Err(ConsentError::WithdrawnMeanwhile.into());
+    }
     let mark = serde_json::to_string(&next).unwrap_or_default();
     tx.execute(
         "INSERT OR REPLACE INTO submission (id, run, sequence, manifest_sha256, next_mark) VALUES (?1, ?2, ?3, ?4, ?5)",

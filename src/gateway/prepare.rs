@@ -80,6 +80,12 @@ pub(super) fn prepare(
     }
     derived::derive(&plan, run, &mut writer, (&mut sums.counts, &mut sums.gleaned.hits))?;
     inherit::adopt(&plan, run, &mut writer, options.accept_deletions)?;
+    let left = inherit::left(&writer).map_err(LedgerError::from)?;
+    if left > 0 {
+        problems.push(format!(
+            "{left} rows that the registry holds from before this ledger are of no resource that came yet: the next run pulls everything again"
+        ));
+    }
     let Sums {
         mut counts,
         stats,

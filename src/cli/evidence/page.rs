@@ -113,7 +113,8 @@ fn left_in_short(record: &Record) -> String {
         (true, ..) => format!("Nothing. Held back: {what}, for {to}."),
         (_, true, _) => format!("Nothing, this was a rehearsal. It would be {what}, to {to}."),
         (_, _, Some("done")) => format!("{what}, to {to}, which has acknowledged them."),
-        _ => format!("{what}, to {to}."),
+        (_, _, Some("packaged")) => format!("Nothing yet. It waits for delivery: {what}, to {to}."),
+        _ => format!("Nothing. The run did not end; it would be {what}, to {to}."),
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) fn verdict(record: &Record) -> &'static str {
         (_, _, Some(false)) => "the record was changed after the run",
         (true, ..) => "held back: nothing was sent",
         (_, true, _) => "every check held; a rehearsal, nothing was sent",
+        _ if !record.has_left() => "every check held; the registry has not taken it yet",
         _ if stands_out(record) => "every check held; some patients stand in small groups",
         _ => "every check held",
     }

@@ -12,6 +12,7 @@ use super::super::site::Site;
 use super::super::steps::{self, Bench, Deletion, Head};
 use super::super::transform::source_key;
 use super::super::version;
+use super::fault::ConsentError;
 use super::leave::{DENIED, Leave};
 use super::settings::{ConsentSettings, Require};
 use super::statement::{self, Statement, any_coding, text};
@@ -37,7 +38,7 @@ struct Held {
 }
 
 /// What is said of whom, in no order, as of `run`; and how many consents that speak of us name no patient.
-/// # Errors: a segment that cannot be read; the database.
+/// # Errors: a line of this run that cannot be read where a statement may stand; a segment that cannot be read; the database.
 pub(super) fn said(site: &Site, run: &Run) -> Result<(Vec<(String, Said)>, u64), GatewayError> {
     let settings = &site.settings.consent;
     let mut types = settings.types();
@@ -51,7 +52,7 @@ pub(super) fn said(site: &Site, run: &Run) -> Result<(Vec<(String, Said)>, u64),
     let mut segments = site.landing.all_segments()?;
     // Of one run, what is deleted before what is there: it was made again.
     segments.sort_by_key(|segment| (segment.run, segment.kind == Kind::Resources, segment.id));
-    let (mut held, mut nobodys, mut unread): (HashMap<SourceKey, Held>, u64, bool) = Default::default();
+    let (mut held, mut nobodys, mut unread): (HashMap<SourceKey, Held>, u64, u64) = Default::default();
     let (mut bench, mut bytes) = (Bench::default(), Vec::new());
     for segment in &segments {
         let is_ours = types.contains(&segment.resource_type.as_str()) || !steps::is_resource_type(&segment.resource_type);
@@ -62,7 +63,7 @@ pub(super) fn said(site: &Site, run: &Run) -> Result<(Vec<(String, Said)>, u64),
         while frames.next_into(&mut bytes)? {
             for (_, line) in steps::lines(1, &bytes) {
                 let Ok(root) = bench.read(line, &site.settings.limits) else {
-                    unread |= segment.run == run.id;
+                    unread += u64::from(segment.run == run.id);
                     continue;
                 };
                 if segment.kind == Kind::Deleted {
@@ -74,7 +75,7 @@ pub(super) fn said(site: &Site, run: &Run) -> Result<(Vec<(String, Said)>, u64),
                     continue;
                 }
                 let Ok(head) = Head::of(root) else {
-                    unread |= segment.run == run.id;
+                    unread += u64::from(segment.run == run.id);
                     continue;
                 };
                 let Some(resource_type) = types.iter().find(|name| **name == head.resource_type) else {
@@ -82,7 +83,9 @@ pub(super) fn said(site: &Site, run: &Run) -> Result<(Vec<(String, Said)>, u64),
                 };
                 let key = source_key(site, head.resource_type, &head.id);
                 let version = version::of(&head.last_updated).to_owned();
-                if held.get(&key).is_some_and(|held| version::is_later(&held.version, &version)) {
+                // Of one run the later version counts, and of two runs the later run: an EHR's clock may have gone back.
+                let is_older = |held: &Held| held.run == segment.run && version::is_later(&held.version, &version);
+                if held.get(&key).is_some_and(is_older) {
                     continue;
                 }
                 let said = of(root, settings, today);
@@ -100,11 +103,15 @@ pub(super) fn said(site: &Site, run: &Run) -> Result<(Vec<(String, Said)>, u64),
             }
         }
     }
+    // It may be the one that says no.
+    if unread > 0 {
+        return Err(ConsentError::Unreadable { lines: unread }.into());
+    }
     let db = database::lock(&site.db);
     let mut found = Vec::new();
     for (key, held) in held {
         if held.run != run.id {
-            let is_whole = run.proven.get(held.resource_type).is_some_and(|proven| proven.whole) && !unread;
+            let is_whole = run.proven.get(held.resource_type).is_some_and(|proven| proven.whole);
             if is_whole || ledger::known(&db, &key)?.is_none() {
                 continue;
             }
@@ -159,11 +166,14 @@ pub(super) fn leave(mut statements: Vec<Statement>, require: Require) -> Leave {
         return Leave::Nothing(DENIED);
     }
     let base = (require == Require::OptOut).then_some(super::leave::Clause::always(true));
-    Leave::by(
-        base.into_iter()
-            .chain(speaking.into_iter().flat_map(|statement| statement.clauses))
-            .collect(),
-    )
+    let is_alone = speaking.len() == 1;
+    let mut clauses: Vec<_> = speaking.into_iter().flat_map(|statement| statement.clauses).collect();
+    // Within one statement the later rule counts. Of several of one moment none comes later: every denial counts, in whatever
+    // order they were found.
+    if !is_alone {
+        clauses.sort_by_key(|clause| (!clause.permits, clause.from, clause.until));
+    }
+    Leave::by(base.into_iter().chain(clauses).collect())
 }
 
 #[cfg(test)]
@@ -195,6 +205,30 @@ mod tests {
                 let statements = said.iter().map(|(given, permits)| statement(given, *permits)).collect();
                 assert_eq!(leave(statements, require) == Leave::All, leaves, "{said:?} {require:?}");
             }
+        }
+    }
+
+    #[test]
+    fn of_several_statements_of_one_moment_every_denial_counts_in_whatever_order_they_are_found() {
+        let clause = |permits, from: &str, until: &str| Clause {
+            permits,
+            from: from.parse().ok(),
+            until: until.parse().ok(),
+        };
+        let partly = Statement {
+            given: "2024-01-01".into(),
+            clauses: vec![Clause::always(true), clause(false, "2020-01-01", "2020-12-31")],
+        };
+        let whole = statement("2024-01-01", true);
+        let when = |day: &str| super::super::leave::When::On(day.parse().expect("a day"));
+        for require in [Require::OptIn, Require::OptOut] {
+            let one = leave(vec![partly.clone(), whole.clone()], require);
+            let other = leave(vec![whole.clone(), partly.clone()], require);
+            assert_eq!(one, other, "{require:?}");
+            assert!(
+                one.why_not(when("2020-05-01")).is_some() && one.why_not(when("2021-05-01")).is_none(),
+                "{require:?}"
+            );
         }
     }
 

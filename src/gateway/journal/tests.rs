@@ -5,6 +5,7 @@ use super::*;
 fn db() -> Connection {
     let db = Connection::open_in_memory().unwrap();
     db.execute_batch(ledger::SCHEMA).unwrap();
+    db.execute_batch(inherit::SCHEMA).unwrap();
     db
 }
 
