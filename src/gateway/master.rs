@@ -374,6 +374,22 @@ mod tests {
         let text = file::read_secret(&places.pseudonym_next_key()).unwrap();
         file::write_durable(&places.pseudonym_key(), text.expose()).unwrap();
         assert!(!now(&places, &db).unwrap().is_rotating);
+        assert!(!places.pseudonym_next_key().exists(), "the spare copy goes");
+        rotate(&places, &MasterKey::File, IDS).expect("and the next rotation may begin");
+    }
+
+    #[test]
+    fn the_key_that_is_written_into_a_backup_is_the_one_in_force() {
+        let (_dir, places, mut db) = site();
+        rotate(&places, &MasterKey::File, IDS).unwrap();
+        let next = now(&places, &db).unwrap();
+        // As with credentials: acknowledged, and not renamed yet.
+        answer(&mut db, &next.keys);
+        let text_of = |fingerprint: &str| text(&places, &MasterKey::File, IDS, fingerprint);
+        let given = text_of(next.keys.fingerprint()).unwrap();
+        let expected = file::read_secret(&places.pseudonym_next_key()).unwrap();
+        assert!(given.expose().trim_ascii() == expected.expose().trim_ascii());
+        assert!(text_of("0000000000000000").is_err(), "no other is passed off for it");
     }
 
     #[test]

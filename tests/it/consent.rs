@@ -1,6 +1,7 @@
 //! Nights on which it is decided who may leave: by FHIR Consents, exclusion lists, flags, and a person's withdrawal.
 //! The registry holds the rows of who may leave and of nobody else, whatever changes from night to night.
 
+mod doubt;
 mod keys;
 mod looking;
 

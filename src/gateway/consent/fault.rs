@@ -13,8 +13,8 @@ pub enum ConsentError {
     )]
     NotAll { of: &'static str },
     #[error(
-        "{lines} lines of this pull cannot be read where a consent, a flag or their deletion may stand, and one of them may say no: \
-         nothing was sent. `headwater quarantine list` names them after a run without `[consent]`; ask the EHR's team for a whole export"
+        "a line that cannot be read stands where a consent, a flag or its deletion may stand ({lines} in all), and it may say no: nothing was \
+         sent. The next run pulls again; if this comes back, ask the EHR's team for a whole export of the types that `[consent]` is about"
     )]
     Unreadable { lines: u64 },
     #[error("a patient was withdrawn while this run was under way: nothing was sent; run `headwater sync` again, it decides anew")]
