@@ -201,6 +201,11 @@ fn tighten(reader: &mut Reader, root: &Section<'_>) -> Vec<(String, String)> {
     places
         .into_iter()
         .map(|place| {
+            if tighten.table.get(&place).is_some_and(|value| value.is_table()) {
+                let what = format!("must be quoted whole: \"{place}.COLUMN\" = \"drop\"");
+                reader.fault(&tighten, &place, what);
+                return (place, String::new());
+            }
             let rule = reader.text(&tighten, &place);
             (place, rule)
         })

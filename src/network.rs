@@ -27,7 +27,7 @@ pub use untested::Untested;
 
 /// What is wrong with a package; `faults` has one line each.
 #[derive(Debug, thiserror::Error)]
-#[error("the network package has {} fault(s):\n{}", faults.len(), faults.join("\n"))]
+#[error("{} fault(s) in the network package, or in what the site says of it:\n{}", faults.len(), faults.join("\n"))]
 pub struct NetworkError {
     pub faults: Vec<String>,
 }

@@ -34,7 +34,7 @@ pub fn published_percent(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0
     } else {
-        part.min(whole) as f64 * 100.0 / whole as f64
+        (part.min(whole) as f64 * 1000.0 / whole as f64).round() / 10.0
     }
 }
 

@@ -6,7 +6,7 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, chain, show};
+use super::{Exit, Failure, chain, show};
 use crate::config;
 use crate::gateway::evidence::{self, Evidence, Sent};
 use crate::gateway::{GatewayError, Places, Report};
@@ -101,13 +101,23 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     } else {
         show::answer(&text::text(&record));
     }
-    Ok(())
+    match record.is_as_written() {
+        Some(false) => Err(Failure::new(
+            Exit::Brake,
+            format!("the record of run {run} was changed after the run: restore state/ from its backup, and find out who changed it"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn list(places: &Places, runs: &[i64], json: bool) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for run in runs {
-        let record = Record::read(places, *run)?;
+        let Ok(record) = Record::read(places, *run) else {
+            let what = "its record is not there, or not whole: restore state/ from its backup".to_owned();
+            rows.push(vec![run.to_string(), String::new(), String::new(), String::new(), what]);
+            continue;
+        };
         let verdict = text::verdict(&record).to_owned();
         let made = record.evidence.made_at.get(..16).unwrap_or_default().replace('T', " ");
         let rows_left = show::thousands(record.evidence.counts.released());
@@ -144,7 +154,12 @@ pub(super) fn page_of_run(places: &Places, done: &Result<Report, GatewayError>) 
     }
     let path = page(run);
     match write(run) {
-        Ok(()) => show::note(&format!("evidence of this run: {}", path.display())),
+        Ok(()) => {
+            if let Some(words) = Record::read(places, run).ok().and_then(|record| text::small_groups(&record)) {
+                show::note(&words);
+            }
+            show::note(&format!("evidence of this run: {}", path.display()));
+        }
         Err(_) => show::note("the page of this run's evidence could not be written; `headwater evidence` shows the record"),
     }
 }

@@ -55,7 +55,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if rows.is_empty() {
         return Err(Failure::new(
             Exit::Usage,
-            "this site has no row at the registry under this key, and no submission of this name: it was never released, or is withdrawn",
+            "this site has no row at the registry under this key, and no submission of this name: it was never released, is withdrawn, \
+             is of another table than --table says, or had this key before `keys rotate --master`. The registry's own key of a row is what is asked for",
         ));
     }
     let dictionary = dictionary(&config)?;

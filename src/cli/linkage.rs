@@ -50,7 +50,7 @@ enum Verb {
     Encode {
         #[command(flatten)]
         of: Of,
-        /// The new file, one JSON object a line: id, clk
+        /// The file to write, one JSON object a line: id, clk; one that is there is replaced
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// Print what came of the patients as one JSON object
@@ -69,7 +69,7 @@ enum Verb {
         /// The agent's answer
         #[arg(long, value_name = "FILE")]
         groups: PathBuf,
-        /// The new file, one JSON object a line: table, key, person
+        /// The file to write, one JSON object a line: table, key, person; one that is there is replaced
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// Print what came of the patients as one JSON object

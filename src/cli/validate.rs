@@ -120,7 +120,13 @@ fn profiles(args: &Args) -> Result<Profiles, Failure> {
         ..Options::default()
     };
     let loaded = Definitions::with_packages(own, packaged, &options);
-    faults.extend(loaded.faults);
+    // Of a profile that is asked for and not there we say more.
+    faults.extend(
+        loaded
+            .faults
+            .into_iter()
+            .filter(|fault| !fault.contains("is asked for, but no such profile")),
+    );
     let profiles = loaded.definitions.profiles;
     let known: Vec<String> = profiles.by_canonical().into_iter().map(|(url, _)| url).collect();
     faults.extend(args.profile.iter().filter_map(|asked| unknown(asked, &known)));

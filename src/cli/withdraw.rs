@@ -92,6 +92,15 @@ fn open(site: &Path) -> Result<Desk, Failure> {
 }
 
 fn withdraw(args: &Args) -> Result<(), Failure> {
+    if let Some(verb) = args
+        .patient
+        .as_deref()
+        .filter(|word| ["list", "status", "undo", "help"].contains(word))
+    {
+        return Err(Failure::usage(format!(
+            "`{verb}` stands behind an option, where a patient's id would: write `headwater withdraw {verb} …` with the options last"
+        )));
+    }
     let patients = asked(args)?;
     let desk = open(&args.site)?;
     let clock = Clock::system();
@@ -141,7 +150,10 @@ fn words(asked: &Asked) -> String {
         format!("withdrawal {number} holds already")
     };
     match (asked.resources, asked.rows) {
-        (0, 0) => format!("{begun}; this site has sent nothing of such a patient"),
+        (0, 0) => format!(
+            "{begun}; this site has sent nothing of such a patient. If the id is misspelt, the patient who was meant still leaves: \
+             `headwater withdraw undo {number}`, then withdraw again"
+        ),
         (resources, rows) => format!(
             "{begun}; the next sync withdraws {} of {}",
             show::count(rows, "row"),

@@ -131,11 +131,17 @@ impl Policy {
             withheld.get_or_insert_with(|| "withheld by the site".to_owned());
             return Ok(());
         }
+        if model.find(place).is_some() {
+            return Err("is a whole table: only `withhold` may stand for one".to_owned());
+        }
         let found = place
             .split_once('.')
             .and_then(|(table, column)| model.find(table).and_then(|id| model.table(id).column(column).map(|at| (id, at))));
-        let (id, at) = found.ok_or("is no column of the model")?;
-        let method = Method::of_text(text, maps)?;
+        let (id, at) = found.ok_or("is no column and no table of the model")?;
+        let method = Method::of_text(text, maps).map_err(|fault| {
+            let words: Vec<_> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
+            format!("{fault}; a column may have: {}", words.join(", "))
+        })?;
         let plan = self
             .tables
             .get_mut(usize::from(id.0))

@@ -66,6 +66,13 @@ pub(super) fn decide(site: &Site, run: &Run) -> Result<(Leaves, Vec<String>), Ga
             }
         }
     }
+    let doubtful = statements.values().flatten().filter(|statement| statement.is_doubtful).count();
+    if doubtful > 0 {
+        problems.push(format!(
+            "{doubtful} Consent resources have a status, type or provision that FHIR does not know: each counts as a denial; \
+             `headwater validate` names the faults"
+        ));
+    }
     for (patient, statements) in statements {
         leaves.say(site.mark(&patient), landed::leave(statements, settings.require));
     }

@@ -294,7 +294,7 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
             ),
             risk.released_below_k == 0,
             format!(
-                "{} of {} in smaller groups among the {} of the registry",
+                "{} of {} in smaller groups among the {} of the registry; `[risk]` in site.toml asks for it, and whoever answers for it may change k or `smaller`",
                 risk.released_below_k, found.patients, all.patients
             ),
         ));

@@ -120,13 +120,15 @@ pub(super) fn prepare(
         if let Some(patients) = options.preview {
             preview::of_plan(&plan, patients, &mut |seen| progress(Event::Preview(Box::new(seen))))?;
         }
-        let mut proof = plan.deidentifier.proof();
-        ledger::each_pending_row(&writer, &plan.deidentifier, |row| {
-            row.prove(&mut proof);
-            Ok::<_, GatewayError>(())
-        })?;
-        let evidence = evidence::gather(&plan, run, &writer, &report, &gleaned, proof)?;
-        report.evidence = evidence::write(&site.places.evidence(), &evidence)?;
+        if options.preview.is_none() {
+            let mut proof = plan.deidentifier.proof();
+            ledger::each_pending_row(&writer, &plan.deidentifier, |row| {
+                row.prove(&mut proof);
+                Ok::<_, GatewayError>(())
+            })?;
+            let evidence = evidence::gather(&plan, run, &writer, &report, &gleaned, proof)?;
+            report.evidence = evidence::write(&site.places.evidence(), &evidence)?;
+        }
         let tx = writer.transaction().map_err(LedgerError::from)?;
         ledger::discard_pending(&tx).map_err(LedgerError::from)?;
         tx.commit().map_err(LedgerError::from)?;

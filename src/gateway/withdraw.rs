@@ -153,7 +153,7 @@ pub(super) fn brake_people(site: &Site, losing: Losing) -> Result<(), GatewayErr
     let percent = site.settings.vanish_percent;
     let Losing { people, known } = losing;
     let stops = people >= BRAKE_PEOPLE_FROM && people * 100 > known * u64::from(percent);
-    let what = || "patients (by their consents)".to_owned();
+    let what = || "patients (by their consents, flags and lists, or by a change of [consent] in site.toml)".to_owned();
     stop_if(stops, (people, known, percent), what)
 }
 

@@ -19,6 +19,19 @@ pub(super) fn stands_out(record: &Record) -> bool {
     record.evidence.risk.as_ref().is_some_and(|risk| !risk.cumulative.holds())
 }
 
+/// How many may be recognised by what the policy leaves.
+pub(super) fn small_groups(record: &Record) -> Option<String> {
+    let risk = record.evidence.risk.as_ref().filter(|risk| !risk.cumulative.holds())?;
+    Some(format!(
+        "{} of {} stand in groups smaller than {} ({} alone) by {}",
+        thousands(risk.cumulative.below_k),
+        count(risk.cumulative.patients, "patient"),
+        risk.k,
+        thousands(risk.cumulative.unique),
+        risk.quasi_identifiers.join(", ")
+    ))
+}
+
 pub(super) fn text(record: &Record) -> String {
     let evidence = &record.evidence;
     let policy = &evidence.policy;
@@ -38,6 +51,7 @@ pub(super) fn text(record: &Record) -> String {
         let mark = if check.passed { "held   " } else { "FAILED " };
         lines.push(format!("{mark} {} ({})", check.name, check.found));
     }
+    lines.extend(small_groups(record));
     let leaks: u64 = evidence.leaks().map(|leak| leak.resources).sum();
     let refused: u64 = evidence.refused.iter().map(|refused| refused.resources).sum();
     lines.push(String::new());

@@ -185,6 +185,7 @@ mod tests {
         Statement {
             given: given.to_owned(),
             clauses: vec![Clause::always(permits)],
+            is_doubtful: false,
         }
     }
 
@@ -218,6 +219,7 @@ mod tests {
         let partly = Statement {
             given: "2024-01-01".into(),
             clauses: vec![Clause::always(true), clause(false, "2020-01-01", "2020-12-31")],
+            is_doubtful: false,
         };
         let whole = statement("2024-01-01", true);
         let when = |day: &str| super::super::leave::When::On(day.parse().expect("a day"));
@@ -241,6 +243,7 @@ mod tests {
                 from: "2024-01-01".parse().ok(),
                 until: None,
             }],
+            is_doubtful: false,
         };
         let day = super::super::leave::When::On("2020-01-01".parse().expect("a day"));
         assert_eq!(leave(vec![from(true)], Require::OptOut).why_not(day), None);
@@ -249,6 +252,7 @@ mod tests {
         let silent = Statement {
             given: "2024-01-01".into(),
             clauses: Vec::new(),
+            is_doubtful: false,
         };
         assert_eq!(leave(vec![silent.clone()], Require::OptOut), Leave::All);
         let over = super::super::leave::NOT_IN_FORCE;

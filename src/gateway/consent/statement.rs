@@ -6,6 +6,8 @@
 //! no `type`, and its users give it one; we take it, else `policyRule` OPTIN or OPTOUT, else the root says nothing.
 //! `period` is when a rule holds: one that has not begun or is over on the day of the run does not speak. `dataPeriod` is
 //! which data it speaks of. A permission without one speaks of data from its own beginning on, unless the site says otherwise.
+//! A status, type or provision that is none of FHIR's may be a misspelt no: it denies, and is told. A scope without a code may be
+//! ours: of such a consent only the denials count.
 
 use std::borrow::Cow;
 
@@ -26,7 +28,12 @@ pub(super) struct Statement {
     /// `Consent.dateTime` as it is written; empty when it does not say.
     pub given: String,
     pub clauses: Vec<Clause>,
+    /// Something of it is none of FHIR's where it says yes or no, and was taken for a no.
+    pub is_doubtful: bool,
 }
+
+/// `Consent.status`, FHIR R4 ConsentState; those of which nothing follows.
+const SILENT: [&str; 4] = ["draft", "proposed", "inactive", "entered-in-error"];
 
 /// The patient (`Patient/id`) and what is said, if this consent speaks of us and holds. `today` is the day of the run's data.
 pub(super) fn read(root: Node<'_, '_>, settings: &ConsentSettings, today: Date) -> Option<(String, Statement)> {
@@ -35,14 +42,18 @@ pub(super) fn read(root: Node<'_, '_>, settings: &ConsentSettings, today: Date) 
     }
     let status = text(root, "status");
     let is_of_scope = any_coding(root, "scope", &settings.scopes);
+    let scope_is_unclear = !has_code(root, "scope");
     let is_of_category = settings.categories.is_empty() || any_coding(root, "category", &settings.categories);
-    if !is_of_scope || !is_of_category || !matches!(status.as_ref(), "active" | "rejected") {
+    if !(is_of_scope || scope_is_unclear) || !is_of_category || SILENT.contains(&status.as_ref()) {
         return None;
     }
     let patient = subject::of(root)?;
-    let given = text(root, "dateTime").into_owned();
+    // A moment that cannot be read is none.
+    let given = Some(text(root, "dateTime")).filter(|given| days(given).is_some());
+    let given = given.unwrap_or_default().into_owned();
     let mut clauses = Vec::new();
-    if status == "rejected" || is_not_understood(root) {
+    let is_doubtful = !matches!(status.as_ref(), "active" | "rejected") || is_odd(root);
+    if status == "rejected" || is_doubtful || is_not_understood(root) {
         clauses.push(Clause::always(false));
     } else {
         let reading = Reading { settings, today };
@@ -57,7 +68,42 @@ pub(super) fn read(root: Node<'_, '_>, settings: &ConsentSettings, today: Date) 
             None => clauses.extend(by_policy.and_then(|permits| reading.clause(permits, (None, None), begins))),
         }
     }
-    Some((patient, Statement { given, clauses }))
+    if !is_of_scope {
+        clauses.retain(|clause| !clause.permits);
+    }
+    let statement = Statement {
+        given,
+        clauses,
+        is_doubtful,
+    };
+    Some((patient, statement))
+}
+
+/// Whether a provision, at any depth that is read, is none of FHIR's: not an object, or of a type that is neither.
+fn is_odd(root: Node<'_, '_>) -> bool {
+    let mut left: Vec<(Node<'_, '_>, usize)> = match member(root, "provision") {
+        Some(provision) => vec![(provision, 0)],
+        None => return false,
+    };
+    while let Some((node, depth)) = left.pop() {
+        let kind = member(node, "type");
+        if node.kind() != Kind::Object || (kind.is_some() && !matches!(text(node, "type").as_ref(), "permit" | "deny")) {
+            return true;
+        }
+        if depth < DEPTH {
+            left.extend(items(node, "provision").map(|below| (below, depth + 1)));
+        }
+    }
+    false
+}
+
+/// Whether a member has a code at all.
+fn has_code(node: Node<'_, '_>, name: &str) -> bool {
+    let is_code = |coding: Node<'_, '_>| !text(coding, "code").is_empty();
+    items(node, name).any(|item| match member(item, "coding") {
+        Some(codings) => each(codings).any(is_code),
+        None => is_code(item),
+    })
 }
 
 struct Reading<'s> {
@@ -245,6 +291,56 @@ mod tests {
             actors: vec!["Organization/network".into()],
             ..ConsentSettings::default()
         }
+    }
+
+    /// A whole Consent, which may be odd.
+    fn odd(json: &str) -> Option<Statement> {
+        let mut tree = Tree::new();
+        let root = tree.parse(json.as_bytes(), &Limits::default()).expect("JSON");
+        read(root, &settings(), "2025-01-01".parse().expect("a day")).map(|read| read.1)
+    }
+
+    #[test]
+    fn a_misspelt_no_is_a_no_and_is_told() {
+        let with = |status: &str, scope: &str, rest: &str| {
+            odd(&format!(
+                r#"{{"resourceType":"Consent","id":"c","status":"{status}","scope":{scope},"patient":{{"reference":"Patient/p1"}}{rest}}}"#
+            ))
+        };
+        let ours = r#"{"coding":[{"code":"research"}]}"#;
+        for (status, rest) in [
+            ("actve", r#","provision":{"type":"permit"}"#),
+            ("active", r#","provision":{"type":"Deny"}"#),
+            ("active", r#","provision":{"type":7}"#),
+            ("active", r#","provision":[{"type":"deny"}]"#),
+            ("active", r#","provision":{"type":"permit","provision":[{"type":"DENY"}]}"#),
+        ] {
+            let found = with(status, ours, rest).expect("it speaks");
+            assert!(found.is_doubtful && found.clauses == [Clause::always(false)], "{status} {rest}");
+        }
+        for status in ["draft", "inactive", "entered-in-error"] {
+            assert_eq!(with(status, ours, r#","provision":{"type":"deny"}"#), None, "{status} says nothing");
+        }
+        let plain = with("active", ours, r#","provision":{"type":"deny"}"#).expect("it speaks");
+        assert!(!plain.is_doubtful && plain.clauses == [Clause::always(false)]);
+        // A scope in words alone: it may be ours where it denies, and is not where it permits.
+        let words = r#"{"text":"research"}"#;
+        assert_eq!(
+            with("active", words, r#","provision":{"type":"deny"}"#)
+                .expect("it speaks")
+                .clauses
+                .len(),
+            1
+        );
+        let permits = with("active", words, r#","dateTime":"2020-01-01","provision":{"type":"permit"}"#);
+        assert!(permits.is_none_or(|permits| permits.clauses.is_empty()));
+        // A moment that cannot be read is none: a denial then is the newest.
+        assert_eq!(
+            with("active", ours, r#","dateTime":"not a date","provision":{"type":"deny"}"#)
+                .expect("it speaks")
+                .given,
+            ""
+        );
     }
 
     fn said(rest: &str, settings: &ConsentSettings) -> Option<Leave> {
