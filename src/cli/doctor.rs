@@ -81,10 +81,10 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
     let package = Package::at(config.package.clone());
     let mend = "mend the network package; `headwater check` says more";
     let network = package
-        .load(&config.model)
+        .load_for(&config.model, &config.validation)
         .map_err(|error| fault("config.package", error.to_string(), mend))?;
     let rules = network
-        .under(&config.policy)
+        .under_stricter(&config.policy, &config.tighten)
         .map_err(|error| fault("config.package", error.to_string(), mend))?;
     if let Some(missing) = vocabulary::missing(&network, config.vocabulary.as_deref()) {
         let next = "download the vocabularies from Athena and name their folder as `vocabulary` under [site]";
@@ -107,6 +107,7 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
         "config.ok",
         format!("{} and its network package are read", args.site.display()),
     ));
+    found.extend(own::packages(&network));
     let places = Places::of(&config.state);
     let ehr = match ehr {
         None => None,

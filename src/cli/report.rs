@@ -30,6 +30,7 @@ pub(super) fn text(report: &Report) -> String {
     for (head, reasons, all) in [
         ("Excluded, by mappings and consents", &counts.excluded, counts.total(|t| t.excluded)),
         ("Refused, kept in quarantine", &counts.refused, counts.total(|t| t.refused)),
+        ("Told by profiles, and not refused", &report.warned, report.warned.values().sum()),
         ("Derived rows refused", &counts.unmade, counts.unmade.values().sum()),
         ("Rejected by the registry", &report.rejected, counts.rejected),
         (

@@ -155,7 +155,9 @@ fn patients(file: &Path) -> Result<Vec<String>, Failure> {
 /// Opens the site that `config` describes, under its network's rules.
 pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
     let package = Package::at(config.package.clone());
-    let mut network = package.load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut network = package
+        .load_for(&config.model, &config.validation)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let cache = config.state.join("vocabulary");
     vocabulary::attach(&mut network, config.vocabulary.as_deref(), &cache, "`vocabulary` under [site]")?;
     let rules = network

@@ -9,7 +9,7 @@ use super::{Exit, Failure};
 use crate::fhir::ndjson::{self, Lines};
 use crate::fhir::outcome::{Code, Details, Issue, OperationOutcome, Severity};
 use crate::fhir::tree::{Limits, Node, SyntaxError, Tree};
-use crate::network::{Definitions, FhirPackage};
+use crate::network::{Definitions, FhirPackage, near};
 use crate::refusal::Refusal;
 use crate::validate::{self, Options, Profiles};
 
@@ -154,19 +154,7 @@ fn unknown(asked: &str, known: &[String]) -> Option<String> {
     if known.iter().any(|known| known == url) {
         return None;
     }
-    let last = |url: &str| url.rsplit('/').next().unwrap_or(url).to_lowercase();
-    let wanted = last(url);
-    let words: Vec<&str> = wanted.split('-').filter(|word| word.len() > 2).collect();
-    let alike = |known: &&String| words.iter().filter(|word| last(known).contains(**word)).count();
-    let mut near: Vec<&String> = known.iter().filter(|known| alike(known) > 0).collect();
-    near.sort_by_key(|known| (std::cmp::Reverse(alike(known)), known.len(), (*known).clone()));
-    near.truncate(3);
-    let near: Vec<String> = near.iter().map(|known| format!("`{known}`")).collect();
-    let or = if near.is_empty() {
-        String::new()
-    } else {
-        format!("; near it: {}", near.join(", "))
-    };
+    let or = near(asked, known);
     Some(format!(
         "--profile `{asked}`: no package has a profile of a resource with this url{or}"
     ))

@@ -21,8 +21,10 @@ use super::journal::Run;
 use super::ledger::LedgerError;
 use super::report::Report;
 use super::site::Site;
+use super::steps::Met;
 use super::transform::Plan;
-use crate::deidentify::{Control, Proof, RuleHits, Violation};
+use super::validation::Validated;
+use crate::deidentify::{Control, Proof, Violation};
 use crate::platform::file::{self, FileError};
 use crate::platform::secret::{Secret, hex, hkdf, sha256};
 
@@ -43,13 +45,14 @@ const MOST_BYTES: u64 = 16 << 20;
 /// What a run's threads gathered for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gleaned {
-    pub hits: RuleHits,
+    pub met: Met,
     pub elements: Elements,
 }
 
 impl Gleaned {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.hits.add(&other.hits);
+    pub(super) fn add(&mut self, other: Self) {
+        self.met.hits.add(&other.met.hits);
+        self.met.tally.merge(other.met.tally);
         self.elements.add(&other.elements);
     }
 }
@@ -131,6 +134,9 @@ pub struct Evidence {
     pub columns: Vec<ColumnShown>,
     pub withheld: Vec<Withheld>,
     pub refused: Vec<RefusedShown>,
+    /// What resources were held to, and what was found.
+    #[serde(default)]
+    pub validation: Validated,
     pub control: Control,
     /// Rows and cells that were read again as they leave.
     pub rows_read: u64,
@@ -174,6 +180,7 @@ pub(super) fn gather(
     let (rows_read, cells_read, violations) = proof.finish();
     let reasons = policy.columns().map(|(.., reason)| reason);
     let columns: Vec<ColumnShown> = gleaned
+        .met
         .hits
         .rows(policy)
         .zip(reasons)
@@ -217,6 +224,7 @@ pub(super) fn gather(
         columns,
         withheld: withheld.collect(),
         refused: refused(db, run.id).map_err(LedgerError::from)?,
+        validation: Validated::of(rules, &gleaned.met.tally),
         control,
         rows_read,
         cells_read,

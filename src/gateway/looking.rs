@@ -12,10 +12,10 @@ use super::consent;
 use super::error::GatewayError;
 use super::journal::Run;
 use super::site::Site;
-use super::steps::{self, Bench, Head};
+use super::steps::{self, Bench, Head, Met};
 use super::transform::Plan;
 use super::{ledger, lookups, people};
-use crate::deidentify::{Deidentified, RuleHits};
+use crate::deidentify::Deidentified;
 use crate::fhir::tree::Node;
 use crate::map::{Fate, Mapped};
 use crate::origin::Origin;
@@ -123,7 +123,7 @@ pub(super) fn look(plan: &Plan<'_>, bench: &mut Bench, (origin, landed_in): (Ori
             root,
             &mut mapped,
             &mut released,
-            &mut RuleHits::new(),
+            &mut Met::default(),
         ),
     };
     let by_row = crate::deidentify::patients_of(&site.rules.model, &mapped).find_map(|patient| plan.stays(root, Some(patient)));

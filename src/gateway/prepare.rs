@@ -16,6 +16,7 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
+use super::validation::Validated;
 use super::{about, consent, derived, evidence, inherit, lookups, marks, package, people, preview, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
@@ -78,7 +79,7 @@ pub(super) fn prepare(
     if !options.accept_deletions {
         withdraw::brake(site, &writer)?;
     }
-    derived::derive(&plan, run, &mut writer, (&mut sums.counts, &mut sums.gleaned.hits))?;
+    derived::derive(&plan, run, &mut writer, (&mut sums.counts, &mut sums.gleaned.met.hits))?;
     inherit::adopt(&plan, run, &mut writer, options.accept_deletions)?;
     let left = inherit::left(&writer).map_err(LedgerError::from)?;
     if left > 0 {
@@ -107,6 +108,7 @@ pub(super) fn prepare(
         kind: run.kind().to_owned(),
         complete: run.complete,
         rehearsed: options.rehearse,
+        warned: Validated::of(&site.rules, &gleaned.met.tally).warned(),
         unmapped: unmapped(&site.rules.model, &stats),
         not_offered: site.rules.feeds().empty_without(&pull::not_offered(&site.db, run.id)?),
         problems,

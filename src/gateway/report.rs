@@ -32,6 +32,9 @@ pub struct Report {
     pub complete: bool,
     pub rehearsed: bool,
     pub counts: Counts,
+    /// Faults by profiles that let their resource go on: path, rule and profile.
+    #[serde(default)]
+    pub warned: BTreeMap<String, u64>,
     /// Codes without a concept, by table and column.
     pub unmapped: Vec<Unmapped>,
     /// Types that the EHR does not offer, so that they were not asked for, and the tables that stay empty for it.

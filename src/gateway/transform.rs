@@ -154,7 +154,7 @@ pub(super) fn transform(
         }
         tx.commit().map_err(LedgerError::from)?;
         stats.merge(seen);
-        gleaned.add(&more);
+        gleaned.add(more);
         *entered += entries.len() as u64;
         Ok::<_, GatewayError>(())
     };
@@ -236,7 +236,6 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         }
         gleaned.elements.see(root);
         released.clear();
-        let hits = &mut gleaned.hits;
         let fate = steps::release(
             &site.rules,
             &plan.lookups,
@@ -244,7 +243,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
             root,
             &mut mapped,
             &mut released,
-            hits,
+            &mut gleaned.met,
         );
         if matches!(fate, Ok(map::Fate::Mapped)) {
             // Whom its rows name is whose it is, whatever element the mapping took them from.

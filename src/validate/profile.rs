@@ -64,18 +64,36 @@ pub struct Definition<'f> {
 }
 
 /// What a fault by a profile means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Disposition {
+    /// The resource goes on, and the fault is counted.
+    Count,
+    /// The resource goes on, with a warning.
+    Warn,
     /// The resource is refused.
     #[default]
     Refuse,
-    /// The resource goes on, with a warning.
-    Warn,
-    /// The resource goes on, and the fault is counted.
-    Count,
 }
 
 impl Disposition {
+    /// All of them, by the words that files say them in; the strictest first.
+    pub const WORDS: [(&str, Disposition); 3] = [
+        ("refuse", Disposition::Refuse),
+        ("warn", Disposition::Warn),
+        ("count", Disposition::Count),
+    ];
+
+    pub fn of(word: &str) -> Option<Self> {
+        let found = Self::WORDS.iter().find(|(known, _)| *known == word);
+        found.map(|(_, disposition)| *disposition)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, disposition)| *disposition == self);
+        found.map_or("", |(word, _)| word)
+    }
+
     fn severity(self) -> Severity {
         match self {
             Disposition::Refuse => Severity::Error,
@@ -90,8 +108,11 @@ impl Disposition {
 pub struct Options {
     /// Canonicals of profiles that every resource of their type is held to, besides those it names itself.
     pub asked: Vec<String>,
-    /// What a fault means, by the profile's canonical (`url` or `url|version`) or file; of all others it refuses.
+    /// What a fault means, by the profile's canonical (`url` or `url|version`) or file. It holds for all that the profile leads
+    /// to, profiles of its extensions and types included.
     pub dispositions: Vec<(String, Disposition)>,
+    /// What it means by a package's profile that is not among them; by a network's own it refuses.
+    pub packaged: Disposition,
     /// What a fault by FHIR's own rules means: elements that must be there, codes of required bindings, invariants of
     /// FHIR's types. None: they are not asked. JSON that is no FHIR (unknown elements, wrong types) always refuses.
     pub base: Option<Disposition>,
@@ -102,6 +123,7 @@ impl Default for Options {
         Self {
             asked: Vec::new(),
             dispositions: Vec::new(),
+            packaged: Disposition::Refuse,
             base: Some(Disposition::Refuse),
         }
     }
@@ -218,6 +240,12 @@ impl Profiles {
     pub fn allow_modifier(mut self, url: impl Into<String>) -> Self {
         self.modifiers.push(url.into());
         self
+    }
+
+    /// Whether a profile is loaded that this canonical (`url` or `url|version`) or file means.
+    pub fn knows(&self, meant: &str) -> bool {
+        self.inner.find(meant).is_some_and(|number| self.inner.profile(number).is_some())
+            || self.inner.all.iter().flatten().any(|profile| profile.name == meant)
     }
 
     /// How many profiles are loaded.

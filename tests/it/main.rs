@@ -35,6 +35,7 @@ mod models;
 mod nights;
 mod not_offered;
 mod omop;
+mod packages;
 mod pcornet;
 mod pull;
 mod receive;

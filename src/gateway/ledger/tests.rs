@@ -107,6 +107,8 @@ impl Night {
             derivations: Arc::default(),
             vocabulary: None,
             policy,
+            packages: Vec::new(),
+            unchecked: Vec::new(),
             model_digest: String::new(),
             mapping_digest: String::new(),
         };
@@ -163,7 +165,7 @@ impl Night {
                     root,
                     &mut mapped,
                     &mut rows,
-                    &mut crate::deidentify::RuleHits::new(),
+                    &mut steps::Met::default(),
                 ) {
                     Ok(map::Fate::Mapped) => Outcome::Mapped(rows.into_iter().map(|row| Sealed::new(row, &self.by)).collect()),
                     Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),

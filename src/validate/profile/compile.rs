@@ -242,13 +242,18 @@ impl<'c, 'd> Compiler<'c, 'd> {
         };
         let versioned = url.as_ref().zip(version.as_ref()).map(|(url, version)| format!("{url}|{version}"));
         let is_meant = |meant: &str| url.as_deref() == Some(meant) || versioned.as_deref() == Some(meant) || read.definition.file == meant;
+        let otherwise = if read.definition.own {
+            Disposition::Refuse
+        } else {
+            options.packaged
+        };
         let disposition = options.dispositions.iter().rev().find(|(meant, _)| is_meant(meant));
         Some(Profile {
             number: number as u32,
             name,
             url,
             kind: read.kind,
-            severity: disposition.map_or(Disposition::Refuse, |(_, disposition)| *disposition).severity(),
+            severity: disposition.map_or(otherwise, |(_, disposition)| *disposition).severity(),
             checks,
             root,
             lists,
