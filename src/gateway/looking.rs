@@ -119,7 +119,7 @@ pub(super) fn look(plan: &Plan<'_>, bench: &mut Bench, (origin, landed_in): (Ori
         None => steps::release(
             &site.rules,
             &plan.lookups,
-            &plan.deidentifier,
+            &mut plan.deidentifier.worker(),
             root,
             &mut mapped,
             &mut released,

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::deidentify::{self, Deidentified, Deidentifier, RuleHits};
+use crate::deidentify::{Deidentified, RuleHits, Worker};
 use crate::fhir::tree::{Kind, Limits, Node, Tree};
 use crate::fhir::types::TypeId;
 use crate::map::vocabulary::CodeCache;
@@ -119,7 +119,7 @@ pub(super) fn map_resource<'a>(
 pub(super) fn release<'a>(
     rules: &'a Rules,
     lookups: &'a Lookups,
-    deidentifier: &Deidentifier,
+    worker: &mut Worker<'_>,
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,
     released: &mut Vec<Deidentified>,
@@ -128,7 +128,7 @@ pub(super) fn release<'a>(
     let conformant = validate::validate_counting(&rules.profiles, root, &mut met.tally)?;
     let fate = map::map(&rules.mapping, lookups, conformant, mapped)?;
     if fate == map::Fate::Mapped {
-        deidentify::deidentify_counting(deidentifier, mapped, released, &mut met.hits)?;
+        worker.deidentify(mapped, released, &mut met.hits)?;
     }
     Ok(fate)
 }

@@ -167,7 +167,7 @@ pub(super) fn transform(
 fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats, Gleaned), GatewayError> {
     let site = plan.site;
     let (mut entries, mut gleaned) = (Vec::new(), Gleaned::default());
-    let mut marks = Marks::default();
+    let (mut marks, mut worker) = (Marks::default(), plan.deidentifier.worker());
     let (mut mapped, mut released, mut room) = (Mapped::with_cache(std::mem::take(&mut bench.codes)), Vec::new(), Vec::new());
     for (line_number, line) in steps::lines(frame.first_line, &frame.bytes) {
         let mut entry = Entry {
@@ -239,7 +239,7 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         let fate = steps::release(
             &site.rules,
             &plan.lookups,
-            &plan.deidentifier,
+            &mut worker,
             root,
             &mut mapped,
             &mut released,

@@ -161,7 +161,7 @@ impl Night {
                 entry.outcome = match steps::release(
                     &self.rules,
                     &lookups,
-                    &self.by,
+                    &mut self.by.worker(),
                     root,
                     &mut mapped,
                     &mut rows,

@@ -316,7 +316,10 @@ fn what_a_fault_means_is_said_by_the_profile_that_applies_and_a_verdict_on_a_par
     let meaning = |packaged, dispositions: &[(&str, Disposition)]| {
         let options = Options {
             asked: vec!["http://x/p".to_owned()],
-            dispositions: dispositions.iter().map(|(name, means)| (format!("http://x/{name}"), *means)).collect(),
+            dispositions: dispositions
+                .iter()
+                .map(|(name, means)| (format!("http://x/{name}"), *means))
+                .collect(),
             packaged,
             base: None,
         };
@@ -326,7 +329,9 @@ fn what_a_fault_means_is_said_by_the_profile_that_applies_and_a_verdict_on_a_par
         let mut tree = Tree::new();
         let root = tree.parse(line.as_bytes(), &Limits::default()).expect("JSON");
         let found = check_all(&profiles, root);
-        let said = found.iter().map(|issue| (format!("{} {}", issue.refusal.path, issue.refusal.rule), issue.severity));
+        let said = found
+            .iter()
+            .map(|issue| (format!("{} {}", issue.refusal.path, issue.refusal.rule), issue.severity));
         said.collect::<Vec<_>>()
     };
     for (means, severity) in [
