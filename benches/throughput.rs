@@ -102,7 +102,7 @@ fn map_files(corpus: &Corpus) {
         for (policy, best) in policies.iter().zip([limited, safe]) {
             println!(
                 "  de-identified under {policy}, one thread: {:.0} % of it is de-identification",
-                100.0 * (1.0 - one.wall.as_secs_f64() / best.wall.as_secs_f64())
+                100.0 * (1.0 - one.thread.as_secs_f64() / best.thread.as_secs_f64())
             );
         }
     }

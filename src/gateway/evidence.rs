@@ -24,7 +24,7 @@ use super::site::Site;
 use super::steps::Met;
 use super::transform::Plan;
 use super::validation::Validated;
-use crate::deidentify::{Control, Proof, Violation};
+use crate::deidentify::{Control, Proof, Rule, Violation};
 use crate::platform::file::{self, FileError};
 use crate::platform::secret::{Secret, hex, hkdf, sha256};
 
@@ -76,6 +76,9 @@ pub struct ColumnShown {
     pub reason: String,
     /// Cells with a value that the rule met in this run.
     pub cells: u64,
+    /// Why nothing of it stands in the rows, as FHIR's code system data-absent-reason says it: `masked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_absent_reason: Option<String>,
 }
 
 /// A table of which nothing leaves.
@@ -164,14 +167,14 @@ impl Evidence {
     }
 }
 
-/// All that the run proves. `proof` has read the rows.
+/// All that the run proves. `proof` has read the rows; `accept_risk`: a person lets patients in small groups leave.
 /// # Errors: the database.
 pub(super) fn gather(
     plan: &Plan<'_>,
     run: &Run,
     db: &Connection,
     report: &Report,
-    gleaned: &Gleaned,
+    (gleaned, accept_risk): (&Gleaned, bool),
     proof: Proof<'_>,
 ) -> Result<Evidence, GatewayError> {
     let site = plan.site;
@@ -190,6 +193,7 @@ pub(super) fn gather(
             rule: rule.as_str().to_owned(),
             reason: reason.to_owned(),
             cells,
+            data_absent_reason: (rule == Rule::Drop).then(|| "masked".to_owned()),
         })
         .collect();
     let counts = report.counts.clone();
@@ -231,7 +235,7 @@ pub(super) fn gather(
         violations,
         new_elements: gleaned.elements.new_in(db, run.id).map_err(LedgerError::from)?,
         unknown_members: gleaned.elements.unknown(),
-        risk: risk_of(site, db)?,
+        risk: risk_of(site, db)?.map(|risk| risk.accepted_by(accept_risk)),
         counts,
         checks: Vec::new(),
     };
@@ -300,10 +304,17 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
                 "every patient is one of {} or more who are alike, of those whose row leaves",
                 risk.k
             ),
-            risk.released_below_k == 0,
+            risk.released_below_k == 0 || risk.accepted,
             format!(
-                "{} of {} in smaller groups among the {} of the registry; `[risk]` in site.toml asks for it, and whoever answers for it may change k or `smaller`",
-                risk.released_below_k, found.patients, all.patients
+                "{} of {} in smaller groups among the {} of the registry; {}",
+                risk.released_below_k,
+                found.patients,
+                all.patients,
+                if risk.accepted {
+                    "a person let them leave in this run (--accept-risk)"
+                } else {
+                    "`[risk]` in site.toml asks for it; whoever answers for it may let them leave with `headwater sync --accept-risk`"
+                }
             ),
         ));
     }
@@ -312,7 +323,7 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
 
 fn risk_of(site: &Site, db: &Connection) -> Result<Option<Risk>, GatewayError> {
     let settings = &site.settings.risk;
-    let columns = RiskColumns::of(&site.rules.model, settings).map_err(GatewayError::Risk)?;
+    let columns = RiskColumns::of(&site.rules.model, &site.rules.policy, settings).map_err(GatewayError::Risk)?;
     let figures = columns.map(|by| risk::figures(db, &by, &class_key(site), settings));
     Ok(figures.transpose().map_err(LedgerError::from)?)
 }
@@ -330,7 +341,7 @@ pub(super) fn acknowledge<'r>(
     tx: &rusqlite::Transaction<'_>,
     rejected: impl Iterator<Item = (&'r str, &'r str)>,
 ) -> Result<(), GatewayError> {
-    let columns = RiskColumns::of(&site.rules.model, &site.settings.risk).map_err(GatewayError::Risk)?;
+    let columns = RiskColumns::of(&site.rules.model, &site.rules.policy, &site.settings.risk).map_err(GatewayError::Risk)?;
     if let Some(by) = columns {
         risk::acknowledge(tx, &by, &class_key(site), rejected).map_err(LedgerError::from)?;
     }

@@ -128,7 +128,7 @@ pub(super) fn prepare(
                 row.prove(&mut proof);
                 Ok::<_, GatewayError>(())
             })?;
-            let evidence = evidence::gather(&plan, run, &writer, &report, &gleaned, proof)?;
+            let evidence = evidence::gather(&plan, run, &writer, &report, (&gleaned, options.accept_risk), proof)?;
             report.evidence = evidence::write(&site.places.evidence(), &evidence)?;
         }
         let tx = writer.transaction().map_err(LedgerError::from)?;
@@ -151,7 +151,14 @@ pub(super) fn prepare(
         sequence: mark.as_ref().map_or(before.sequence, |mark| mark.sequence) + 1,
         manifest_sha256: mark.map_or(before.manifest_sha256, |mark| mark.manifest_sha256),
     };
-    package::package(&plan, run, &mut writer, (next, &gleaned), &mut report, progress)?;
+    package::package(
+        &plan,
+        run,
+        &mut writer,
+        (next, (&gleaned, options.accept_risk)),
+        &mut report,
+        progress,
+    )?;
     Ok(report)
 }
 
