@@ -38,6 +38,7 @@ mod omop;
 mod packages;
 mod pcornet;
 mod pull;
+mod rare_codes;
 mod receive;
 mod scanner;
 mod schemas;
