@@ -64,7 +64,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     };
     let records = records(&settings)?;
     let read = |db: &rusqlite::Connection| codes(db, table, (column, &patient.name), args.below);
-    let counted = records.store.read(|db| read(db).map_err(Into::into)).map_err(failed)?;
+    let counted = records.store.read(read).map_err(failed)?;
     if let Some(path) = &args.map {
         let map = serde_json::to_vec_pretty(&concept_map(shown, args.below, &counted)).unwrap_or_default();
         file::write_durable(path, &map)
