@@ -265,7 +265,14 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         entry.outcome = match fate {
             Ok(map::Fate::Mapped) => Outcome::Mapped(released.drain(..).map(|row| Sealed::new(row, &plan.deidentifier)).collect()),
             Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),
-            Err(refusal) => Outcome::Refused(refusal),
+            // Its older rows stay, unless they are of somebody who may not leave any more: whoever they name is known of them alone.
+            Err(refusal) => match plan.leaves.is_open() {
+                true => Outcome::Refused(refusal),
+                false => {
+                    let of_rows = about::marks_of(known, &key)?;
+                    stays(plan, root, &of_rows).map_or(Outcome::Refused(refusal), Outcome::Excluded)
+                }
+            },
         };
         entries.push(entry);
     }

@@ -4,6 +4,7 @@
 mod doubt;
 mod keys;
 mod looking;
+mod refused;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
