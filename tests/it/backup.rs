@@ -162,6 +162,10 @@ fn a_restore_takes_no_other_keys_place_and_other_keys_never_double_the_registrys
     let before = scene.people().0;
     let right = passphrase(&scene, "correct horse battery");
     let file = scene.house.dir.path().join("north.backup");
+    let nowhere = scene.house.dir.path().join("nodir/north.backup");
+    let refused = scene.run(&["keys", "backup", "--out", shown(&nowhere), "--passphrase-file", shown(&right)]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("make it first") && !nowhere.exists(), "{}", said(&refused));
     let made = scene.run(&["keys", "backup", "--out", shown(&file), "--passphrase-file", shown(&right)]);
     assert!(made.status.success(), "{}", said(&made));
     // A new ledger with another master key: the registry's rows were not made with it.
