@@ -161,6 +161,12 @@ fn the_dictionary_tells_how_full_each_column_was_and_what_its_values_mean() {
             text.contains("filled in 11 of 11 rows (100 %)") && text.contains("female"),
             "{format}"
         );
+        // On a narrow screen each line of the table is a list of its cells, which says what each is.
+        let columns: usize = tables.iter().map(|table| table["columns"].as_array().unwrap().len()).sum();
+        let labels = ["Type", "Source", "De-identification", "Observed", "Comments"];
+        for label in labels.into_iter().filter(|_| format == "html") {
+            assert_eq!(text.matches(&format!("data-label=\"{label}\"")).count(), columns, "{label}");
+        }
     }
     let other = Command::new(HEADWATER)
         .args(["docs", "--model", "ibd-registry", "--coverage", seen.to_str().unwrap()])
