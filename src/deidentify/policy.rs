@@ -306,9 +306,9 @@ impl Policy {
         if self.shift.keep_weekday {
             text.push_str("keep_weekday\n");
         }
-        // What was released before rows joined is made again.
+        // What was released before rows joined, or with an observed age over 89, is made again.
         if self.basis == Basis::SafeHarbor {
-            text.push_str("one key for a row about nobody\n");
+            text.push_str("one key for a row about nobody\nno observed age over 89\n");
         }
         if let Some(Determination { by, on, reference }) = &self.determination {
             text.push_str(&format!("determined {by:?} {on:?} {reference:?}\n"));

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::deny::is_a_moment;
-use super::shipped::{Shipped, filled, of_patients, shipped};
+use super::shipped::{Shipped, filled, of_patients, plain, shipped};
 use super::*;
 use crate::cdm::{Column, Table};
 
@@ -202,4 +202,43 @@ fn a_column_of_a_shipped_model_that_is_an_age_has_a_rule_for_ages_or_tells_bands
         }
     }
     assert!(ages > 0, "no column of this name: look for the ages again");
+}
+
+/// An age that was observed is a number like any other, and only its unit says so.
+#[test]
+fn an_observed_age_over_89_stays_under_safe_harbor_only() {
+    let mut asked = 0;
+    for (shipped, policy) in SHIPPED.iter() {
+        for (table, numbers, units) in [
+            ("obs_clin", "obsclin_result_num", "obsclin_result_unit"),
+            ("lab_result", "value_num", "unit_ucum"),
+            ("observation", "value_as_number", "unit_concept_id"),
+        ] {
+            let Some(table) = shipped.model.find(table).map(|id| shipped.model.table(id)) else {
+                continue;
+            };
+            let (number, unit) = (table.column(numbers).expect("a column"), table.column(units).expect("a column"));
+            let row = |told: &'static str| {
+                let mut row: Vec<_> = (0..table.columns.len()).map(|at| plain(table, at)).collect();
+                row[number] = Cell::Decimal(told.into());
+                row[unit] = if units == "unit_concept_id" {
+                    Cell::Integer(9448)
+                } else {
+                    text("a")
+                };
+                [(table.name.as_str(), row)]
+            };
+            let strict = of_patients(&shipped.model, policy.clone(), &PATIENTS);
+            let refused = run(&strict, &row("93")).expect_err("refused").to_string();
+            assert_eq!(
+                refused,
+                format!("deidentify: leak guard: an age over 89 at `{}.{numbers}`", table.name)
+            );
+            assert!(run(&strict, &row("89")).is_ok(), "{}", table.name);
+            let limited = of_patients(&shipped.model, shipped.policy("limited-data-set"), &PATIENTS);
+            assert!(run(&limited, &row("93")).is_ok(), "an age may stand in a limited data set");
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 3);
 }
