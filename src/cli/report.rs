@@ -68,6 +68,14 @@ pub(super) fn text(report: &Report) -> String {
             tables => format!("  - {name}: empty for it: {}", tables.join(", ")),
         }));
     }
+    if report.strangers_listed > 0 && report.complete {
+        out.push(String::new());
+        out.push(format!(
+            "{} of the exclusion lists excluded nobody, for this site knows no such patient. If one is misspelt, whoever was meant \
+             leaves: compare the lists with the EHR",
+            show::count(report.strangers_listed, "id")
+        ));
+    }
     if !report.problems.is_empty() {
         out.push(String::new());
         out.push("The EHR did not give everything:".to_owned());

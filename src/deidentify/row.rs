@@ -138,6 +138,11 @@ impl<'w, 'd, 'm> RowMaker<'w, 'd, 'm> {
             }
             self.cells.push(released);
         }
+        if patient.is_some()
+            && let Some(at) = self.tells_over_89(plans)
+        {
+            return Err(refused(at, "leak guard: an age over 89"));
+        }
         self.worker.patient = patient;
         let key = match &self.cells[table.key] {
             Cell::Text(key) => key.to_string(),
@@ -147,6 +152,17 @@ impl<'w, 'd, 'm> RowMaker<'w, 'd, 'm> {
         let mut body = Vec::with_capacity(256);
         table.write_json(&self.cells, &mut body);
         Ok(Released { key, body })
+    }
+
+    /// The number of the row that is, by the unit beside it, an age over 89 or shows one; Safe Harbor only. A rule for ages stands on
+    /// columns that are ages; an age that was observed stands among all other numbers.
+    fn tells_over_89(&self, plans: &[Plan]) -> Option<usize> {
+        if self.worker.means.policy.basis() != Basis::SafeHarbor {
+            return None;
+        }
+        let units = plans.iter().zip(&self.cells).filter(|(plan, _)| plan.is_unit);
+        let years = units.filter_map(|(_, cell)| age::years_in(cell)).reduce(f64::max)?;
+        self.cells.iter().position(|cell| age::tells_over_89(cell, years))
     }
 
     /// The patient a row names; looked up once for rows of the same patient.

@@ -161,7 +161,10 @@ fn refusal(with: &Deidentifier, table: &str, cells: Vec<Cell<'_>>) -> String {
 mod attack;
 mod deny;
 mod evidence;
+mod hipaa;
 mod integer_keys;
 mod methods;
+mod moments;
 mod rules;
+mod shipped;
 mod years;

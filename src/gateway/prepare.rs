@@ -112,6 +112,7 @@ pub(super) fn prepare(
         unmapped: unmapped(&site.rules.model, &stats),
         not_offered: site.rules.feeds().empty_without(&pull::not_offered(&site.db, run.id)?),
         problems,
+        strangers_listed: consent::strangers_listed(site, &writer)?,
         policy: site.rules.policy.name().to_owned(),
         key_fingerprint: site.keys.fingerprint().to_owned(),
         outstanding: ledger::outstanding(&writer)?,

@@ -40,6 +40,9 @@ pub struct Report {
     /// Types that the EHR does not offer, so that they were not asked for, and the tables that stay empty for it.
     #[serde(default)]
     pub not_offered: BTreeMap<String, Vec<String>>,
+    /// Ids of the exclusion lists that nothing here is about: a misspelt one excludes nobody.
+    #[serde(default)]
+    pub strangers_listed: u64,
     /// What the EHR did not give, in words without patient values.
     pub problems: Vec<String>,
     pub policy: String,

@@ -270,6 +270,12 @@ impl Profiles {
         .collect()
     }
 
+    /// The type of resource that a profile is for, by its canonical url.
+    pub fn type_of(&self, canonical: &str) -> Option<&'static str> {
+        let number = self.inner.index.find(canonical)?;
+        self.inner.index.kinds.get(number as usize).map(|kind| kind.as_str())
+    }
+
     pub(super) fn inner(&self) -> &Inner {
         &self.inner
     }

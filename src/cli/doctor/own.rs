@@ -42,6 +42,16 @@ pub(super) fn packages(network: &Network) -> Option<Finding> {
     Some(Finding::ok("profiles.ok", means))
 }
 
+/// The fingerprints of the master key here and of the one that is to take its place; none where it cannot be read.
+pub(super) fn master_keys(config: &SiteConfig, places: &Places) -> Vec<String> {
+    let ids = (config.network.as_str(), config.name.as_str());
+    let found = master::fingerprints(places, &config.master, ids).ok();
+    found
+        .into_iter()
+        .flat_map(|(current, next, _)| std::iter::once(current).chain(next))
+        .collect()
+}
+
 fn master_key(config: &SiteConfig, places: &Places) -> Finding {
     let restore = "restore it: `headwater keys restore`; for a new site: `headwater init`";
     let (current, next, bound) = match master::fingerprints(places, &config.master, (&config.network, &config.name)) {
