@@ -66,7 +66,6 @@ pub struct Deidentified {
     name: Arc<str>,
     key: String,
     body: Option<Vec<u8>>,
-    digest: [u8; 32],
 }
 
 impl Deidentified {
@@ -95,7 +94,7 @@ impl Deidentified {
 
     /// SHA-256 of the body; of nothing for a tombstone.
     pub fn digest(&self) -> [u8; 32] {
-        self.digest
+        sha256(self.body.as_deref().unwrap_or_default())
     }
 
     /// Reads the row again as it leaves.
@@ -104,14 +103,7 @@ impl Deidentified {
     }
 
     fn new(table: TableId, name: Arc<str>, key: String, body: Option<Vec<u8>>) -> Self {
-        let digest = sha256(body.as_deref().unwrap_or_default());
-        Self {
-            table,
-            name,
-            key,
-            body,
-            digest,
-        }
+        Self { table, name, key, body }
     }
 }
 

@@ -32,13 +32,14 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Sealed {
     row: Deidentified,
+    digest: [u8; 32],
     mac: [u8; 32],
 }
 
 impl Sealed {
     pub fn new(row: Deidentified, by: &Deidentifier) -> Self {
-        let mac = by.mac(&row);
-        Self { row, mac }
+        let (digest, mac) = (row.digest(), by.mac(&row));
+        Self { row, digest, mac }
     }
 }
 
@@ -313,7 +314,7 @@ impl Page<'_> {
         }
         for sealed in rows {
             let before = held.remove(&(sealed.row.table().to_owned(), sealed.row.key().to_owned()));
-            if before != Some(sealed.row.digest()) {
+            if before != Some(sealed.digest) {
                 insert_row(tx, key, sealed)?;
             }
         }
@@ -324,9 +325,9 @@ impl Page<'_> {
     }
 }
 
-pub(super) fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, mac }: &Sealed) -> Result<(), LedgerError> {
+pub(super) fn insert_row(tx: &Transaction<'_>, key: &SourceKey, Sealed { row, digest, mac }: &Sealed) -> Result<(), LedgerError> {
     tx.prepare_cached("INSERT INTO pending_row (table_name, row_key, source, digest, mac, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![row.table(), row.key(), &key[..], &row.digest()[..], &mac[..], row.body()])?;
+        .execute(params![row.table(), row.key(), &key[..], &digest[..], &mac[..], row.body()])?;
     Ok(())
 }
 
