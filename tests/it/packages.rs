@@ -98,7 +98,12 @@ fn a_night_says_what_a_package_s_profiles_found_and_refuses_by_those_that_refuse
         .expect("a folder")
         .join(format!("state/evidence/{}/evidence.html", record["run"]));
     let page = std::fs::read_to_string(page).expect("the page");
-    assert!(page.contains("id=\"profiles\"") && page.contains("org.example.pictures#1.2.0") && page.contains(ANYONE));
+    assert!(
+        page.contains("id=\"profiles\"")
+            && page.contains("org.example.pictures#1.2.0")
+            && page.contains(ANYONE)
+            && page.contains(">pictured-patient<")
+    );
 
     // Counted: nobody is bothered.
     let asked = format!("packages = [\"pictures\"]\nevery = [\"{ANYONE}\"]\n[validate.profiles]\n\"{ANYONE}\"");

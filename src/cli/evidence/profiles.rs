@@ -4,6 +4,7 @@
 use maud::{Markup, html};
 
 use super::super::show::{count, thousands};
+use super::text::plural;
 use crate::gateway::{ProfileShown, Validated};
 
 pub(super) fn in_short(found: &Validated) -> String {
@@ -25,10 +26,13 @@ pub(super) fn in_short(found: &Validated) -> String {
         ),
     };
     format!(
-        "To the types of FHIR R4 and to {}, {packages}. They refused {}; {} and {} more were told or counted, and let their resource go on.",
+        "To the types of FHIR R4 and to {}, {packages}. They refused {}; besides, {} told and {} counted, and the resource went on.",
         count(found.profiles.len() as u64, "profile"),
-        count(sum(|profile| profile.refused), "resource"),
-        count(sum(|profile| profile.warned), "fault"),
+        match sum(|profile| profile.refused) {
+            0 => "nothing".to_owned(),
+            refused => count(refused, "resource"),
+        },
+        plural(sum(|profile| profile.warned), "fault was", "faults were"),
         thousands(sum(|profile| profile.counted) + of_fhir)
     )
 }
@@ -37,11 +41,11 @@ pub(super) fn found(found: &Validated) -> Markup {
     html! {
         @if !found.profiles.is_empty() {
             table {
-                tr { th { "Profile" } th .n { "resources" } th .n { "refused" } th .n { "warnings" } th .n { "counted" } }
+                tr { th { "Profile" } th .n { "resources" } th .n { "refused" } th .n { "faults" } }
                 @for profile in &found.profiles {
                     tr {
-                        td { code { (profile.profile) } }
-                        @for number in [profile.resources, profile.refused, profile.warned, profile.counted] { td .n { (thousands(number)) } }
+                        td { code title=(profile.profile) { (short(&profile.profile)) } }
+                        td .n { (thousands(profile.resources)) } td .n { (thousands(profile.refused)) } td .n { (faults(profile)) }
                     }
                 }
             }
@@ -66,7 +70,7 @@ pub(super) fn found(found: &Validated) -> Markup {
                         tr {
                             td { code { (fault.path) } }
                             td { (fault.rule) }
-                            td { code { (fault.profile.as_deref().unwrap_or("FHIR R4")) } }
+                            td { code title=[fault.profile.as_deref()] { (fault.profile.as_deref().map_or("FHIR R4", short)) } }
                             td { (fault.means) }
                             td .n { (thousands(fault.count)) }
                         }
@@ -81,6 +85,22 @@ pub(super) fn found(found: &Validated) -> Markup {
             }
         }
     }
+}
+
+/// Those that refused nothing, and whether they were told.
+fn faults(profile: &ProfileShown) -> String {
+    match (profile.warned, profile.counted) {
+        (0, 0) => "0".to_owned(),
+        (told, 0) => format!("{} told", thousands(told)),
+        (0, counted) => format!("{} counted", thousands(counted)),
+        (told, counted) => format!("{} told, {} counted", thousands(told), thousands(counted)),
+    }
+}
+
+/// The end of a canonical, a file's name without its ending: enough beside the others of a page; the record has it whole.
+fn short(profile: &str) -> &str {
+    let last = profile.rsplit('/').next().unwrap_or(profile);
+    last.strip_suffix(".json").unwrap_or(last)
 }
 
 /// `n/a` for a part of nothing.
