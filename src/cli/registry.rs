@@ -1,6 +1,7 @@
 //! `headwater registry`: makes and runs a registry, and its operator's commands, which also work while it serves.
 
 mod codes;
+mod displays;
 mod export;
 mod serve;
 

@@ -35,10 +35,11 @@ mod models;
 mod nights;
 mod not_offered;
 mod omop;
+mod operator_codes;
 mod packages;
 mod pcornet;
 mod pull;
-mod rare_codes;
+
 mod receive;
 mod scanner;
 mod schemas;

@@ -1,8 +1,10 @@
-//! `headwater registry export`: one table's rows of all sites, as CSV or NDJSON. That it was done stands in the log.
+//! `headwater registry export`: one table's rows of all sites, as CSV or NDJSON, with the displays of codes if asked. That it was
+//! done stands in the log.
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use super::displays::{Terminologies, Wanted};
 use super::{failed, load, records};
 use crate::cli::{Failure, show};
 use crate::receive::Fault;
@@ -10,7 +12,11 @@ use crate::receive::check::ModelCheck;
 use crate::receive::export::{Format, export};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: headwater registry export --table lab_result --format csv --dir ./registry > lab_result.csv")]
+#[command(
+    after_help = "Sites send codes and no displays, for a local one may hold a name. --display adds a column with what the codes are called: by a\n\
+        FHIR package (or .json, .ndjson) with the CodeSystem, or by OMOP's vocabularies (--display loinc=LOINC, or a column of concept ids alone).\n\n\
+        Example: headwater registry export --table lab_result --format csv --terminology loinc.json --display loinc=http://loinc.org > lab_result.csv"
+)]
 pub(super) struct Args {
     /// The table
     #[arg(long, value_name = "TABLE")]
@@ -18,6 +24,12 @@ pub(super) struct Args {
     /// How the rows are written
     #[arg(long, value_enum)]
     format: AskedFormat,
+    /// Add what the codes of this column are called; may be given again
+    #[arg(long, value_name = "COLUMN=SYSTEM", requires = "terminology")]
+    display: Vec<Wanted>,
+    /// Where that stands: a FHIR package, or a folder with OMOP's CONCEPT.csv and CONCEPT_RELATIONSHIP.csv; may be given again
+    #[arg(long, value_name = "PATH", requires = "display")]
+    terminology: Vec<PathBuf>,
     /// The model the table is of, when several have one of this name
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -51,6 +63,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
     }
     let (check, table) = model.ok_or_else(|| Failure::usage(format!("no accepted model has a table `{}`", args.table)))?;
+    let table = check.model.table(table);
+    let terminologies = Terminologies::read(&args.terminology, &args.display, &settings.data.join("vocabulary"))?;
+    let displays = terminologies.displays(table, &args.display)?;
     let records = records(&settings)?;
     // First the log: an export that breaks off was an export.
     records.note("rows-exported", &args.table).map_err(failed)?;
@@ -58,7 +73,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(256 << 10, stdout.lock());
     let mut written = Ok(0);
     let read = records.store.read(|connection| {
-        written = export(connection, check.model.table(table), format, &mut out);
+        written = export(connection, table, &displays, format, &mut out);
         Ok(())
     });
     read.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! A network rolls up what few of its patients have: the registry says which codes are common, a ConceptMap of them goes into the
+//! What a registry's operator does with codes: names them, and counts the rare ones. A network rolls up what few of its patients have: the registry says which codes are common, a ConceptMap of them goes into the
 //! policy, and after the next night no rare code stands at the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,14 +11,19 @@ use crate::house::{HEADWATER, House, Rows, copy, patients, report, sync};
 
 const BELOW: usize = 5;
 
-fn codes(house: &House, more: &[&str]) -> Output {
+/// A verb of the registry's operator, in the registry's folder.
+fn registry(house: &House, verb: &str, more: &[&str]) -> Output {
     let dir = house.dir.path().join("registry");
     let settings = "listen = \"127.0.0.1:0\"\nlog_origin = \"test.example/log\"\ndata = \"data\"\nkeys = \"keys\"\nmodels = \"profiles\"\n\
         [[accept]]\nmodel = \"ibd-registry\"\npolicies = [\"limited-data-set\"]\n";
     std::fs::write(dir.join("registry.toml"), settings).expect("a file");
     let mut command = Command::new(HEADWATER);
-    command.args(["registry", "codes"]).args(more).arg("--dir").arg(dir);
+    command.args(["registry", verb]).args(more).arg("--dir").arg(dir);
     command.output().expect("the binary runs")
+}
+
+fn codes(house: &House, more: &[&str]) -> Output {
+    registry(house, "codes", more)
 }
 
 /// The patients of each code of the table, as the rows say it.
@@ -116,5 +121,58 @@ fn a_column_that_tells_of_nobody_or_is_none_is_refused_with_what_to_write() {
         String::from_utf8_lossy(&output.stdout),
         "ibd_diagnosis.source_code: 0 codes of 0 patients; 0 of them in fewer than 11 patients, held by 0 patients; 0 of patients have a set of codes that nobody else has\n"
     );
+    house.close();
+}
+
+#[test]
+fn an_export_says_what_codes_are_called_by_terminologies_of_the_registry_s_own() {
+    const ICD: &str = "http://hl7.org/fhir/sid/icd-10-cm";
+    let data = patients(24, 41);
+    let house = House::over(data.path());
+    let site = house.site("limited-data-set", None);
+    report(&sync(&site, &[]));
+    let held = held(&house.rows(), "ibd_diagnosis", "source_code");
+    let file = house.dir.path().join("icd.json");
+    // Nested, as code systems are; one code that stands at the registry has no display.
+    let (unnamed, named) = held
+        .keys()
+        .collect::<Vec<_>>()
+        .split_first()
+        .map(|(one, rest)| ((*one).clone(), rest.to_vec()))
+        .expect("codes");
+    let concepts: Vec<Value> = named
+        .iter()
+        .map(|code| serde_json::json!({"code": code, "display": format!("called \"{code}\"")}))
+        .collect();
+    let system = serde_json::json!({"resourceType": "CodeSystem", "url": ICD, "concept": [{"code": "all", "concept": concepts}]});
+    std::fs::write(&file, system.to_string()).expect("a file");
+    let file = file.to_str().expect("a path");
+    let asked = ["--table", "ibd_diagnosis", "--terminology", file];
+    let display = format!("source_code={ICD}");
+    let output = registry(
+        &house,
+        "export",
+        &[&asked[..], &["--format", "ndjson", "--display", &display]].concat(),
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut rows = 0;
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let row: Value = serde_json::from_str(line).expect("JSON");
+        let code = row["source_code"].as_str().expect("a code");
+        let wanted = (code != unnamed).then(|| Value::from(format!("called \"{code}\"")));
+        assert_eq!(row.get("source_code_display"), wanted.as_ref(), "{line}");
+        rows += 1;
+    }
+    assert!(rows > 10, "{rows} rows");
+    for (display, words) in [
+        ("nothing=LOINC", "has no such column"),
+        ("source_code=http://loinc.org", "no terminology has this code system"),
+        ("source_code", "say of which code system"),
+    ] {
+        let output = registry(&house, "export", &[&asked[..], &["--format", "csv", "--display", display]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
     house.close();
 }
