@@ -8,6 +8,7 @@ mod format;
 mod issues;
 mod narrative;
 mod profile;
+mod questionnaire;
 mod rules;
 mod structure;
 mod tally;

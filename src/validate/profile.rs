@@ -30,9 +30,12 @@ use std::sync::Arc;
 
 use self::base::Base;
 use self::checks::Index;
+pub(super) use self::invariant::{Asked, Invariant, Known};
 use self::rule::Profile;
+pub(super) use self::target::Resolved;
 pub(super) use self::walk::{Here, Item, Shared, Walk};
 use super::issues::{Issues, Severity, Source};
+use super::questionnaire::Forms;
 use super::tally::{Report, Tally};
 use crate::fhir::path::Fits;
 use crate::fhir::tree::Node;
@@ -51,7 +54,7 @@ pub struct ProfileFault {
     pub unchecked: bool,
 }
 
-/// One StructureDefinition.
+/// One StructureDefinition or Questionnaire.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition<'f> {
     /// What a fault names.
@@ -76,7 +79,7 @@ pub enum Disposition {
 }
 
 impl Disposition {
-    fn severity(self) -> Severity {
+    pub(super) fn severity(self) -> Severity {
         match self {
             Disposition::Refuse => Severity::Error,
             Disposition::Warn => Severity::Warning,
@@ -90,11 +93,22 @@ impl Disposition {
 pub struct Options {
     /// Canonicals of profiles that every resource of their type is held to, besides those it names itself.
     pub asked: Vec<String>,
-    /// What a fault means, by the profile's canonical (`url` or `url|version`) or file; of all others it refuses.
+    /// What a fault means, by the canonical (`url` or `url|version`) or file of the profile or Questionnaire; of all others it
+    /// refuses.
     pub dispositions: Vec<(String, Disposition)>,
     /// What a fault by FHIR's own rules means: elements that must be there, codes of required bindings, invariants of
     /// FHIR's types. None: they are not asked. JSON that is no FHIR (unknown elements, wrong types) always refuses.
     pub base: Option<Disposition>,
+}
+
+impl Options {
+    /// What a fault by the definition of this file, url and version means.
+    pub(super) fn disposition(&self, file: &str, url: &Option<String>, version: &Option<String>) -> Disposition {
+        let versioned = url.as_ref().zip(version.as_ref()).map(|(url, version)| format!("{url}|{version}"));
+        let is_meant = |meant: &str| url.as_deref() == Some(meant) || versioned.as_deref() == Some(meant) || file == meant;
+        let found = self.dispositions.iter().rev().find(|(meant, _)| is_meant(meant));
+        found.map_or(Disposition::Refuse, |(_, disposition)| *disposition)
+    }
 }
 
 impl Default for Options {
@@ -131,6 +145,8 @@ pub(super) struct Inner {
     extensions: Extensions,
     base: Base,
     base_severity: Option<Severity>,
+    /// The Questionnaires that responses are held to.
+    forms: Forms,
 }
 
 impl Inner {
@@ -166,6 +182,10 @@ impl Inner {
             name: None,
             severity,
         })
+    }
+
+    pub(super) fn forms(&self) -> &Forms {
+        &self.forms
     }
 
     pub(super) fn base_rules(&self) -> &Base {

@@ -4,6 +4,7 @@
 mod base;
 mod packages;
 mod profiles;
+mod questionnaire;
 
 use super::*;
 use crate::fhir::tree::{Limits, Tree};

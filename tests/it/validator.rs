@@ -112,9 +112,6 @@ fn case(folder: &Path, kind: &str, row: &Value, of: &Value) -> Result<Case, &'st
     if !file.is_file() || !row["missing-files"].is_null() {
         return Err("files that the suite does not have");
     }
-    if row["module"] == "questionnaire" {
-        return Err("answers held to their Questionnaire, which we do not do");
-    }
     let outcome = match &of["java"] {
         Value::String(path) => read(&folder.join("outcomes").join(path)),
         Value::Object(inline) => inline.get("outcome").cloned(),
@@ -241,7 +238,7 @@ fn our_verdict_is_that_of_the_hl7_validator_but_for_what_is_listed() {
     for (id, _, both) in &differing {
         println!("  {id}: {both}");
     }
-    assert!(verdicts.len() >= 80, "only {} checks compared", verdicts.len());
+    assert!(verdicts.len() >= 120, "only {} checks compared", verdicts.len());
     assert!(same * 100 >= verdicts.len() * 90, "{same} of {}", verdicts.len());
     let found: Vec<&str> = differing.iter().map(|(id, ..)| id.as_str()).collect();
     let listed: Vec<&str> = DIFFERENCES.iter().map(|(id, _)| *id).collect();

@@ -20,6 +20,7 @@ use crate::fhir::name::Name;
 use crate::fhir::path::Canonicals;
 use crate::fhir::types::TypeId;
 use crate::fhir::value_set::ValueSets;
+use crate::validate::questionnaire::{Forms, is_form};
 
 /// Profiles built on profiles: more than anybody stacks.
 const STACK: usize = 16;
@@ -62,6 +63,7 @@ pub(super) fn compile(
 ) -> (Inner, Vec<String>, Vec<ProfileFault>) {
     let mut faults = Vec::new();
     let (mut types, mut profiles) = (Vec::new(), Vec::new());
+    let (forms, definitions): (Vec<&Definition<'_>>, Vec<_>) = definitions.iter().partition(|definition| is_form(definition.json));
     for definition in definitions {
         match head(definition) {
             Ok(read) if read.head.derivation.as_deref() == Some("constraint") => profiles.push(read),
@@ -110,7 +112,8 @@ pub(super) fn compile(
             });
         }
     }
-    let faults = std::mem::take(&mut compiler.faults);
+    let mut faults = std::mem::take(&mut compiler.faults);
+    let forms = Forms::read(&forms, &compiler.canonicals, options, &mut faults);
     let own = profiles
         .iter()
         .enumerate()
@@ -130,6 +133,7 @@ pub(super) fn compile(
         index,
         base,
         base_severity: options.base.map(Disposition::severity),
+        forms,
     };
     (inner, modifiers, faults)
 }
@@ -240,15 +244,13 @@ impl<'c, 'd> Compiler<'c, 'd> {
             Some(url) if !read.definition.own => url.clone(),
             _ => read.definition.file.to_owned(),
         };
-        let versioned = url.as_ref().zip(version.as_ref()).map(|(url, version)| format!("{url}|{version}"));
-        let is_meant = |meant: &str| url.as_deref() == Some(meant) || versioned.as_deref() == Some(meant) || read.definition.file == meant;
-        let disposition = options.dispositions.iter().rev().find(|(meant, _)| is_meant(meant));
+        let severity = options.disposition(read.definition.file, &url, &version).severity();
         Some(Profile {
             number: number as u32,
             name,
             url,
             kind: read.kind,
-            severity: disposition.map_or(Disposition::Refuse, |(_, disposition)| *disposition).severity(),
+            severity,
             checks,
             root,
             lists,
