@@ -12,6 +12,7 @@ mod questionnaire;
 mod rules;
 mod structure;
 mod tally;
+mod vital_signs;
 
 use crate::fhir::tree::Node;
 use crate::refusal::Refusal;

@@ -37,6 +37,7 @@ pub(super) use self::walk::{Here, Item, Shared, Walk};
 use super::issues::{Issues, Severity, Source};
 use super::questionnaire::Forms;
 use super::tally::{Report, Tally};
+use super::vital_signs;
 use crate::fhir::path::Fits;
 use crate::fhir::tree::Node;
 use crate::fhir::types::TypeId;
@@ -99,6 +100,12 @@ pub struct Options {
     /// What a fault by FHIR's own rules means: elements that must be there, codes of required bindings, invariants of
     /// FHIR's types. None: they are not asked. JSON that is no FHIR (unknown elements, wrong types) always refuses.
     pub base: Option<Disposition>,
+    /// An Observation with the code of a vital sign is held to R4's profile of it, where that is loaded, though it does not
+    /// name it.
+    pub vital_signs: bool,
+    /// What an extension means that nothing loaded defines; none: it is left alone. Of those of hl7.org nobody is told: HL7
+    /// publishes more of them than R4 has.
+    pub unknown_extensions: Option<Disposition>,
 }
 
 impl Options {
@@ -117,6 +124,8 @@ impl Default for Options {
             asked: Vec::new(),
             dispositions: Vec::new(),
             base: Some(Disposition::Refuse),
+            vital_signs: false,
+            unknown_extensions: None,
         }
     }
 }
@@ -147,6 +156,9 @@ pub(super) struct Inner {
     base_severity: Option<Severity>,
     /// The Questionnaires that responses are held to.
     forms: Forms,
+    /// R4's profiles of vital signs, in the order of their table, where they are asked.
+    vital_signs: Vec<Option<u32>>,
+    unknown_extensions: Option<Severity>,
 }
 
 impl Inner {
@@ -178,6 +190,24 @@ impl Inner {
     #[inline]
     pub(super) fn base(&self) -> Option<Source<'static>> {
         self.base_severity.map(|severity| Source {
+            number: None,
+            name: None,
+            severity,
+        })
+    }
+
+    /// The profile that an Observation is held to by its code.
+    pub(super) fn vital_sign(&self, observation: Node<'_, '_>) -> Option<u32> {
+        if self.vital_signs.is_empty() {
+            return None;
+        }
+        *self.vital_signs.get(vital_signs::of(observation)?)?
+    }
+
+    /// The source of the rule that every extension has a definition; none if that is not asked.
+    #[inline]
+    pub(super) fn unknown_extensions(&self) -> Option<Source<'static>> {
+        self.unknown_extensions.map(|severity| Source {
             number: None,
             name: None,
             severity,

@@ -64,6 +64,7 @@ pub(super) struct Known {
     pub narrative: TypeId,
     pub questionnaire: TypeId,
     pub response: TypeId,
+    pub observation: TypeId,
 }
 
 /// Where an object stands: the type it is of, and the element of which type it is.
@@ -84,6 +85,7 @@ fn known() -> Known {
         narrative: TypeId::of("Narrative").unwrap_or(TypeId::RESOURCE),
         questionnaire: TypeId::of("Questionnaire").unwrap_or(TypeId::RESOURCE),
         response: TypeId::of("QuestionnaireResponse").unwrap_or(TypeId::RESOURCE),
+        observation: TypeId::of("Observation").unwrap_or(TypeId::RESOURCE),
     })
 }
 
@@ -149,6 +151,13 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
             }
             done[count] = number;
             count += 1;
+            self.walk.resource(number, node)?;
+        }
+        if kind == self.known.observation
+            && let Some(number) = inner.vital_sign(node)
+            && !done[..count].contains(&number)
+            && !(top && inner.always(kind).any(|held| held == number))
+        {
             self.walk.resource(number, node)?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 //! change a value: each has its name here.
 
 mod base;
+mod implied;
 mod packages;
 mod profiles;
 mod questionnaire;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::base::Base;
 use super::checks::{Index, Maker};
 use super::draft::{Draft, Places, items, text};
-use super::facts::Facts;
+use super::facts::{CORE, Facts};
 use super::invariant::Known;
 use super::lower::Lowering;
 use super::rule::{Checks, Context, List, ListId, Profile};
@@ -21,6 +21,7 @@ use crate::fhir::path::Canonicals;
 use crate::fhir::types::TypeId;
 use crate::fhir::value_set::ValueSets;
 use crate::validate::questionnaire::{Forms, is_form};
+use crate::validate::vital_signs;
 
 /// Profiles built on profiles: more than anybody stacks.
 const STACK: usize = 16;
@@ -124,6 +125,8 @@ pub(super) fn compile(
     let mut always: Vec<(TypeId, u32)> = own.chain(asked).collect();
     always.sort_by_key(|(_, number)| *number);
     always.dedup();
+    let vital_signs = vital_signs::canonicals().filter(|_| options.vital_signs);
+    let vital_signs: Vec<Option<u32>> = vital_signs.map(|canonical| index.find(&canonical)).collect();
     let extensions = profiles.iter().enumerate().filter(|(_, read)| read.kind.as_str() == "Extension");
     let extensions = extensions.filter_map(|(number, read)| Some((read.head.url.clone()?, number as u32)));
     let inner = Inner {
@@ -134,6 +137,8 @@ pub(super) fn compile(
         base,
         base_severity: options.base.map(Disposition::severity),
         forms,
+        vital_signs,
+        unknown_extensions: options.unknown_extensions.map(Disposition::severity),
     };
     (inner, modifiers, faults)
 }
@@ -305,7 +310,10 @@ impl<'c, 'd> Compiler<'c, 'd> {
     fn element(&mut self, read: &Read<'_>, element: &Value, places: &mut Places, draft: &mut Draft) {
         let path = text(element, "path").unwrap_or_default();
         let mut messages = Vec::new();
-        let facts = Facts::read(element, &mut |message| messages.push(message));
+        let mut facts = Facts::read(element, &mut |message| messages.push(message));
+        if read.head.url.as_deref().is_some_and(|url| url.starts_with(CORE)) {
+            facts.correct();
+        }
         let parts = places.parts(element);
         let name = read.kind.as_str();
         match parts.split_first() {
