@@ -270,6 +270,11 @@ impl Profiles {
         self
     }
 
+    /// How many Questionnaires are loaded.
+    pub fn questionnaires(&self) -> usize {
+        self.inner.forms.len()
+    }
+
     /// How many profiles are loaded.
     pub fn len(&self) -> usize {
         self.inner.all.iter().flatten().count()

@@ -112,6 +112,10 @@ impl Forms {
         forms
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The Questionnaire of `url` or `url|version`; of several versions the last that was loaded, where none is named.
     fn find(&self, canonical: &str) -> Option<&Form> {
         let (url, version) = match canonical.split_once('|') {

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 
 use super::form::Question;
-use super::value::{Value, chosen, list, text};
+use super::value::{DEPTH, Value, chosen, list, text};
 use super::walk::Hold;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
@@ -139,7 +139,7 @@ impl<'h, 't, 'a> Hold<'h, '_, '_, 't, 'a, '_> {
         let link = form.question(target).link.as_str();
         let mut answers = Vec::new();
         match condition.within {
-            None => self.gather(self.response, link, &mut answers)?,
+            None => self.gather(self.response, link, &mut answers, 0)?,
             Some(within) => {
                 let Some((_, item)) = self.above.iter().rev().find(|(number, _)| *number == within).copied() else {
                     return Ok(None);
@@ -147,7 +147,7 @@ impl<'h, 't, 'a> Hold<'h, '_, '_, 't, 'a, '_> {
                 if within == target {
                     answers.extend(list(item, self.names.answer));
                 }
-                self.gather(item, link, &mut answers)?;
+                self.gather(item, link, &mut answers, 0)?;
             }
         }
         if operator == Operator::Exists {
@@ -161,17 +161,20 @@ impl<'h, 't, 'a> Hold<'h, '_, '_, 't, 'a, '_> {
     }
 
     /// The answers to the question below `holder`, which is the response, an item or an answer.
-    fn gather(&mut self, holder: Node<'t, 'a>, link: &str, found: &mut Vec<Node<'t, 'a>>) -> Result<(), Stop> {
+    fn gather(&mut self, holder: Node<'t, 'a>, link: &str, found: &mut Vec<Node<'t, 'a>>, depth: usize) -> Result<(), Stop> {
         self.walk.spend(1)?;
+        if depth > 2 * DEPTH {
+            return Ok(());
+        }
         for item in list(holder, self.names.item) {
             let own = item.get(self.names.link_id).filter(|own| own.kind() == Kind::String);
             if own.is_some_and(|own| own.is_text(link)) {
                 found.extend(list(item, self.names.answer));
             }
-            self.gather(item, link, found)?;
+            self.gather(item, link, found, depth + 1)?;
         }
         for answer in list(holder, self.names.answer) {
-            self.gather(answer, link, found)?;
+            self.gather(answer, link, found, depth + 1)?;
         }
         Ok(())
     }

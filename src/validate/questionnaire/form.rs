@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::enable::{Condition, Enable};
 use super::limits::{Bounds, content, extensions, one, whole};
-use super::value::{Sort, Value, list, moment, text};
+use super::value::{DEPTH, Sort, Value, list, moment, text};
 use crate::fhir::name::Name;
 use crate::fhir::path::{Canonicals, Temporal};
 use crate::fhir::tree::{Kind, Node};
@@ -229,7 +229,7 @@ impl Reading<'_> {
             conditions: Vec::new(),
         };
         reader.form.constraints = reader.constraints(root, "", "QuestionnaireResponse");
-        reader.form.roots = reader.items(root, None);
+        reader.form.roots = reader.items(root, None, 0);
         let (notes, conditions) = (reader.notes, reader.conditions);
         for (number, mut condition, link) in conditions {
             condition.target = form.find(&link);
@@ -241,15 +241,18 @@ impl Reading<'_> {
 }
 
 impl Reader<'_, '_> {
-    fn items(&mut self, holder: Node<'_, '_>, parent: Option<u32>) -> Vec<u32> {
+    fn items(&mut self, holder: Node<'_, '_>, parent: Option<u32>, depth: usize) -> Vec<u32> {
         let mut numbers = Vec::new();
+        if depth > DEPTH {
+            return numbers;
+        }
         for item in list(holder, Name::of("item")) {
             let number = self.form.questions.len() as u32;
             let question = self.question(item, number, parent, numbers.len());
             self.form.by_link.entry(question.link.clone()).or_insert(number);
             self.form.questions.push(question);
             numbers.push(number);
-            let children = self.items(item, Some(number));
+            let children = self.items(item, Some(number), depth + 1);
             self.form.questions[number as usize].children = children;
         }
         numbers

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::value::{list, text};
+use super::value::{DEPTH, list, text};
 use crate::fhir::name::Name;
 use crate::fhir::tree::Node;
 use crate::validate::issues::{Source, Stop};
@@ -22,7 +22,7 @@ pub(in crate::validate) fn sound<'t, 'a>(
     source: Source<'_>,
 ) -> Result<(), Stop> {
     let (mut places, mut by_link, mut conditions) = (Vec::new(), HashMap::new(), Vec::new());
-    gather(questionnaire, &mut places, &mut by_link, &mut conditions);
+    gather(questionnaire, &mut places, &mut by_link, &mut conditions, 0);
     walk.spend((places.len() + conditions.len()) as u64)?;
     for (number, condition, link) in conditions {
         let rule = match by_link.get(&link) {
@@ -40,7 +40,11 @@ fn gather<'t, 'a>(
     places: &mut Vec<Place>,
     by_link: &mut HashMap<String, usize>,
     conditions: &mut Vec<(usize, Node<'t, 'a>, String)>,
+    depth: usize,
 ) {
+    if depth > DEPTH {
+        return;
+    }
     for item in list(holder, Name::of("item")) {
         let number = places.len();
         places.push(Place { end: 0 });
@@ -52,7 +56,7 @@ fn gather<'t, 'a>(
                 conditions.push((number, condition, link));
             }
         }
-        gather(item, places, by_link, conditions);
+        gather(item, places, by_link, conditions, depth + 1);
         places[number].end = places.len();
     }
 }

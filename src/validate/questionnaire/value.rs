@@ -9,6 +9,9 @@ use crate::fhir::path::Temporal;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::ucum::Unit;
 
+/// Items in one another: more than any form has. What is deeper is not looked at; the structure check refuses it.
+pub(super) const DEPTH: usize = 64;
+
 /// The types of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::sync::OnceLock;
 
 use super::form::{Asking, Form, Question};
-use super::value::{list, moment};
+use super::value::{DEPTH, list, moment};
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
@@ -93,6 +93,9 @@ impl<'h, 'w, 'p, 't, 'a, 'c> Hold<'h, 'w, 'p, 't, 'a, 'c> {
         let mut found = vec![nothing; questions.len()];
         let mut last = 0;
         self.walk.spend(questions.len() as u64 + 1)?;
+        if self.above.len() > DEPTH {
+            return Ok(());
+        }
         for item in list(holder, self.names.item) {
             self.walk.spend(1)?;
             let Some(link) = item.get(self.names.link_id).filter(|link| link.kind() == Kind::String) else {

@@ -335,6 +335,25 @@ fn an_answer_of_any_shape_ends_the_check() {
     });
     let profiles = loaded(r#"{"linkId":"a","type":"string","item":[{"linkId":"b","type":"string","required":true}]}"#);
     assert!(!found(&profiles, &response("completed", &deep)).is_empty());
+    let nested = |open: &str, close: &str| open.repeat(2000) + r#"{"linkId":"a"}"# + &close.repeat(2000);
+    let items = nested(r#"{"linkId":"a","answer":[{"item":["#, "]}]}");
+    let questions = nested(
+        r#"{"linkId":"a","enableWhen":[{"question":"a","operator":"exists","answerBoolean":true}],"item":["#,
+        "]}",
+    );
+    let contained = format!(
+        r##"{{"resourceType":"QuestionnaireResponse","questionnaire":"#q","contained":[{{"resourceType":"Questionnaire","id":"q","item":[{questions}]}}],"item":[{items}]}}"##
+    );
+    let form = form("1", &questions);
+    for line in [response("completed", &items), contained, form] {
+        let mut tree = Tree::new();
+        let limits = Limits {
+            depth: 20_000,
+            ..Limits::default()
+        };
+        let root = tree.parse(line.as_bytes(), &limits).expect("JSON");
+        assert!(check_all(&profiles, root).iter().any(|issue| issue.refusal.rule == "too deep"));
+    }
     for odd in [
         r#"{"linkId":1}"#,
         r#"{"linkId":"a","answer":{}}"#,
