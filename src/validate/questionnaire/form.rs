@@ -18,6 +18,9 @@ use crate::fhir::value_set::ValueSets;
 use crate::validate::issues::{Severity, Source};
 use crate::validate::profile::{Asked, Invariant, Known};
 
+/// Finland's expression, older than that of Structured Data Capture; HL7's validator knows both.
+const KANTA: &str = "http://phr.kanta.fi/StructureDefinition/fiphr-ext-questionnaire-enablewhen";
+
 #[derive(Debug)]
 pub(super) struct Form {
     /// What a fault names: file or canonical; none of one that the response contains.
@@ -306,9 +309,16 @@ impl Reader<'_, '_> {
             self.conditions.push((number, condition, other));
         }
         // An expression decides where there is one; one that is not run here leaves it open.
-        let expression = one(item, "enableWhenExpression").map(|expression| {
+        let expression = one(item, "enableWhenExpression").or_else(|| {
+            let url = |extension: &Node<'_, '_>| text(*extension, Name::URL).as_deref() == Some(KANTA);
+            content(list(item, Name::EXTENSION).find(url)?)
+        });
+        let expression = expression.map(|expression| {
             let is_path = text(expression, Name::of("language")).is_some_and(|language| language == "text/fhirpath");
-            let words = text(expression, Name::of("expression")).filter(|_| is_path)?;
+            let words = match expression.kind() {
+                Kind::String => expression.text().into_owned(),
+                _ => text(expression, Name::of("expression")).filter(|_| is_path)?,
+            };
             self.invariant("enableWhenExpression", "error", &words, link, "QuestionnaireResponse")
         });
         Enable {

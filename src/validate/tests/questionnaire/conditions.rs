@@ -223,6 +223,18 @@ fn an_expression_decides_before_any_condition() {
     assert_eq!(held(&path, &a(6)), ["item required item `b`"]);
     assert_eq!(held(&path, &a(5)), [""; 0]);
     assert_eq!(held(&path, &format!("{},{b}", a(5))), ["item[1] item that is not enabled"]);
+    let kanta = path.replace(
+        "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-enableWhenExpression",
+        "http://phr.kanta.fi/StructureDefinition/fiphr-ext-questionnaire-enablewhen",
+    );
+    let (start, end) = (kanta.find("valueExpression").expect("a value"), kanta.rfind("}]").expect("an end"));
+    let kanta = format!(
+        r#"{}valueString":"%resource.item.where(linkId='a').answer.value > 5"{}"#,
+        &kanta[..start],
+        &kanta[end..]
+    );
+    assert_eq!(held(&kanta, &a(6)), ["item required item `b`"]);
+    assert_eq!(held(&kanta, &a(5)), [""; 0]);
     // In another language nobody here can tell.
     let other = items("text/cql");
     assert_eq!(held(&other, &a(6)), [""; 0]);
