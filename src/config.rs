@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::gateway::{ConsentSettings, MasterKey, RiskSettings};
+use crate::gateway::{ConsentSettings, MasterKey, RiskSettings, ValidationSettings};
 use crate::platform::file;
 use crate::platform::http::{HttpSettings, Url};
 
@@ -14,6 +14,7 @@ mod consent;
 mod ehr;
 mod hours;
 mod reader;
+mod validate;
 
 pub use ehr::{EhrConfig, FhirConfig, VendorFile};
 pub use hours::FinishBy;
@@ -41,6 +42,8 @@ pub struct SiteConfig {
     /// How this machine reaches the EHR and the registry.
     pub http: HttpSettings,
     pub limits: Limits,
+    /// What resources are held to besides the network's own profiles.
+    pub validation: ValidationSettings,
     /// Who may leave.
     pub consent: ConsentSettings,
     /// How many patients must be alike in what leaves of them.
@@ -141,6 +144,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
             "registry",
             "http",
             "limits",
+            "validate",
             "consent",
             "risk",
             "keys",
@@ -167,6 +171,7 @@ fn parse(text: &str, base: &Path) -> Result<SiteConfig, Vec<String>> {
             .map(|registry| link(&mut reader, &registry)),
         http: http(&mut reader, &root, base),
         limits: limits(&mut reader, &root),
+        validation: validate::read(&mut reader, &root, base),
         consent,
         risk: risk(&mut reader, &root),
         master: master(&mut reader, &root),

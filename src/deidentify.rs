@@ -19,6 +19,7 @@ use crate::platform::secret::sha256;
 use crate::refusal::Refusal;
 
 mod age;
+mod cells;
 mod control;
 mod date;
 mod evidence;
@@ -28,6 +29,7 @@ mod heading;
 mod identifiers;
 pub mod linkage;
 mod method;
+mod patient;
 mod people;
 mod perturb;
 mod placement;
@@ -52,6 +54,7 @@ pub use policy_file::PolicyFault;
 pub use proof::{Proof, Violation};
 pub use pseudonym::{KeyError, Keys, MASTER_KEY_BYTES, PersonId};
 pub use risk::Anonymity;
+pub use row::Worker;
 pub use rule::{Basis, Rule};
 
 use row::{Means, RowMaker};
@@ -174,6 +177,11 @@ impl Deidentifier {
         })
     }
 
+    /// What one thread de-identifies with.
+    pub fn worker(&self) -> Worker<'_> {
+        Worker::new(&self.means)
+    }
+
     pub fn policy(&self) -> &Policy {
         &self.means.policy
     }
@@ -278,39 +286,31 @@ pub fn patients_of<'r>(model: &Model, mapped: &'r Mapped<'_>) -> impl Iterator<I
     named.filter_map(|cell| cell.as_text().map(pseudonym::source_key))
 }
 
-/// Appends one resource's rows, de-identified, in their order; on a refusal appends none of them.
-/// # Errors: the first cell that may not leave, as `table.column` and rule; never a value.
-pub fn deidentify(with: &Deidentifier, mapped: &Mapped<'_>, out: &mut Vec<Deidentified>) -> Result<(), Refusal> {
-    release(with, mapped.rows(), out, &mut RuleHits::new())
-}
+impl Worker<'_> {
+    /// Appends one resource's rows, de-identified, in their order, and counts in `hits` what each rule met; on a refusal appends none
+    /// of them. What comes out hangs on the rows alone, not on what was de-identified before.
+    /// # Errors: the first cell that may not leave, as `table.column` and rule; never a value.
+    pub fn deidentify(&mut self, mapped: &Mapped<'_>, out: &mut Vec<Deidentified>, hits: &mut RuleHits) -> Result<(), Refusal> {
+        self.release(mapped.rows(), out, hits)
+    }
 
-/// The same, and counts in `hits` what each rule met: the evidence of a run.
-/// # Errors: as `deidentify`; what was met before the refusal stays counted.
-pub fn deidentify_counting(
-    with: &Deidentifier,
-    mapped: &Mapped<'_>,
-    out: &mut Vec<Deidentified>,
-    hits: &mut RuleHits,
-) -> Result<(), Refusal> {
-    release(with, mapped.rows(), out, hits)
-}
-
-fn release(with: &Deidentifier, rows: &Rows<'_>, out: &mut Vec<Deidentified>, hits: &mut RuleHits) -> Result<(), Refusal> {
-    let before = out.len();
-    let mut maker = RowMaker::new(&with.means);
-    for (table, cells) in rows.iter().filter(|(table, _)| !with.means.policy.withholds(*table)) {
-        match maker.release(table, cells, hits) {
-            Ok(row) => {
-                let name = with.means.tables[usize::from(table.0)].0.clone();
-                out.push(Deidentified::new(table, name, row.key, Some(row.body)));
-            }
-            Err(refusal) => {
-                out.truncate(before);
-                return Err(refusal);
+    fn release(&mut self, rows: &Rows<'_>, out: &mut Vec<Deidentified>, hits: &mut RuleHits) -> Result<(), Refusal> {
+        let (before, means) = (out.len(), self.means());
+        let mut maker = RowMaker::new(self);
+        for (table, cells) in rows.iter().filter(|(table, _)| !means.policy.withholds(*table)) {
+            match maker.release(table, cells, hits) {
+                Ok(row) => {
+                    let name = means.tables[usize::from(table.0)].0.clone();
+                    out.push(Deidentified::new(table, name, row.key, Some(row.body)));
+                }
+                Err(refusal) => {
+                    out.truncate(before);
+                    return Err(refusal);
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

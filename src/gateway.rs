@@ -53,6 +53,7 @@ mod shares;
 mod site;
 mod steps;
 mod transform;
+mod validation;
 mod version;
 pub mod vocabulary;
 mod withdraw;
@@ -77,6 +78,7 @@ pub use master::MasterKey;
 pub use options::{Event, Options};
 pub use report::{Report, Unmapped};
 pub use site::{Places, RegistrySettings, Rules, Settings, Site, SiteError, Tools};
+pub use validation::{FaultShown, Packaged, ProfileShown, Validated, ValidationSettings};
 
 /// Where a run's steps are told.
 type Listener<'a> = &'a (dyn Fn(Event) + Send + Sync);

@@ -7,23 +7,25 @@ mod dictionary;
 mod fhir_package;
 mod package;
 mod untested;
+mod validation;
 
 use std::sync::Arc;
 
 use crate::cdm::Model;
 use crate::deidentify::{Basis, Policy, PolicyFault};
-use crate::gateway::Rules;
+use crate::gateway::{Packaged, Rules, ValidationSettings};
 use crate::map::derive::Derivations;
 use crate::map::vocabulary::{MemoryVocabulary, Vocabulary};
 use crate::map::{self, Mapping, MappingFault, Parts};
-use crate::platform::secret::{Sha256, hex};
 use crate::validate::Profiles;
 
 pub use definitions::{Definitions, Loaded};
 pub use dictionary::{ColumnEntry, Dictionary, MapEntry, TableEntry, Texts};
 pub use fhir_package::FhirPackage;
+use package::digest;
 pub use package::{File, Package};
 pub use untested::Untested;
+pub use validation::near;
 
 /// What is wrong with a package; `faults` has one line each.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,9 @@ pub struct NetworkError {
 pub struct Network {
     pub model: Arc<Model>,
     pub profiles: Arc<Profiles>,
+    pub packages: Vec<Packaged>,
+    /// Rules of these FHIR packages that cannot be checked here.
+    pub unchecked: Vec<String>,
     pub mapping: Arc<Mapping>,
     pub derivations: Arc<Derivations>,
     pub cases: Vec<File>,
@@ -73,7 +78,16 @@ impl Package {
     /// Loads and compiles everything of `model`.
     /// # Errors: every fault of every file at once.
     pub fn load(&self, model: &str) -> Result<Network, NetworkError> {
-        let draft = self.draft(model)?;
+        Self::whole(self.draft(model, None)?)
+    }
+
+    /// The same for a site, which brings the FHIR packages of its own and may be stricter than its network.
+    /// # Errors: those of `load`; packages that cannot be read, profiles that nobody has, a word that is laxer than the network's.
+    pub fn load_for(&self, model: &str, site: &ValidationSettings) -> Result<Network, NetworkError> {
+        Self::whole(self.draft(model, Some(site))?)
+    }
+
+    fn whole(draft: Draft) -> Result<Network, NetworkError> {
         let Draft { faults, network, .. } = draft;
         match network {
             Some(network) if faults.is_empty() => Ok(network),
@@ -84,7 +98,7 @@ impl Package {
     /// Loads everything of `model` and runs every case that can be run, whatever else is wrong.
     pub fn check(&self, model: &str) -> Checked {
         let mut checked = Checked::default();
-        let draft = match self.draft(model) {
+        let draft = match self.draft(model, None) {
             Ok(draft) => draft,
             Err(error) => {
                 checked.faults = error.faults;
@@ -113,7 +127,7 @@ impl Package {
         checked
     }
 
-    fn draft(&self, name: &str) -> Result<Draft, NetworkError> {
+    fn draft(&self, name: &str, site: Option<&ValidationSettings>) -> Result<Draft, NetworkError> {
         let known = self.models();
         if !known.iter().any(|known| known == name) {
             let fault = match known.is_empty() {
@@ -142,8 +156,9 @@ impl Package {
         let derived = take(self.files(&folder, "derived.toml"));
         let units = take(self.files(&folder, "units.toml"));
         let (cases, views): (Vec<_>, Vec<_>) = all_mappings.into_iter().partition(|(name, _)| name.ends_with(".cases.json"));
-        let (Definitions { profiles, canonicals }, found) = Definitions::of(profile_files.clone());
-        faults.extend(found);
+        let held = self.held(profile_files.clone(), site);
+        let Definitions { profiles, canonicals } = held.definitions;
+        faults.extend(held.faults);
         let schemas = self.shown(&format!("profiles/{name}"));
         let model = Model::from_schemas(name, &schema_files)
             .map_err(|found| faults.extend(found.faults.iter().map(|fault| format!("{schemas}/{fault}"))))
@@ -199,11 +214,13 @@ impl Package {
         });
         let digests = (
             digest(&[&schema_files]),
-            digest(&[&profile_files, &views, &concept_maps, &derived, &units]),
+            digest(&[&profile_files, &views, &concept_maps, &derived, &units, &held.texts]),
         );
         let network = model.zip(mapping).map(|(model, mapping)| Network {
             model,
             profiles: Arc::new(profiles),
+            packages: held.packages,
+            unchecked: held.unchecked,
             mapping: Arc::new(mapping),
             derivations: Arc::new(derivations.unwrap_or_default()),
             cases,
@@ -337,20 +354,10 @@ impl Network {
             derivations: self.derivations.clone(),
             vocabulary: self.vocabulary.clone(),
             policy,
+            packages: self.packages.clone(),
+            unchecked: self.unchecked.clone(),
             model_digest: self.digests.0.clone(),
             mapping_digest: self.mapping_digest(),
         })
     }
-}
-
-/// SHA-256 over names and texts, in order: the same files give the same digest wherever they were read from.
-fn digest(groups: &[&Vec<File>]) -> String {
-    let mut sha = Sha256::new();
-    for (name, text) in groups.iter().copied().flatten() {
-        for part in [name, text] {
-            sha.update(&(part.len() as u64).to_le_bytes());
-            sha.update(part.as_bytes());
-        }
-    }
-    hex(&sha.finish())
 }

@@ -7,6 +7,7 @@
 mod access;
 mod apply;
 pub mod check;
+pub mod codes;
 mod drop;
 pub mod enrol;
 mod event;

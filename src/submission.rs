@@ -18,7 +18,7 @@ mod text;
 
 pub use id::{SubmissionId, is_site_name};
 pub use line::{Line, LineFault, Op, write_delete, write_upsert};
-pub use manifest::{Ledger, Manifest, ManifestFault, Output, Tally};
+pub use manifest::{Coding, LABELS, Ledger, Manifest, ManifestFault, Output, Tally};
 pub use outcome::{CountSeverity, Outcome, StatusItem, StatusManifest};
 pub use parameters::{BulkSubmit, Fault as ParametersFault, StatusRequest};
 pub use place::{After, Held, INVENTORY_PAGE, Inventory, Place};

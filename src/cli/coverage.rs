@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// A site's folder, or its file: what it has landed is read, by its own model and package
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "vocabulary", "package"])]
     site: Option<PathBuf>,
-    /// Leave out what fewer than 11 patients have and round every count up to a multiple of 11, so that the report may be shown outside
+    /// Leave out who may not leave the site (withdrawn, excluded, without consent) and what fewer than 11 patients have, and round every count up to a multiple of 11, so that the report may be shown outside
     /// the site and no two of its counts tell of fewer than 11
     #[arg(long)]
     share: bool,
@@ -54,7 +54,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let (found, untested) = match (&args.site, &args.data) {
-        (Some(site), _) => of_site(site)?,
+        (Some(site), _) => of_site(site, args.share)?,
         (None, data) => of_folder(&args, data.as_deref().unwrap_or(Path::new("")))?,
     };
     let found = if args.share { found.for_outside() } else { found };
@@ -82,7 +82,7 @@ fn of_folder(args: &Args, data: &Path) -> Result<(Coverage, Vec<Untested>), Fail
 }
 
 /// Of what the site has landed. Nothing is pulled or sent; while it is read, no run of the site begins.
-fn of_site(place: &Path) -> Result<(Coverage, Vec<Untested>), Failure> {
+fn of_site(place: &Path, for_outside: bool) -> Result<(Coverage, Vec<Untested>), Failure> {
     let path = if place.is_dir() {
         place.join("site.toml")
     } else {
@@ -95,7 +95,7 @@ fn of_site(place: &Path) -> Result<(Coverage, Vec<Untested>), Failure> {
     };
     let untested = untested(&Package::at(config.package.clone()), &config.model)?;
     let site = sync::open(&config, tools)?;
-    let found = staged(|progress| coverage_of_landed(&site, progress).map_err(|error| Failure::ours(&error)))?;
+    let found = staged(|progress| coverage_of_landed(&site, for_outside, progress).map_err(|error| Failure::ours(&error)))?;
     Ok((found, untested))
 }
 

@@ -10,7 +10,7 @@ use super::show::{self, Stage};
 use super::{Exit, Failure, runtime, source, vocabulary};
 use crate::config::{self, EhrConfig, SiteConfig};
 use crate::gateway::Places;
-use crate::gateway::doctor::{self, Diagnosis, Finding, Mender, Outcome, Subject, Verdict};
+use crate::gateway::doctor::{self, Diagnosis, Enrolment, Finding, Mender, Outcome, Subject, Verdict};
 use crate::network::Package;
 use crate::platform::backend_services::{ClientKey, KeyError};
 use crate::platform::clock::Clock;
@@ -81,10 +81,10 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
     let package = Package::at(config.package.clone());
     let mend = "mend the network package; `headwater check` says more";
     let network = package
-        .load(&config.model)
+        .load_for(&config.model, &config.validation)
         .map_err(|error| fault("config.package", error.to_string(), mend))?;
     let rules = network
-        .under(&config.policy)
+        .under_stricter(&config.policy, &config.tighten)
         .map_err(|error| fault("config.package", error.to_string(), mend))?;
     if let Some(missing) = vocabulary::missing(&network, config.vocabulary.as_deref()) {
         let next = "download the vocabularies from Athena and name their folder as `vocabulary` under [site]";
@@ -107,6 +107,7 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
         "config.ok",
         format!("{} and its network package are read", args.site.display()),
     ));
+    found.extend(own::packages(&network));
     let places = Places::of(&config.state);
     let ehr = match ehr {
         None => None,
@@ -134,12 +135,18 @@ fn subject(args: &Args, found: &mut Vec<Finding>) -> Result<Subject, Box<Finding
     })
 }
 
-fn registry(config: &SiteConfig, places: &Places) -> Result<Option<(String, String, ClientKey)>, KeyError> {
+fn registry(config: &SiteConfig, places: &Places) -> Result<Option<Enrolment>, KeyError> {
     let Some(link) = &config.registry else {
         return Ok(None);
     };
     let key = ClientKey::from_file(&places.registry_key())?;
-    Ok(Some((link.base.clone(), link.client_id.clone(), key)))
+    Ok(Some(Enrolment {
+        base: link.base.clone(),
+        site: config.name.clone(),
+        client_id: link.client_id.clone(),
+        key,
+        made_with: own::master_keys(config, places),
+    }))
 }
 
 fn key_finding(error: &KeyError, whose: &str) -> Box<Finding> {

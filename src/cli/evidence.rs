@@ -1,6 +1,7 @@
 //! `headwater evidence`: what a run proved of what it released, for the one who answers for it.
 
 mod page;
+mod profiles;
 mod risk;
 mod text;
 

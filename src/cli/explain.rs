@@ -81,7 +81,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 
 fn dictionary(config: &SiteConfig) -> Result<Dictionary, Failure> {
     let package = Package::at(config.package.clone());
-    let network = package.load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
+    let network = package
+        .load_for(&config.model, &config.validation)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     Ok(network.dictionary())
 }
 

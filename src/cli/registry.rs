@@ -1,5 +1,6 @@
 //! `headwater registry`: makes and runs a registry, and its operator's commands, which also work while it serves.
 
+mod codes;
 mod export;
 mod serve;
 
@@ -33,6 +34,8 @@ enum Verb {
     Operator(Operator),
     /// Write one table's rows of all sites
     Export(export::Args),
+    /// Tell how many codes of a column few patients have, and make a roll-up of it
+    Codes(codes::Args),
 }
 
 #[derive(clap::Args)]
@@ -112,6 +115,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Verb::Site(site) => run_site(site),
         Verb::Operator(Operator::Add { name, dir }) => add_operator(&name, &dir),
         Verb::Export(args) => export::run(args),
+        Verb::Codes(args) => codes::run(args),
     }
 }
 

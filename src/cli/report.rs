@@ -30,6 +30,7 @@ pub(super) fn text(report: &Report) -> String {
     for (head, reasons, all) in [
         ("Excluded, by mappings and consents", &counts.excluded, counts.total(|t| t.excluded)),
         ("Refused, kept in quarantine", &counts.refused, counts.total(|t| t.refused)),
+        ("Told by profiles, and not refused", &report.warned, report.warned.values().sum()),
         ("Derived rows refused", &counts.unmade, counts.unmade.values().sum()),
         ("Rejected by the registry", &report.rejected, counts.rejected),
         (
@@ -66,6 +67,14 @@ pub(super) fn text(report: &Report) -> String {
             [] => format!("  - {name}"),
             tables => format!("  - {name}: empty for it: {}", tables.join(", ")),
         }));
+    }
+    if report.strangers_listed > 0 && report.complete {
+        out.push(String::new());
+        out.push(format!(
+            "{} of the exclusion lists excluded nobody, for this site knows no such patient. If one is misspelt, whoever was meant \
+             leaves: compare the lists with the EHR",
+            show::count(report.strangers_listed, "id")
+        ));
     }
     if !report.problems.is_empty() {
         out.push(String::new());

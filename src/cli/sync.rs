@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// A person has looked: let a run through that withdraws an unusual share of all resources (see exit code 4)
     #[arg(long)]
     accept_deletions: bool,
+    /// A person has looked: let patients leave who stand in a group that [risk] holds back (see exit code 4); the evidence says so
+    #[arg(long)]
+    accept_risk: bool,
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
@@ -66,6 +69,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         until: args.until,
         rehearse: args.rehearse,
         accept_deletions: args.accept_deletions,
+        accept_risk: args.accept_risk,
         preview: None,
     };
     let report = go(&config, &options)?;
@@ -155,7 +159,9 @@ fn patients(file: &Path) -> Result<Vec<String>, Failure> {
 /// Opens the site that `config` describes, under its network's rules.
 pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
     let package = Package::at(config.package.clone());
-    let mut network = package.load(&config.model).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut network = package
+        .load_for(&config.model, &config.validation)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let cache = config.state.join("vocabulary");
     vocabulary::attach(&mut network, config.vocabulary.as_deref(), &cache, "`vocabulary` under [site]")?;
     let rules = network
@@ -166,7 +172,8 @@ pub(super) fn open(config: &SiteConfig, tools: Tools) -> Result<Site, Failure> {
             "this site is not enrolled yet: ask the registry's operator for a code, then run `headwater init DIR --registry URL --enrol CODE`",
         ));
     };
-    RiskColumns::of(&rules.model, &config.risk).map_err(|fault| Failure::usage(format!("risk.quasi_identifiers in site.toml: {fault}")))?;
+    RiskColumns::of(&rules.model, &rules.policy, &config.risk)
+        .map_err(|fault| Failure::usage(format!("risk.quasi_identifiers in site.toml: {fault}")))?;
     let pull = source::pull_settings(config, &package, &rules.resource_types(), tools.clock.now())?;
     let limits = Limits {
         line_bytes: config.limits.line_mib << 20,

@@ -1,6 +1,7 @@
 //! `headwater validate`: holds resources to FHIR R4 and to a network's profiles before a first sync, and says all that is
 //! wrong with each: path and rule, never a value.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use super::{Exit, Failure};
 use crate::fhir::ndjson::{self, Lines};
 use crate::fhir::outcome::{Code, Details, Issue, OperationOutcome, Severity};
 use crate::fhir::tree::{Limits, Node, SyntaxError, Tree};
-use crate::network::{Definitions, FhirPackage};
+use crate::network::{Definitions, FhirPackage, near};
 use crate::refusal::Refusal;
 use crate::validate::{self, Disposition, Options, Profiles};
 
@@ -98,12 +99,16 @@ pub fn report(args: &Args, out: &mut impl Write) -> Result<Counts, Failure> {
         limits,
         tree: Tree::new(),
         counts: Counts::default(),
+        types: BTreeSet::new(),
         out,
     };
     for file in &args.files {
         report.file(file)?;
     }
     written(report.out.flush())?;
+    for idle in report.idle(&args.profile) {
+        super::show::note(&idle);
+    }
     Ok(report.counts)
 }
 
@@ -164,19 +169,7 @@ fn unknown(asked: &str, known: &[String]) -> Option<String> {
     if known.iter().any(|known| known == url) {
         return None;
     }
-    let last = |url: &str| url.rsplit('/').next().unwrap_or(url).to_lowercase();
-    let wanted = last(url);
-    let words: Vec<&str> = wanted.split('-').filter(|word| word.len() > 2).collect();
-    let alike = |known: &&String| words.iter().filter(|word| last(known).contains(**word)).count();
-    let mut near: Vec<&String> = known.iter().filter(|known| alike(known) > 0).collect();
-    near.sort_by_key(|known| (std::cmp::Reverse(alike(known)), known.len(), (*known).clone()));
-    near.truncate(3);
-    let near: Vec<String> = near.iter().map(|known| format!("`{known}`")).collect();
-    let or = if near.is_empty() {
-        String::new()
-    } else {
-        format!("; near it: {}", near.join(", "))
-    };
+    let or = near(asked, known);
     Some(format!(
         "--profile `{asked}`: no package has a profile of a resource with this url{or}"
     ))
@@ -220,6 +213,8 @@ struct Report<'o, W> {
     limits: Limits,
     tree: Tree,
     counts: Counts,
+    /// The types of the resources that were held to their profiles.
+    types: BTreeSet<String>,
     out: &'o mut W,
 }
 
@@ -262,13 +257,34 @@ impl<W: Write> Report<'_, W> {
         result
     }
 
+    /// What to say of the profiles that were asked for and held no resource: whoever asked would take silence for a check.
+    fn idle(&self, asked: &[String]) -> Vec<String> {
+        let of = |asked: &String| {
+            let of = self.profiles.type_of(asked).filter(|of| !self.types.contains(*of))?;
+            let resources = super::show::count(self.counts.resources, "resource");
+            Some(format!(
+                "warning: --profile `{asked}` was applied to no resource: it is for {of}, and of the {resources} read none is one"
+            ))
+        };
+        asked.iter().filter_map(of).collect()
+    }
+
+    fn see(&mut self, resource: Node<'_, '_>) {
+        let name = resource.resource_type().unwrap_or_default();
+        if !self.types.contains(name) {
+            self.types.insert(name.to_owned());
+        }
+    }
+
     fn resources(&mut self, root: Node<'_, '_>, place: &str) -> Result<(), Failure> {
+        self.see(root);
         if root.resource_type() != Some("Bundle") {
             return self.outcome(&validate::check_all(&self.profiles, root), place);
         }
         self.outcome(&validate::check_envelope(&self.profiles, root), place)?;
         for (number, resource) in ndjson::bundle_entries(root).enumerate() {
             let place = format!("{place} resource {}", number + 1);
+            self.see(resource);
             self.outcome(&validate::check_all(&self.profiles, resource), &place)?;
         }
         Ok(())

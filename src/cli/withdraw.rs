@@ -16,7 +16,8 @@ use crate::platform::clock::Clock;
     args_conflicts_with_subcommands = true,
     after_help = "Without PATIENT it asks, or reads ids from stdin, one a line: they need not stand in the shell's history.\n\
                   The next `headwater sync` withdraws every row of the patient, also after `--full`, a rotation of the keys or a\n\
-                  restore from a backup made later; make a new backup after this.\n\n\
+                  restore from a backup made later; make a new backup after this. An id that this site does not know blocks nobody\n\
+                  and ends with exit code 2, for it may be misspelt; `--block-unknown` blocks it for the future.\n\n\
                   Example: headwater withdraw --site site.toml --now"
 )]
 pub(super) struct Args {
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// A file of patients, one id a line; `#` begins a remark
     #[arg(long, value_name = "FILE", conflicts_with = "patient")]
     file: Option<PathBuf>,
+    /// Block also an id that this site does not know: somebody whose record was never pulled
+    #[arg(long)]
+    block_unknown: bool,
     /// Why, in your words; kept sealed, at this site only
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -104,8 +108,18 @@ fn withdraw(args: &Args) -> Result<(), Failure> {
     let patients = asked(args)?;
     let desk = open(&args.site)?;
     let clock = Clock::system();
+    let strangers = match args.block_unknown {
+        true => Vec::new(),
+        false => desk.strangers(&patients).map_err(|error| Failure::ours(&error))?,
+    };
     let mut waits = false;
-    for patient in &patients {
+    for (at, patient) in patients.iter().enumerate() {
+        if strangers.contains(&at) {
+            if args.json {
+                show::answer(&serde_json::json!({ "refused": "unknown", "number": at + 1 }).to_string());
+            }
+            continue;
+        }
         let done = desk.withdraw(patient, args.reason.as_deref(), clock.now());
         let done = done.map_err(|error| Failure::ours(&error))?;
         waits |= done.after_a_waiting_submission;
@@ -115,6 +129,10 @@ fn withdraw(args: &Args) -> Result<(), Failure> {
             words(&done)
         });
     }
+    let refused = unknown(&strangers, patients.len());
+    if strangers.len() == patients.len() {
+        return refused;
+    }
     if waits {
         show::note(
             "a submission packaged before this is still waiting and is sent first, as it is; the withdrawal follows it in the next run",
@@ -122,7 +140,10 @@ fn withdraw(args: &Args) -> Result<(), Failure> {
     }
     show::note("blocks are part of `headwater keys backup`: make a new one");
     if !args.now {
-        return Ok(());
+        return refused;
+    }
+    if let Err(refused) = &refused {
+        show::note(&refused.message);
     }
     let mut report = sync::once(&args.site, &Options::default())?;
     let still = || {
@@ -139,7 +160,24 @@ fn withdraw(args: &Args) -> Result<(), Failure> {
         (Some(submission), 0) => format!("withdrawn: submission {submission} is acknowledged"),
         (_, waiting) => format!("{waiting} withdrawals still wait; run `headwater sync` again"),
     });
-    sync::verdict(&report)
+    sync::verdict(&report).and(refused)
+}
+
+/// Ids that block nobody are a person's turn: the patient who was meant still leaves. Told by their places, never shown.
+fn unknown(strangers: &[usize], all: usize) -> Result<(), Failure> {
+    let places: Vec<_> = strangers.iter().map(|at| (at + 1).to_string()).collect();
+    let who = match (strangers.len(), all) {
+        (0, _) => return Ok(()),
+        (1, 1) => "this site knows no patient of this id, so nobody was blocked".to_owned(),
+        (some, all) => format!(
+            "this site knows no patient of {some} of the {all} ids (in the order given: {}), and these block nobody",
+            places.join(", ")
+        ),
+    };
+    Err(Failure::usage(format!(
+        "{who}: if it is misspelt, whoever was meant still leaves. To block somebody whose record was never pulled: the same with \
+         `--block-unknown`"
+    )))
 }
 
 fn words(asked: &Asked) -> String {
@@ -151,7 +189,7 @@ fn words(asked: &Asked) -> String {
     };
     match (asked.resources, asked.rows) {
         (0, 0) => format!(
-            "{begun}; this site has sent nothing of such a patient. If the id is misspelt, the patient who was meant still leaves: \
+            "{begun}; the registry holds nothing of this patient from here. If the id is misspelt, whoever was meant still leaves: \
              `headwater withdraw undo {number}`, then withdraw again"
         ),
         (resources, rows) => format!(

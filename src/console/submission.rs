@@ -220,6 +220,9 @@ fn facts(submission: &Submission) -> Markup {
                     dt { "Model" } dd { (manifest.model) " " code { (short(&manifest.model_digest)) } }
                     dt { "Mapping" } dd { code { (short(&manifest.mapping_digest)) } }
                     dt { "De-identification policy" } dd { (manifest.policy) " " code { (short(&manifest.policy_digest)) } }
+                    @if !manifest.security.is_empty() {
+                        dt { "Security labels" } dd { @for label in &manifest.security { code { (label.code) } " " } }
+                    }
                     dt { "Pseudonym keys" } dd { code { (manifest.key_fingerprint) } }
                     dt { "Chunks" } dd { (plural(manifest.output.len() as u64, "file")) ", " (plural(manifest.output.iter().map(|output| output.bytes).sum(), "byte")) }
                     dt { "Follows" } dd { @match &manifest.previous { Some(previous) => code { (short(previous)) }, None => "nothing: it is the site's first" } }

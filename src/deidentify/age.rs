@@ -5,6 +5,9 @@
 use jiff::civil::Date;
 
 use super::date::Partial;
+use crate::cdm::Cell;
+
+const DAYS_OF_A_YEAR: f64 = 365.25;
 
 /// The category of everyone over 89.
 pub(super) const OLDEST: i64 = 90;
@@ -39,6 +42,38 @@ pub(super) fn whole_years(digits: &str) -> Option<i64> {
     (age.abs() < 1e6).then(|| age.floor() as i64)
 }
 
+/// Units of time in days: UCUM's codes, words, and OMOP's concept of each.
+const UNITS: [(f64, i64, &[&str]); 5] = [
+    (DAYS_OF_A_YEAR, 9448, &["a", "a_j", "a_g", "a_t", "y", "yr", "yrs", "year", "years"]),
+    (
+        DAYS_OF_A_YEAR / 12.0,
+        9580,
+        &["mo", "mo_j", "mo_g", "mo_s", "mos", "month", "months"],
+    ),
+    (7.0, 8511, &["wk", "wks", "week", "weeks"]),
+    (1.0, 8512, &["d", "day", "days"]),
+    (1.0 / 24.0, 8505, &["h", "hr", "hour", "hours"]),
+];
+
+/// Years in one unit of time, by UCUM's code, a word, or OMOP's concept of it; `None` for what is no time.
+pub(super) fn years_in(unit: &Cell<'_>) -> Option<f64> {
+    let found = match unit {
+        Cell::Text(unit) => UNITS
+            .iter()
+            .find(|(_, _, words)| words.iter().any(|word| unit.eq_ignore_ascii_case(word))),
+        Cell::Integer(concept) => UNITS.iter().find(|(_, known, _)| known == concept),
+        _ => None,
+    };
+    found.map(|(days, ..)| days / DAYS_OF_A_YEAR)
+}
+
+/// Whether a number of such a unit is a time that nobody under 90 has lived.
+pub(super) fn tells_over_89(number: &Cell<'_>, years: f64) -> bool {
+    let Cell::Decimal(digits) = number else { return false };
+    #[expect(clippy::cast_precision_loss, reason = "90 is exact")]
+    digits.parse::<f64>().is_ok_and(|number| number * years >= OLDEST as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +102,31 @@ mod tests {
         assert!(!over("1935", date(2024, 12, 31)));
         assert!(!over("1934-06", date(2024, 5, 31)));
         assert!(over("1934-06", date(2024, 6, 1)));
+    }
+
+    #[test]
+    fn a_time_that_nobody_under_ninety_has_lived_is_seen_in_any_unit() {
+        let text = |text: &'static str| Cell::Text(text.into());
+        let check = |unit: Cell<'_>, number: &'static str| {
+            let years = years_in(&unit)?;
+            Some(tells_over_89(&Cell::Decimal(number.into()), years))
+        };
+        for (unit, under, over) in [
+            (text("a"), "89.9", "90"),
+            (text("Years"), "89", "93.0"),
+            (text("mo"), "1079", "1080"),
+            (text("wk"), "4695", "4697"),
+            (text("d"), "32872", "32873"),
+            (text("h"), "788939", "788941"),
+            (Cell::Integer(9448), "89", "1e2"),
+            (Cell::Integer(8512), "90", "40000"),
+        ] {
+            assert_eq!(check(unit.borrowed(), under), Some(false), "{under}");
+            assert_eq!(check(unit, over), Some(true), "{over}");
+        }
+        for unit in [text("mm[Hg]"), text("mg/d"), text("m"), text(""), Cell::Integer(8840), Cell::Null] {
+            assert_eq!(check(unit, "1000000"), None);
+        }
     }
 
     #[test]

@@ -90,13 +90,26 @@ impl Partial {
 
     /// Appends YYYY, YYYY-MM or YYYY-MM-DD.
     pub(super) fn write(self, out: &mut String) {
-        let written = match (self.month, self.day) {
-            (0, _) => write!(out, "{:04}", self.year),
-            (month, 0) => write!(out, "{:04}-{month:02}", self.year),
-            (month, day) => write!(out, "{:04}-{month:02}-{day:02}", self.year),
-        };
-        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+        match u16::try_from(self.year) {
+            Ok(year @ 0..=9999) => [year / 1000, year / 100, year / 10, year]
+                .iter()
+                .for_each(|part| digit(out, part % 10)),
+            _ => {
+                let written = write!(out, "{:04}", self.year);
+                debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            }
+        }
+        let parts = [self.month, self.day].map(|part| u16::from(part.unsigned_abs()));
+        for part in parts.into_iter().take_while(|part| *part > 0) {
+            out.push('-');
+            digit(out, part / 10);
+            digit(out, part % 10);
+        }
     }
+}
+
+fn digit(out: &mut String, digit: u16) {
+    out.push(char::from(b'0' + digit as u8));
 }
 
 /// The shift of `-most ..= most` days that 64 secret bits choose; by whole weeks, the same within that bound.

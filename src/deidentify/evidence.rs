@@ -15,16 +15,17 @@ impl RuleHits {
         Self::default()
     }
 
-    pub(super) fn hit(&mut self, table: TableId, column: usize) {
+    /// The counts of a table with so many columns.
+    pub(super) fn of(&mut self, table: TableId, columns: usize) -> &mut [u64] {
         let table = usize::from(table.0);
         if self.tables.len() <= table {
             self.tables.resize_with(table + 1, Vec::new);
         }
-        let columns = &mut self.tables[table];
-        if columns.len() <= column {
-            columns.resize(column + 1, 0);
+        let counts = &mut self.tables[table];
+        if counts.len() < columns {
+            counts.resize(columns, 0);
         }
-        columns[column] += 1;
+        counts
     }
 
     /// Adds another thread's counts.

@@ -116,6 +116,8 @@ pub(super) struct Plan {
     pub key_of: Option<TableId>,
     /// Whether the rule itself does not guarantee that no identifier is in the text.
     pub guarded: bool,
+    /// Whether it leaves as it is and says in what unit the row's numbers are.
+    pub is_unit: bool,
 }
 
 impl Plan {
@@ -146,6 +148,7 @@ impl Plan {
                 .then(|| model.find(key_table))
                 .flatten(),
             guarded,
+            is_unit: matches!(rule, Rule::Keep | Rule::Code) && column.name.split('_').any(|word| word == "unit"),
         }
     }
 }

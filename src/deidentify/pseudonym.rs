@@ -224,12 +224,12 @@ pub(super) fn keyed(table: &hmac::Key, key: &str) -> String {
 }
 
 /// The surrogate under a patient's own random secret (Safe Harbor).
-pub(super) fn of_person(secret: &hmac::Key, table: &str, key: &str) -> String {
-    let mut context = hmac::Context::with_key(secret);
-    context.update(table.as_bytes());
-    context.update(b"\n");
-    context.update(source_key(key).as_bytes());
-    short(context.sign().as_ref())
+pub(super) fn of_person(secret: &hmac::Key, table: &str, key: &str, room: &mut Vec<u8>) -> String {
+    room.clear();
+    for part in [table, "\n", source_key(key)] {
+        room.extend_from_slice(part.as_bytes());
+    }
+    short(hmac::sign(secret, room).as_ref())
 }
 
 fn short(mac: &[u8]) -> String {

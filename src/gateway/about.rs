@@ -109,6 +109,26 @@ pub(super) fn held(db: &Connection, mark: &Mark) -> Result<(u64, u64), LedgerErr
     ))
 }
 
+/// Of these, whom no resource here is about, neither an acknowledged one nor one of a run that is under way.
+/// # Errors: the database.
+pub(super) fn strangers(db: &Connection, mut marks: HashSet<Mark>) -> Result<HashSet<Mark>, LedgerError> {
+    let mut acknowledged = db.prepare_cached("SELECT 1 FROM about WHERE mark = ?1")?;
+    for mark in marks.clone() {
+        if acknowledged.exists([&mark[..]])? {
+            marks.remove(&mark);
+        }
+    }
+    // Without an index, so once for all of them, and only where somebody is left to look for.
+    if !marks.is_empty() {
+        let mut pending = db.prepare("SELECT DISTINCT mark FROM pending_about")?;
+        let mut found = pending.query([])?;
+        while let Some(row) = found.next()? {
+            marks.remove(&row.get::<_, Mark>(0)?);
+        }
+    }
+    Ok(marks)
+}
+
 /// People whose rows the registry holds of whom nothing may leave any more, and all people in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Losing {
@@ -229,6 +249,22 @@ mod tests {
         let mut redecide: Vec<u8> = leaves.redecide.iter().map(|key| key[0]).collect();
         redecide.sort_unstable();
         (redecide, leaves.reread, changes.losing.people, changes.of_everybody)
+    }
+
+    #[test]
+    fn a_stranger_is_whom_no_resource_is_about_sent_or_under_way() {
+        let mut db = database();
+        about(&mut db, &[(1, 1), (2, 2)]);
+        let tx = db.transaction().unwrap();
+        let origin = Origin {
+            segment: crate::origin::SegmentId(1),
+            line: 1,
+        };
+        enter(&tx, &[3; 16], origin, &[[3; 16]]).unwrap();
+        tx.commit().unwrap();
+        let marks = |of: &[u8]| of.iter().map(|mark| [*mark; 16]).collect::<HashSet<Mark>>();
+        assert_eq!(strangers(&db, marks(&[1, 2, 3, 4])).unwrap(), marks(&[4]));
+        assert_eq!(strangers(&db, marks(&[1, 3])).unwrap(), marks(&[]));
     }
 
     #[test]

@@ -14,6 +14,9 @@ mod subject;
 
 use std::collections::{HashMap, HashSet};
 
+use rusqlite::Connection;
+
+use super::about;
 use super::error::GatewayError;
 use super::journal::Run;
 use super::site::Site;
@@ -88,6 +91,18 @@ pub(super) fn decide(site: &Site, run: &Run) -> Result<(Leaves, Vec<String>), Ga
         leaves.say(mark, Leave::Nothing(WITHDRAWN));
     }
     Ok((leaves, problems))
+}
+
+/// Ids of the exclusion lists that no resource here is about, when a run's resources are in: each excludes nobody, and may be
+/// misspelt.
+/// # Errors: a list that cannot be read; the database.
+pub(super) fn strangers_listed(site: &Site, db: &Connection) -> Result<u64, GatewayError> {
+    let mut listed = HashSet::new();
+    for path in &site.settings.consent.exclude {
+        let patients = lists::patients(path).map_err(ConsentError::from)?;
+        listed.extend(patients.iter().map(|patient| site.mark(patient)));
+    }
+    Ok(about::strangers(db, listed)?.len() as u64)
 }
 
 /// Whom a list or a withdrawal blocks as they stand now, before a run has heard of it.

@@ -14,7 +14,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::deidentify::{self, RuleHits};
+use crate::deidentify::RuleHits;
 use crate::map::Mapped;
 use crate::map::derive::{Gathered, RunFacts};
 use crate::refusal::{Refusal, Step};
@@ -125,6 +125,7 @@ fn make(
 ) -> Result<Made, GatewayError> {
     let Rules { model, derivations, .. } = &plan.site.rules;
     let (by, mut released, mut made) = (&plan.deidentifier, Vec::new(), Made::Ended);
+    let mut worker = by.worker();
     // A table that the rules do not derive any more has no row.
     if let Some(id) = model.find(table).filter(|id| derivations.tables().any(|derived| derived == *id)) {
         let mut gathered = Gathered::default();
@@ -135,7 +136,7 @@ fn make(
             let row = row.map_err(|(place, rule)| Refusal::new(Step::Map, place, rule));
             let done = row.and_then(|row| {
                 by.withheld(row).for_each(|name| counts.withhold(name, 1));
-                deidentify::deidentify_counting(by, row, &mut released, hits)
+                worker.deidentify(row, &mut released, hits)
             });
             made = if done.is_ok() { Made::Mapped } else { Made::Refused };
             if let Err(refusal) = done {

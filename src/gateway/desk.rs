@@ -1,6 +1,7 @@
 //! Where a person withdraws a patient, takes it back and sees what came of it: beside a run that is at work, if need be, for a
 //! refusal must not wait. Knows the patient's id for as long as it takes to hash it; nothing that is kept names anybody.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -60,6 +61,19 @@ impl Desk {
             marks: hkdf(&landing, site::MARKS),
             people: hkdf(&landing, site::PEOPLE),
         })
+    }
+
+    /// Of these patients (`Patient/id`), the places of those who are strangers here: no resource is about them, and no withdrawal
+    /// holds for them. Such an id may be misspelt, or of somebody whose record was never pulled.
+    /// # Errors: the database.
+    pub fn strangers(&self, patients: &[String]) -> Result<Vec<usize>, LedgerError> {
+        let marks: Vec<_> = patients.iter().map(|patient| site::mark(&self.marks, patient)).collect();
+        let mut asked: HashSet<_> = marks.iter().copied().collect();
+        for blocked in withdrawals::blocked(&self.db)? {
+            asked.remove(&blocked);
+        }
+        let strangers = about::strangers(&self.db, asked)?;
+        Ok((0..marks.len()).filter(|at| strangers.contains(&marks[*at])).collect())
     }
 
     /// Blocks a patient (`Patient/id`) from now on; the rows are withdrawn by the next run.

@@ -40,11 +40,22 @@ pub struct Subject {
     pub ehr: Option<(EhrSettings, ClientKey)>,
     /// Which types fill which tables.
     pub feeds: Feeds,
-    /// Base, client id and key at the registry. `None`: not enrolled yet.
-    pub registry: Option<(String, String, ClientKey)>,
+    /// `None`: not enrolled yet.
+    pub registry: Option<Enrolment>,
     pub http: HttpSettings,
     /// Whether an export is begun and taken back. Default: no.
     pub try_export: bool,
+}
+
+/// Who this site is at its registry.
+#[derive(Debug)]
+pub struct Enrolment {
+    pub base: String,
+    pub site: String,
+    pub client_id: String,
+    pub key: ClientKey,
+    /// Fingerprints of the master key here and of one that is to take its place; empty where it cannot be read.
+    pub made_with: Vec<String>,
 }
 
 /// Every step that can be tried.
@@ -60,8 +71,12 @@ pub async fn examine(subject: &Subject, clock: &Clock, listener: Listener<'_>) -
                 None => notes.skip(&["address.files"], "the data come from a folder"),
             }
             match &subject.registry {
-                Some((base, id, key)) => {
-                    notes.note(registry::examine(&client, clock, base, id, key).await);
+                Some(enrolment) => {
+                    if notes.note(registry::examine(&client, clock, enrolment).await) {
+                        notes.note(registry::rows(&client, clock, enrolment).await);
+                    } else {
+                        notes.skip(&["registry-rows.skipped"], "the registry was not asked");
+                    }
                 }
                 None => {
                     notes.note(Finding::warn(

@@ -21,8 +21,10 @@ use super::journal::Run;
 use super::ledger::LedgerError;
 use super::report::Report;
 use super::site::Site;
+use super::steps::Met;
 use super::transform::Plan;
-use crate::deidentify::{Control, Proof, RuleHits, Violation};
+use super::validation::Validated;
+use crate::deidentify::{Control, Proof, Rule, Violation};
 use crate::platform::file::{self, FileError};
 use crate::platform::secret::{Secret, hex, hkdf, sha256};
 
@@ -43,13 +45,14 @@ const MOST_BYTES: u64 = 16 << 20;
 /// What a run's threads gathered for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gleaned {
-    pub hits: RuleHits,
+    pub met: Met,
     pub elements: Elements,
 }
 
 impl Gleaned {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.hits.add(&other.hits);
+    pub(super) fn add(&mut self, other: Self) {
+        self.met.hits.add(&other.met.hits);
+        self.met.tally.merge(other.met.tally);
         self.elements.add(&other.elements);
     }
 }
@@ -73,6 +76,9 @@ pub struct ColumnShown {
     pub reason: String,
     /// Cells with a value that the rule met in this run.
     pub cells: u64,
+    /// Why nothing of it stands in the rows, as FHIR's code system data-absent-reason says it: `masked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_absent_reason: Option<String>,
 }
 
 /// A table of which nothing leaves.
@@ -131,6 +137,9 @@ pub struct Evidence {
     pub columns: Vec<ColumnShown>,
     pub withheld: Vec<Withheld>,
     pub refused: Vec<RefusedShown>,
+    /// What resources were held to, and what was found.
+    #[serde(default)]
+    pub validation: Validated,
     pub control: Control,
     /// Rows and cells that were read again as they leave.
     pub rows_read: u64,
@@ -158,14 +167,14 @@ impl Evidence {
     }
 }
 
-/// All that the run proves. `proof` has read the rows.
+/// All that the run proves. `proof` has read the rows; `accept_risk`: a person lets patients in small groups leave.
 /// # Errors: the database.
 pub(super) fn gather(
     plan: &Plan<'_>,
     run: &Run,
     db: &Connection,
     report: &Report,
-    gleaned: &Gleaned,
+    (gleaned, accept_risk): (&Gleaned, bool),
     proof: Proof<'_>,
 ) -> Result<Evidence, GatewayError> {
     let site = plan.site;
@@ -174,6 +183,7 @@ pub(super) fn gather(
     let (rows_read, cells_read, violations) = proof.finish();
     let reasons = policy.columns().map(|(.., reason)| reason);
     let columns: Vec<ColumnShown> = gleaned
+        .met
         .hits
         .rows(policy)
         .zip(reasons)
@@ -183,6 +193,7 @@ pub(super) fn gather(
             rule: rule.as_str().to_owned(),
             reason: reason.to_owned(),
             cells,
+            data_absent_reason: (rule == Rule::Drop).then(|| "masked".to_owned()),
         })
         .collect();
     let counts = report.counts.clone();
@@ -217,13 +228,14 @@ pub(super) fn gather(
         columns,
         withheld: withheld.collect(),
         refused: refused(db, run.id).map_err(LedgerError::from)?,
+        validation: Validated::of(rules, &gleaned.met.tally),
         control,
         rows_read,
         cells_read,
         violations,
         new_elements: gleaned.elements.new_in(db, run.id).map_err(LedgerError::from)?,
         unknown_members: gleaned.elements.unknown(),
-        risk: risk_of(site, db)?,
+        risk: risk_of(site, db)?.map(|risk| risk.accepted_by(accept_risk)),
         counts,
         checks: Vec::new(),
     };
@@ -292,10 +304,17 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
                 "every patient is one of {} or more who are alike, of those whose row leaves",
                 risk.k
             ),
-            risk.released_below_k == 0,
+            risk.released_below_k == 0 || risk.accepted,
             format!(
-                "{} of {} in smaller groups among the {} of the registry; `[risk]` in site.toml asks for it, and whoever answers for it may change k or `smaller`",
-                risk.released_below_k, found.patients, all.patients
+                "{} of {} in smaller groups among the {} of the registry; {}",
+                risk.released_below_k,
+                found.patients,
+                all.patients,
+                if risk.accepted {
+                    "a person let them leave in this run (--accept-risk)"
+                } else {
+                    "`[risk]` in site.toml asks for it; whoever answers for it may let them leave with `headwater sync --accept-risk`"
+                }
             ),
         ));
     }
@@ -304,7 +323,7 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
 
 fn risk_of(site: &Site, db: &Connection) -> Result<Option<Risk>, GatewayError> {
     let settings = &site.settings.risk;
-    let columns = RiskColumns::of(&site.rules.model, settings).map_err(GatewayError::Risk)?;
+    let columns = RiskColumns::of(&site.rules.model, &site.rules.policy, settings).map_err(GatewayError::Risk)?;
     let figures = columns.map(|by| risk::figures(db, &by, &class_key(site), settings));
     Ok(figures.transpose().map_err(LedgerError::from)?)
 }
@@ -322,7 +341,7 @@ pub(super) fn acknowledge<'r>(
     tx: &rusqlite::Transaction<'_>,
     rejected: impl Iterator<Item = (&'r str, &'r str)>,
 ) -> Result<(), GatewayError> {
-    let columns = RiskColumns::of(&site.rules.model, &site.settings.risk).map_err(GatewayError::Risk)?;
+    let columns = RiskColumns::of(&site.rules.model, &site.rules.policy, &site.settings.risk).map_err(GatewayError::Risk)?;
     if let Some(by) = columns {
         risk::acknowledge(tx, &by, &class_key(site), rejected).map_err(LedgerError::from)?;
     }

@@ -61,8 +61,7 @@ pub(super) async fn take_over(site: &Site) -> Result<(), GatewayError> {
         Err(error) if error.may_be_retried() => return Ok(()),
         answer => answer?,
     };
-    let expected = place.key_fingerprint.as_deref().filter(|_| place.sequence > 0);
-    if let Some(expected) = expected.filter(|expected| !site.made(expected)) {
+    if let Some(expected) = place.other_key(|fingerprint| site.made(fingerprint)) {
         return Err(GatewayError::OtherKey {
             found: site.keys.fingerprint().to_owned(),
             expected: expected.to_owned(),

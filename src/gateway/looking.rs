@@ -12,10 +12,10 @@ use super::consent;
 use super::error::GatewayError;
 use super::journal::Run;
 use super::site::Site;
-use super::steps::{self, Bench, Head};
+use super::steps::{self, Bench, Head, Met};
 use super::transform::Plan;
 use super::{ledger, lookups, people};
-use crate::deidentify::{Deidentified, RuleHits};
+use crate::deidentify::Deidentified;
 use crate::fhir::tree::Node;
 use crate::map::{Fate, Mapped};
 use crate::origin::Origin;
@@ -119,11 +119,11 @@ pub(super) fn look(plan: &Plan<'_>, bench: &mut Bench, (origin, landed_in): (Ori
         None => steps::release(
             &site.rules,
             &plan.lookups,
-            &plan.deidentifier,
+            &mut plan.deidentifier.worker(),
             root,
             &mut mapped,
             &mut released,
-            &mut RuleHits::new(),
+            &mut Met::default(),
         ),
     };
     let by_row = crate::deidentify::patients_of(&site.rules.model, &mapped).find_map(|patient| plan.stays(root, Some(patient)));
@@ -158,7 +158,7 @@ fn rows(plan: &Plan<'_>, mapped: &Mapped<'_>, released: &[Deidentified]) -> Vec<
                     ("null", "null") => "empty",
                     (_, "null") => "left empty",
                     (before, after) if before == after => "kept",
-                    _ => effect_of(rule.as_str()),
+                    _ => effect_of(rules.policy.name(), rule.as_str()),
                 };
                 SeenCell {
                     column: column.to_owned(),
@@ -183,17 +183,50 @@ fn members(json: &[u8]) -> BTreeMap<String, Box<RawValue>> {
     serde_json::from_slice(json).unwrap_or_default()
 }
 
-/// What a rule made of a cell that is not as it came, in words where the rule's own are short of saying it.
-fn effect_of(rule: &str) -> &str {
-    match rule {
-        "pseudonym" => "another name, the same wherever it stands",
-        "year" | "birth-year" => "year only",
-        "shift" => "moved by this patient's secret days",
-        "birth-date" => "year only, or moved by this patient's secret days",
-        "age" => "90 and over are one",
-        "zip3" => "first three digits, or 000",
-        "zip5" => "first five digits",
-        "state" => "two letters",
-        other => other,
+/// What a rule made of a cell that is not as it came, in words where the rule's own are short of saying it. The same rule does not
+/// do the same under every policy.
+fn effect_of<'r>(policy: &str, rule: &'r str) -> &'r str {
+    match (policy, rule) {
+        (_, "pseudonym" | "surrogate") => "another name, the same wherever it stands",
+        ("limited-data-set", "year") => "year of the day moved by this patient's secret days",
+        (_, "year") => "year only",
+        ("safe-harbor", "birth-date") => "year only; no birth that tells an age over 89",
+        ("safe-harbor", "birth-year") => "one year for all of 90 and over",
+        (_, "birth-year") => "year of the birth date moved by this patient's secret days",
+        (_, "shift" | "birth-date") => "moved by this patient's secret days",
+        (_, "month") => "month only",
+        (_, "age") => "90 and over are one",
+        (_, "age-band") => "first year of its band",
+        (_, "zip3") => "first three digits, or 000",
+        (_, "zip5") => "first five digits",
+        (_, "zip9") => "nine digits",
+        (_, "state") => "two letters",
+        (_, "roll-up") => "a coarser code",
+        (_, "perturb") => "a number moved by secret noise",
+        (_, "redact") => "text without what identifies",
+        (_, other) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deidentify::Rule;
+
+    #[test]
+    fn nothing_is_said_to_move_under_safe_harbor_and_every_rule_that_changes_a_cell_has_words() {
+        for rule in Rule::ALL.map(Rule::as_str) {
+            // No policy of Safe Harbor may have `shift`.
+            let moves = effect_of("safe-harbor", rule).contains("secret days");
+            assert_eq!(moves, rule == "shift", "{rule}");
+            for policy in ["safe-harbor", "limited-data-set", "expert"] {
+                // Of these a cell is kept or left empty.
+                let has_words = matches!(rule, "drop" | "keep" | "code") || effect_of(policy, rule) != rule;
+                assert!(has_words, "{policy}: {rule}");
+            }
+        }
+        assert!(effect_of("limited-data-set", "birth-date").starts_with("moved"));
+        assert!(effect_of("safe-harbor", "birth-date").starts_with("year only"));
+        assert_eq!(effect_of("expert", "year"), "year only", "an expert's year is the true one");
     }
 }

@@ -9,7 +9,7 @@ use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::deidentify::{self, Deidentifier, Keys, PeopleBuilder, PersonRecord, patient_key};
+use crate::deidentify::{Deidentifier, Keys, PeopleBuilder, PersonRecord, RuleHits, patient_key};
 use crate::fhir::tree::{Limits, Node};
 use crate::map::derive::Gathered;
 use crate::map::{self, Lookups, MapStats, Mapped};
@@ -180,15 +180,16 @@ fn map_block(
         ..Part::of(rules)
     };
     let mut mapped = Mapped::with_cache(std::mem::take(&mut bench.codes));
-    let mut released = Vec::new();
+    let (mut released, mut hits) = (Vec::new(), RuleHits::new());
+    let mut worker = deidentifier.map(Deidentifier::worker);
     for (line_number, line) in lines(block.first_line, &block.bytes) {
         let mut resource_type = input.resource_type.as_str();
         let done = bench.read(line, &job.limits).and_then(|root| {
             resource_type = root.resource_type().unwrap_or(resource_type);
             let fate = map_resource(rules, lookups, root, &mut mapped)?;
-            if let (map::Fate::Mapped, Some(deidentifier)) = (fate, deidentifier) {
+            if let (map::Fate::Mapped, Some(worker)) = (fate, &mut worker) {
                 released.clear();
-                deidentify::deidentify(deidentifier, &mapped, &mut released)?;
+                worker.deidentify(&mapped, &mut released, &mut hits)?;
             }
             Ok(fate)
         });
@@ -259,7 +260,7 @@ fn derived_rows(rules: &Rules, job: &Job<'_>, deidentifier: Option<&Deidentifier
             }
             Some(deidentifier) => {
                 released.clear();
-                deidentify::deidentify(deidentifier, row, &mut released)?;
+                deidentifier.worker().deidentify(row, &mut released, &mut RuleHits::new())?;
                 part.release(rules, deidentifier, row, &released);
                 Ok(())
             }

@@ -22,6 +22,8 @@ pub struct Options {
     pub preview: Option<usize>,
     /// A person has looked: let a run through that would withdraw an unusual share of all resources.
     pub accept_deletions: bool,
+    /// A person has looked: let a run through in which a patient leaves who stands in a small group.
+    pub accept_risk: bool,
 }
 
 /// What is going on, for whoever shows it.

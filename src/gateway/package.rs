@@ -24,7 +24,7 @@ pub(super) fn package(
     plan: &Plan<'_>,
     run: &Run,
     writer: &mut Connection,
-    (mut next, gleaned): (Watermark, &Gleaned),
+    (mut next, gleaned): (Watermark, (&Gleaned, bool)),
     report: &mut Report,
     progress: &dyn Fn(Event),
 ) -> Result<(), GatewayError> {
@@ -68,6 +68,7 @@ pub(super) fn package(
         policy: policy.name().to_owned(),
         policy_digest: policy.digest_hex(),
         key_fingerprint: site.keys.fingerprint().to_owned(),
+        security: evidence.labels.iter().map(evidence::Label::coding).collect(),
         ledger: WireLedger {
             resources: resources.collect(),
             released: packed.released,

@@ -16,6 +16,7 @@ use super::options::{Event, Options};
 use super::report::{Report, unmapped};
 use super::site::Site;
 use super::transform::{Plan, Sums, transform};
+use super::validation::Validated;
 use super::{about, consent, derived, evidence, inherit, lookups, marks, package, people, preview, quarantine, withdraw};
 
 /// Fills the pending tables from the run's segments, as far as that was not done `ahead`, packages what changed and signs it. A rehearsal stops before the package.
@@ -78,7 +79,7 @@ pub(super) fn prepare(
     if !options.accept_deletions {
         withdraw::brake(site, &writer)?;
     }
-    derived::derive(&plan, run, &mut writer, (&mut sums.counts, &mut sums.gleaned.hits))?;
+    derived::derive(&plan, run, &mut writer, (&mut sums.counts, &mut sums.gleaned.met.hits))?;
     inherit::adopt(&plan, run, &mut writer, options.accept_deletions)?;
     let left = inherit::left(&writer).map_err(LedgerError::from)?;
     if left > 0 {
@@ -107,9 +108,11 @@ pub(super) fn prepare(
         kind: run.kind().to_owned(),
         complete: run.complete,
         rehearsed: options.rehearse,
+        warned: Validated::of(&site.rules, &gleaned.met.tally).warned(),
         unmapped: unmapped(&site.rules.model, &stats),
         not_offered: site.rules.feeds().empty_without(&pull::not_offered(&site.db, run.id)?),
         problems,
+        strangers_listed: consent::strangers_listed(site, &writer)?,
         policy: site.rules.policy.name().to_owned(),
         key_fingerprint: site.keys.fingerprint().to_owned(),
         outstanding: ledger::outstanding(&writer)?,
@@ -126,7 +129,7 @@ pub(super) fn prepare(
                 row.prove(&mut proof);
                 Ok::<_, GatewayError>(())
             })?;
-            let evidence = evidence::gather(&plan, run, &writer, &report, &gleaned, proof)?;
+            let evidence = evidence::gather(&plan, run, &writer, &report, (&gleaned, options.accept_risk), proof)?;
             report.evidence = evidence::write(&site.places.evidence(), &evidence)?;
         }
         let tx = writer.transaction().map_err(LedgerError::from)?;
@@ -149,7 +152,14 @@ pub(super) fn prepare(
         sequence: mark.as_ref().map_or(before.sequence, |mark| mark.sequence) + 1,
         manifest_sha256: mark.map_or(before.manifest_sha256, |mark| mark.manifest_sha256),
     };
-    package::package(&plan, run, &mut writer, (next, &gleaned), &mut report, progress)?;
+    package::package(
+        &plan,
+        run,
+        &mut writer,
+        (next, (&gleaned, options.accept_risk)),
+        &mut report,
+        progress,
+    )?;
     Ok(report)
 }
 

@@ -32,11 +32,17 @@ pub struct Report {
     pub complete: bool,
     pub rehearsed: bool,
     pub counts: Counts,
+    /// Faults by profiles that let their resource go on: path, rule and profile.
+    #[serde(default)]
+    pub warned: BTreeMap<String, u64>,
     /// Codes without a concept, by table and column.
     pub unmapped: Vec<Unmapped>,
     /// Types that the EHR does not offer, so that they were not asked for, and the tables that stay empty for it.
     #[serde(default)]
     pub not_offered: BTreeMap<String, Vec<String>>,
+    /// Ids of the exclusion lists that nothing here is about: a misspelt one excludes nobody.
+    #[serde(default)]
+    pub strangers_listed: u64,
     /// What the EHR did not give, in words without patient values.
     pub problems: Vec<String>,
     pub policy: String,

@@ -27,6 +27,7 @@ use super::consent::{ConsentSettings, Mark};
 use super::evidence::RiskSettings;
 use super::feeds::Feeds;
 use super::master::{self, MasterError, MasterKey};
+use super::validation::Packaged;
 use super::{about, evidence, inherit, ledger, people, quarantine, withdrawals};
 
 /// Seals what is known of patients.
@@ -48,6 +49,10 @@ pub struct Rules {
     /// What the mapping looks codes up in.
     pub vocabulary: Option<Arc<dyn Vocabulary>>,
     pub policy: Policy,
+    /// The FHIR packages that resources are held to.
+    pub packages: Vec<Packaged>,
+    /// Rules of these packages that cannot be checked here, each with the reason.
+    pub unchecked: Vec<String>,
     pub model_digest: String,
     pub mapping_digest: String,
 }

@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 
-use crate::deidentify::{self, Deidentified, Deidentifier, RuleHits};
+use crate::deidentify::{Deidentified, RuleHits, Worker};
 use crate::fhir::tree::{Kind, Limits, Node, Tree};
 use crate::fhir::types::TypeId;
 use crate::map::vocabulary::CodeCache;
 use crate::map::{self, Lookups, Mapped};
 use crate::refusal::{Refusal, Step};
-use crate::validate;
+use crate::validate::{self, Tally};
 
 use super::site::Rules;
 
@@ -93,6 +93,15 @@ fn member<'t, 'a>(node: Node<'t, 'a>, name: &str) -> Option<Node<'t, 'a>> {
     node.get(crate::fhir::name::Name::of(name))
 }
 
+/// What the steps met on the way, for the run's evidence.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Met {
+    /// How often each rule of the policy was at work.
+    pub hits: RuleHits,
+    /// What was seen of each profile.
+    pub tally: Tally,
+}
+
 /// Validates and maps one resource into `mapped`.
 /// # Errors: a refusal by either step.
 pub(super) fn map_resource<'a>(
@@ -105,20 +114,21 @@ pub(super) fn map_resource<'a>(
     map::map(&rules.mapping, lookups, conformant, mapped)
 }
 
-/// The whole way of one resource: its fate; its rows, de-identified, go to `released`; what the rules met, to `hits`.
+/// The whole way of one resource: its fate; its rows, de-identified, go to `released`; what was met, to `met`.
 /// # Errors: a refusal by any step; then nothing was released.
 pub(super) fn release<'a>(
     rules: &'a Rules,
     lookups: &'a Lookups,
-    deidentifier: &Deidentifier,
+    worker: &mut Worker<'_>,
     root: Node<'_, 'a>,
     mapped: &mut Mapped<'a>,
     released: &mut Vec<Deidentified>,
-    hits: &mut RuleHits,
+    met: &mut Met,
 ) -> Result<map::Fate, Refusal> {
-    let fate = map_resource(rules, lookups, root, mapped)?;
+    let conformant = validate::validate_counting(&rules.profiles, root, &mut met.tally)?;
+    let fate = map::map(&rules.mapping, lookups, conformant, mapped)?;
     if fate == map::Fate::Mapped {
-        deidentify::deidentify_counting(deidentifier, mapped, released, hits)?;
+        worker.deidentify(mapped, released, &mut met.hits)?;
     }
     Ok(fate)
 }

@@ -154,7 +154,7 @@ pub(super) fn transform(
         }
         tx.commit().map_err(LedgerError::from)?;
         stats.merge(seen);
-        gleaned.add(&more);
+        gleaned.add(more);
         *entered += entries.len() as u64;
         Ok::<_, GatewayError>(())
     };
@@ -167,7 +167,7 @@ pub(super) fn transform(
 fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -> Result<(Vec<Entry>, MapStats, Gleaned), GatewayError> {
     let site = plan.site;
     let (mut entries, mut gleaned) = (Vec::new(), Gleaned::default());
-    let mut marks = Marks::default();
+    let (mut marks, mut worker) = (Marks::default(), plan.deidentifier.worker());
     let (mut mapped, mut released, mut room) = (Mapped::with_cache(std::mem::take(&mut bench.codes)), Vec::new(), Vec::new());
     for (line_number, line) in steps::lines(frame.first_line, &frame.bytes) {
         let mut entry = Entry {
@@ -236,15 +236,14 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         }
         gleaned.elements.see(root);
         released.clear();
-        let hits = &mut gleaned.hits;
         let fate = steps::release(
             &site.rules,
             &plan.lookups,
-            &plan.deidentifier,
+            &mut worker,
             root,
             &mut mapped,
             &mut released,
-            hits,
+            &mut gleaned.met,
         );
         if matches!(fate, Ok(map::Fate::Mapped)) {
             // Whom its rows name is whose it is, whatever element the mapping took them from.
@@ -266,7 +265,14 @@ fn work(plan: &Plan<'_>, known: &Connection, bench: &mut Bench, frame: &Frame) -
         entry.outcome = match fate {
             Ok(map::Fate::Mapped) => Outcome::Mapped(released.drain(..).map(|row| Sealed::new(row, &plan.deidentifier)).collect()),
             Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),
-            Err(refusal) => Outcome::Refused(refusal),
+            // Its older rows stay, unless they are of somebody who may not leave any more: whoever they name is known of them alone.
+            Err(refusal) => match plan.leaves.is_open() {
+                true => Outcome::Refused(refusal),
+                false => {
+                    let of_rows = about::marks_of(known, &key)?;
+                    stays(plan, root, &of_rows).map_or(Outcome::Refused(refusal), Outcome::Excluded)
+                }
+            },
         };
         entries.push(entry);
     }

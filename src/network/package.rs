@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 
 use crate::map::MAX_FILE_BYTES;
+use crate::platform::secret::{Sha256, hex};
 use crate::pull::Vendor;
 
 static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
@@ -138,6 +139,18 @@ impl Package {
             Package::Folder(folder) => folder.join(path).display().to_string(),
         }
     }
+}
+
+/// SHA-256 over names and texts, in order: the same files give the same digest wherever they were read from.
+pub(super) fn digest(groups: &[&Vec<File>]) -> String {
+    let mut sha = Sha256::new();
+    for (name, text) in groups.iter().copied().flatten() {
+        for part in [name, text] {
+            sha.update(&(part.len() as u64).to_le_bytes());
+            sha.update(part.as_bytes());
+        }
+    }
+    hex(&sha.finish())
 }
 
 /// Bytes of a file that is read into a tree of values, which is many times as large: policies, cases, derivations. Ours have at

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{CHUNK_MAX_BYTES, FORMAT, MANIFEST_MAX_BYTES, SubmissionId, is_model_name, is_sha256_hex, is_site_name, is_word, sha256_hex};
 
+/// The code system of labels that say how data were altered.
+pub const LABELS: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
+const MOST_LABELS: usize = 16;
+
 /// One submission. The order of the fields is the order of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -27,9 +31,20 @@ pub struct Manifest {
     pub policy_digest: String,
     /// Names the pseudonym keys without telling them.
     pub key_fingerprint: String,
+    /// What de-identification did to the rows, as FHIR's `meta.security` says it. The rows have no place for a label.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security: Vec<Coding>,
     pub ledger: Ledger,
     /// The chunks, in the order in which they are applied.
     pub output: Vec<Output>,
+}
+
+/// A security label: FHIR R4 "Security Labels".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coding {
+    pub system: String,
+    pub code: String,
 }
 
 /// What became of every source resource of the run, and how many rows left.
@@ -189,10 +204,19 @@ impl Manifest {
         if !(8..=128).contains(&self.key_fingerprint.len()) || !self.key_fingerprint.bytes().all(fits) {
             return Err(field("keyFingerprint", "is not 8 to 128 letters, digits, `:`, `-` and `_`"));
         }
+        self.check_security()?;
         self.check_ledger()?;
         self.check_output()?;
         if self.content_id().map(|id| id.to_string()).as_deref() != Some(self.submission.as_str()) {
             return Err(field("submission", "is not the name of this content"));
+        }
+        Ok(())
+    }
+
+    fn check_security(&self) -> Result<(), ManifestFault> {
+        let is_label = |label: &Coding| label.system == LABELS && is_word(&label.code.to_ascii_lowercase());
+        if self.security.len() > MOST_LABELS || !self.security.iter().all(is_label) {
+            return Err(field("security", "is no short list of codes of v3-ObservationValue"));
         }
         Ok(())
     }
@@ -299,6 +323,10 @@ mod tests {
             policy: "safe-harbor".into(),
             policy_digest: "2".repeat(64),
             key_fingerprint: "abcdef12".into(),
+            security: vec![Coding {
+                system: LABELS.into(),
+                code: "PSEUDED".into(),
+            }],
             ledger: Ledger {
                 resources: BTreeMap::from([("Patient".into(), tally)]),
                 released: 3,
@@ -319,6 +347,28 @@ mod tests {
         assert_eq!(Manifest::read(&sealed.bytes()), Ok(sealed.clone()));
         assert_eq!(manifest().seal().expect("a good manifest").submission, sealed.submission);
         assert!(sealed.submission.starts_with("lake-00000001-"));
+    }
+
+    #[test]
+    fn a_manifest_without_labels_has_the_bytes_it_always_had_and_a_label_is_a_code_of_its_system() {
+        let mut plain = manifest();
+        plain.security.clear();
+        let bytes = plain.seal().expect("a good manifest").bytes();
+        assert!(!String::from_utf8_lossy(&bytes).contains("security") && Manifest::read(&bytes).is_ok());
+        for (system, code) in [
+            (LABELS, "not a code"),
+            (LABELS, ""),
+            ("http://terminology.hl7.org/CodeSystem/other", "PSEUDED"),
+        ] {
+            let label = Coding {
+                system: system.into(),
+                code: code.into(),
+            };
+            assert!(
+                refused(|manifest| manifest.security.push(label)).contains("`security`"),
+                "{system} {code}"
+            );
+        }
     }
 
     #[test]

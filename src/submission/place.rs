@@ -19,6 +19,16 @@ pub struct Place {
     pub key_fingerprint: Option<String>,
 }
 
+impl Place {
+    /// The fingerprint of the key that the rows there were made with, where `is_ours` does not know it: a run with ours would give
+    /// every patient a second pseudonym.
+    pub fn other_key(&self, is_ours: impl Fn(&str) -> bool) -> Option<&str> {
+        self.key_fingerprint
+            .as_deref()
+            .filter(|fingerprint| self.sequence > 0 && !is_ours(fingerprint))
+    }
+}
+
 /// The row behind which a page of an inventory begins; both empty: the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct After {

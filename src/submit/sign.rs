@@ -114,6 +114,7 @@ mod tests {
             policy: "safe-harbor".into(),
             policy_digest: "3".repeat(64),
             key_fingerprint: "fingerprint-1".into(),
+            security: Vec::new(),
             ledger: Ledger::default(),
             output: Vec::new(),
         }

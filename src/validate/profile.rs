@@ -68,18 +68,36 @@ pub struct Definition<'f> {
 }
 
 /// What a fault by a profile means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Disposition {
+    /// The resource goes on, and the fault is counted.
+    Count,
+    /// The resource goes on, with a warning.
+    Warn,
     /// The resource is refused.
     #[default]
     Refuse,
-    /// The resource goes on, with a warning.
-    Warn,
-    /// The resource goes on, and the fault is counted.
-    Count,
 }
 
 impl Disposition {
+    /// All of them, by the words that files say them in; the strictest first.
+    pub const WORDS: [(&str, Disposition); 3] = [
+        ("refuse", Disposition::Refuse),
+        ("warn", Disposition::Warn),
+        ("count", Disposition::Count),
+    ];
+
+    pub fn of(word: &str) -> Option<Self> {
+        let found = Self::WORDS.iter().find(|(known, _)| *known == word);
+        found.map(|(_, disposition)| *disposition)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, disposition)| *disposition == self);
+        found.map_or("", |(word, _)| word)
+    }
+
     pub(super) fn severity(self) -> Severity {
         match self {
             Disposition::Refuse => Severity::Error,
@@ -94,9 +112,11 @@ impl Disposition {
 pub struct Options {
     /// Canonicals of profiles that every resource of their type is held to, besides those it names itself.
     pub asked: Vec<String>,
-    /// What a fault means, by the canonical (`url` or `url|version`) or file of the profile or Questionnaire; of all others it
-    /// refuses.
+    /// What a fault means, by the canonical (`url` or `url|version`) or file of the profile or Questionnaire. It holds for all
+    /// that the profile leads to, profiles of its extensions and types included.
     pub dispositions: Vec<(String, Disposition)>,
+    /// What it means by a package's profile or Questionnaire that is not among them; by a network's own it refuses.
+    pub packaged: Disposition,
     /// What a fault by FHIR's own rules means: elements that must be there, codes of required bindings, invariants of
     /// FHIR's types. None: they are not asked. JSON that is no FHIR (unknown elements, wrong types) always refuses.
     pub base: Option<Disposition>,
@@ -109,12 +129,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// What a fault by the definition of this file, url and version means.
-    pub(super) fn disposition(&self, file: &str, url: &Option<String>, version: &Option<String>) -> Disposition {
+    /// What a fault by the definition of this file, url and version means; `own`: it is the network's.
+    pub(super) fn disposition(&self, file: &str, url: &Option<String>, version: &Option<String>, own: bool) -> Disposition {
         let versioned = url.as_ref().zip(version.as_ref()).map(|(url, version)| format!("{url}|{version}"));
         let is_meant = |meant: &str| url.as_deref() == Some(meant) || versioned.as_deref() == Some(meant) || file == meant;
         let found = self.dispositions.iter().rev().find(|(meant, _)| is_meant(meant));
-        found.map_or(Disposition::Refuse, |(_, disposition)| *disposition)
+        let otherwise = if own { Disposition::Refuse } else { self.packaged };
+        found.map_or(otherwise, |(_, disposition)| *disposition)
     }
 }
 
@@ -123,6 +144,7 @@ impl Default for Options {
         Self {
             asked: Vec::new(),
             dispositions: Vec::new(),
+            packaged: Disposition::Refuse,
             base: Some(Disposition::Refuse),
             vital_signs: false,
             unknown_extensions: None,
@@ -258,7 +280,13 @@ impl Profiles {
 
     /// What a tally made with these profiles says.
     pub fn report(&self, tally: &Tally) -> Report {
-        let name = |number| self.inner.profile(number).map(|profile| profile.name.clone());
+        let of_form = |number| self.inner.forms.name(number).map(str::to_owned);
+        let name = |number| {
+            self.inner
+                .profile(number)
+                .map(|profile| profile.name.clone())
+                .or_else(|| of_form(number))
+        };
         let elements = |number| self.inner.profile(number).map(|profile| profile.support.as_slice());
         tally.report(|number| name(number).unwrap_or_default(), |number| elements(number).unwrap_or(&[]))
     }
@@ -273,6 +301,17 @@ impl Profiles {
     /// How many Questionnaires are loaded.
     pub fn questionnaires(&self) -> usize {
         self.inner.forms.len()
+    }
+
+    /// Whether a Questionnaire is loaded that this canonical or file means.
+    pub fn has_questionnaire(&self, meant: &str) -> bool {
+        self.inner.forms.is_meant(meant)
+    }
+
+    /// Whether a profile is loaded that this canonical (`url` or `url|version`) or file means.
+    pub fn knows(&self, meant: &str) -> bool {
+        self.inner.find(meant).is_some_and(|number| self.inner.profile(number).is_some())
+            || self.inner.all.iter().flatten().any(|profile| profile.name == meant)
     }
 
     /// How many profiles are loaded.
@@ -295,6 +334,12 @@ impl Profiles {
             Some((profile.url.clone()?, Arc::new(fits) as Arc<dyn Fits>))
         })
         .collect()
+    }
+
+    /// The type of resource that a profile is for, by its canonical url.
+    pub fn type_of(&self, canonical: &str) -> Option<&'static str> {
+        let number = self.inner.index.find(canonical)?;
+        self.inner.index.kinds.get(number as usize).map(|kind| kind.as_str())
     }
 
     pub(super) fn inner(&self) -> &Inner {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use self::form::{Form, Head, Reading, sets_of};
+use self::form::{Form, Head, Origin, Reading, sets_of};
 use self::walk::Hold;
 use super::issues::{Severity, Source, Stop};
 use super::profile::{Definition, Options, ProfileFault, Walk};
@@ -44,6 +44,8 @@ pub(super) struct Forms {
     /// Url, then version and number of each.
     by_url: HashMap<String, Vec<(Option<String>, usize)>>,
     sets: Arc<ValueSets>,
+    /// The number of the first in a tally, behind those of the profiles.
+    first: u32,
 }
 
 #[derive(Deserialize)]
@@ -58,14 +60,17 @@ pub(super) fn is_form(json: &str) -> bool {
 }
 
 impl Forms {
-    /// The Questionnaires of `definitions`, which are all of them. What of one cannot be checked is said.
+    /// The Questionnaires of `definitions`, which are all of them. What of one cannot be checked is said. In a tally their numbers
+    /// begin at `first`.
     pub(super) fn read(
+        first: u32,
         definitions: &[&Definition<'_>],
         canonicals: &Canonicals,
         options: &Options,
         faults: &mut Vec<ProfileFault>,
     ) -> Forms {
         let mut forms = Forms {
+            first,
             sets: Arc::clone(&canonicals.value_sets),
             ..Forms::default()
         };
@@ -100,16 +105,28 @@ impl Forms {
                 },
                 canonicals: Some(canonicals),
             };
-            let source = (
-                Some(name),
-                options.disposition(definition.file, &head.url, &head.version).severity(),
-            );
-            let (form, notes) = reading.form(root, source);
+            let means = options.disposition(definition.file, &head.url, &head.version, definition.own);
+            let from = Origin {
+                loaded: Some((first + forms.all.len() as u32, name)),
+                severity: means.severity(),
+            };
+            let (form, notes) = reading.form(root, from);
             notes.into_iter().for_each(|(element, message)| fault(element, message));
             forms.by_url.entry(url).or_default().push((head.version, forms.all.len()));
             forms.all.push(form);
         }
         forms
+    }
+
+    /// One is loaded that this canonical or file means.
+    pub(super) fn is_meant(&self, meant: &str) -> bool {
+        self.find(meant).is_some() || self.all.iter().any(|form| form.source().name == Some(meant))
+    }
+
+    /// The name of the one that has this number in a tally.
+    pub(super) fn name(&self, number: u32) -> Option<&str> {
+        let at = number.checked_sub(self.first)?;
+        self.all.get(at as usize)?.source().name
     }
 
     pub(super) fn len(&self) -> usize {
@@ -152,11 +169,20 @@ pub(super) fn hold<'t, 'a>(walk: &mut Walk<'_, '_, 't, 'a, '_>, response: Node<'
             },
             canonicals: None,
         };
-        let (form, _) = reading.form(found, (None, source.severity));
+        let from = Origin {
+            loaded: None,
+            severity: source.severity,
+        };
+        let (form, _) = reading.form(found, from);
         return Hold::new(walk, &form, response).whole();
     }
     match forms.find(&canonical) {
-        Some(form) => Hold::new(walk, form, response).whole(),
+        Some(form) => {
+            if let (Some(tally), Some(number)) = (walk.issues.tally.as_deref_mut(), form.source().number) {
+                tally.resource(number, 0);
+            }
+            Hold::new(walk, form, response).whole()
+        }
         None => unknown(walk, named, base),
     }
 }

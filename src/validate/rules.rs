@@ -73,12 +73,13 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
                 _ => Ok(()),
             };
         };
-        if let Some(profile) = self.walk.shared.inner.profile(number)
-            && !profile.may_stand(above.kind, above.parent, above.name)
-        {
-            self.walk.issues.at(node, "an extension of other elements", profile.source())?;
-        }
-        self.walk.profile(number, item)
+        self.walk.of_itself(number, |walk, profile| {
+            if !profile.may_stand(above.kind, above.parent, above.name) {
+                let source = walk.source(profile);
+                walk.issues.at(node, "an extension of other elements", source)?;
+            }
+            walk.profile(number, item)
+        })
     }
 
     /// What holds of the objects of one type.

@@ -162,6 +162,10 @@ fn a_restore_takes_no_other_keys_place_and_other_keys_never_double_the_registrys
     let before = scene.people().0;
     let right = passphrase(&scene, "correct horse battery");
     let file = scene.house.dir.path().join("north.backup");
+    let nowhere = scene.house.dir.path().join("nodir/north.backup");
+    let refused = scene.run(&["keys", "backup", "--out", shown(&nowhere), "--passphrase-file", shown(&right)]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("make it first") && !nowhere.exists(), "{}", said(&refused));
     let made = scene.run(&["keys", "backup", "--out", shown(&file), "--passphrase-file", shown(&right)]);
     assert!(made.status.success(), "{}", said(&made));
     // A new ledger with another master key: the registry's rows were not made with it.
@@ -175,6 +179,14 @@ fn a_restore_takes_no_other_keys_place_and_other_keys_never_double_the_registrys
     assert_eq!(other.status.code(), Some(4), "{}", said(&other));
     assert!(said(&other).contains("second pseudonym"), "{}", said(&other));
     assert!(scene.people().0 == before, "nothing was sent");
+    // The doctor says it before a run does, and what to do.
+    let doctor = scene.run(&["doctor"]);
+    let told = said(&doctor);
+    assert_eq!(doctor.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("✗ registry-rows.other-key") && told.contains("headwater keys restore"),
+        "{told}"
+    );
     let refused = scene.run(&["keys", "restore", shown(&file), "--passphrase-file", shown(&right)]);
     assert_eq!(refused.status.code(), Some(4), "{}", said(&refused));
     assert!(said(&refused).contains("another key `pseudonym.key`"), "{}", said(&refused));
@@ -190,6 +202,9 @@ fn a_restore_takes_no_other_keys_place_and_other_keys_never_double_the_registrys
             .status
             .success()
     );
+    let doctor = scene.run(&["doctor", "--json"]);
+    let told = String::from_utf8_lossy(&doctor.stdout);
+    assert!(doctor.status.success() && told.contains("registry-rows.ok"), "{told}");
     let night = scene.night(&[]);
     assert_eq!(released(&night), (0, 0), "{night}");
     let listed = scene.run(&["keys", "list", "--json"]);

@@ -4,6 +4,7 @@
 mod doubt;
 mod keys;
 mod looking;
+mod refused;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -330,6 +331,59 @@ fn a_withdrawn_patient_is_gone_at_the_registry_and_stays_so_until_a_person_takes
         assert_eq!(refused.status.code(), Some(2));
         assert!(!said(&refused).contains("Jane"));
     }
+    scene.house.close();
+}
+
+#[test]
+fn an_id_that_nothing_is_known_of_blocks_nobody_unless_a_person_says_so_and_is_told_as_a_number() {
+    let scene = Scene::of(3, 79, "safe-harbor");
+    let stranger = "nobody-here-71";
+    let withdraw = |more: &[&str]| scene.run(&[&["withdraw", stranger], more].concat());
+    assert_eq!(withdraw(&[]).status.code(), Some(2), "before the first night, too");
+    scene.night(&[]);
+    let refused = withdraw(&["--now"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("knows no patient of this id") && said(&refused).contains("--block-unknown"),
+        "{}",
+        said(&refused)
+    );
+    assert!(!said(&refused).contains(stranger), "the id is not shown");
+    assert!(said(&scene.run(&["withdraw", "list"])).contains("nobody was withdrawn"));
+    // Of several, those who are known are blocked, and the others are told by their places.
+    let both = scene.run_with(&["withdraw", "--json"], &format!("{}\n{stranger}\n", scene.ids[0]));
+    assert_eq!(both.status.code(), Some(2), "{}", said(&both));
+    assert!(said(&both).contains("1 of the 2 ids (in the order given: 2)"), "{}", said(&both));
+    assert!(!said(&both).contains(stranger));
+    scene.night(&[]);
+    assert_eq!(scene.people().1, 2, "the first is gone");
+
+    // Somebody who comes later is blocked before, if that was said.
+    let blocked = withdraw(&["--block-unknown"]);
+    assert!(blocked.status.success(), "{}", said(&blocked));
+    assert!(withdraw(&[]).status.success(), "who is blocked is no stranger any more");
+    let file = scene.data.path().join("Patient.ndjson");
+    let text = std::fs::read_to_string(&file).expect("patients");
+    let first = text.lines().nth(1).expect("a patient");
+    let more = first.replace(&scene.ids[1], stranger);
+    std::fs::write(&file, format!("{text}{more}\n")).expect("a file");
+    balanced(&scene.night(&["--full"]));
+    assert_eq!(scene.people().1, 2, "the newcomer does not leave");
+
+    // An exclusion list that names a stranger says how many, not whom.
+    let list = scene.house.dir.path().join("list");
+    std::fs::write(&list, format!("{}\nmisspelt-id-3\n{stranger}\n", scene.ids[1])).expect("a file");
+    scene.says(&format!("[consent]\nrequire = \"none\"\nexclude = [{list:?}]"));
+    let output = sync(&scene.site, &[]);
+    assert_eq!(report(&output)["strangers_listed"], 1, "{}", said(&output));
+    let output = scene.run(&["sync"]);
+    assert!(
+        said(&output).contains("1 id of the exclusion lists excluded nobody"),
+        "{}",
+        said(&output)
+    );
+    assert!(!said(&output).contains("misspelt-id-3") && !said(&output).contains(stranger));
+    assert_eq!(scene.people().1, 1);
     scene.house.close();
 }
 

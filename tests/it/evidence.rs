@@ -185,10 +185,18 @@ fn a_group_that_is_too_small_stops_the_submission_where_the_site_says_so_and_is_
     assert!(said.contains("every patient is one of 5 or more who are alike"), "{said}");
     assert_eq!(house.rows().len(), 0, "nothing left");
 
-    // A person decided: the same night goes on, and the figures are told.
+    // A person decided: the same night goes on, and the evidence says who is in it and that somebody answers for it.
+    let night = report(&sync(&site, &["--accept-risk"]));
+    assert_eq!(night["run"], 1, "the night that was held back");
+    let first = risk(&site, 1);
+    let check = first.checks.iter().find(|check| check.name.contains("5 or more who are alike"));
+    assert!(
+        check.is_some_and(|check| check.passed && check.found.contains("--accept-risk")),
+        "{check:?}"
+    );
+    let first = first.risk.expect("figures");
+    assert!(first.accepted && first.released_below_k == 3);
     std::fs::write(&site, format!("{text}\n[risk]\nk = 5\n")).expect("a file");
-    let _ = report(&sync(&site, &[]));
-    let first = risk(&site, 1).risk.expect("figures");
     assert_eq!((first.release.patients, first.cumulative.patients, first.not_known), (3, 3, 0));
     assert!(!first.cumulative.holds() && first.cumulative.below_k == 3);
     let _ = report(&sync(&site, &["--full"]));
@@ -220,5 +228,10 @@ fn a_group_that_is_too_small_stops_the_submission_where_the_site_says_so_and_is_
     let wrong = sync(&site, &[]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("risk.quasi_identifiers"));
+    let tightened = "[deidentify.tighten]\n\"patient.zip3\" = \"drop\"\n[risk]\nquasi_identifiers = [\"patient.zip3\"]";
+    std::fs::write(&site, format!("{text}\n{tightened}\n")).expect("a file");
+    let wrong = sync(&site, &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("`patient.zip3` does not leave under this policy"));
     house.close();
 }

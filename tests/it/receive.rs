@@ -357,6 +357,7 @@ impl Kit {
             policy: "safe-harbor".into(),
             policy_digest: "3".repeat(64),
             key_fingerprint: "0123456789abcdef".into(),
+            security: Vec::new(),
             ledger: Ledger {
                 resources: BTreeMap::from([("Patient".into(), tally)]),
                 released,

@@ -161,12 +161,36 @@ fn the_dictionary_tells_how_full_each_column_was_and_what_its_values_mean() {
             text.contains("filled in 11 of 11 rows (100 %)") && text.contains("female"),
             "{format}"
         );
+        // On a narrow screen each line of the table is a list of its cells, which says what each is.
+        let columns: usize = tables.iter().map(|table| table["columns"].as_array().unwrap().len()).sum();
+        let labels = ["Type", "Source", "De-identification", "Observed", "Comments"];
+        for label in labels.into_iter().filter(|_| format == "html") {
+            assert_eq!(text.matches(&format!("data-label=\"{label}\"")).count(), columns, "{label}");
+        }
     }
     let other = Command::new(HEADWATER)
         .args(["docs", "--model", "ibd-registry", "--coverage", seen.to_str().unwrap()])
         .output()
         .unwrap();
     assert_eq!(other.status.code(), Some(2));
+}
+
+#[test]
+fn coverage_for_outside_does_not_count_who_may_not_leave() {
+    let data = patients(12, 73);
+    let house = House::over(data.path());
+    let site = house.site_of_files("safe-harbor", data.path());
+    report(&sync(&site, &[]));
+    let of = |more: &[&str]| json(&[&["coverage", "--json", "--site", site.to_str().unwrap()], more].concat());
+    let text = std::fs::read_to_string(data.path().join("Patient.ndjson")).unwrap();
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let counted = |report: &Value| [&report["patients"], &report["resources"]["Patient"]["read"]].map(|count| count.as_u64().unwrap());
+    assert_eq!(counted(&of(&["--share"])), [22, 22], "12, rounded up");
+    let withdrawn = run(&["withdraw", first["id"].as_str().unwrap(), "--site", site.to_str().unwrap()]);
+    assert!(withdrawn.status.success());
+    assert_eq!(counted(&of(&["--share"])), [11, 11], "11 at once, before a run has heard of it");
+    assert_eq!(counted(&of(&[])), [12, 12], "the site's own report tells of all that is landed");
+    house.close();
 }
 
 #[test]

@@ -289,6 +289,7 @@ impl Site {
             policy: self.policy.into(),
             policy_digest: "3".repeat(64),
             key_fingerprint: "fingerprint-1".into(),
+            security: Vec::new(),
             ledger: Ledger {
                 resources: resources
                     .iter()

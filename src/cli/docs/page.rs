@@ -42,27 +42,32 @@ fn one_table(table: &TableEntry, observed: &Observed) -> Markup {
             @if table.views.is_empty() && table.derived.is_none() { li { "nothing fills this table" } }
             @for (policy, reason) in &table.withheld { li { "withheld under " (policy) ": " (reason) } }
         }
-        div .wide { table {
-            tr { th { "Field" } th { "Type" } th { "Source" } th { "Transformation rule" } th { "De-identification" } @if observed.of.is_some() { th { "Observed" } } th { "Comments" } }
-            @for column in &table.columns { (one_column(&table.name, column, observed)) }
-        } }
+        table .fields {
+            thead { tr {
+                th { "Field" } th { "Type" } th { "Source" } th { "Transformation rule" } th { "De-identification" }
+                @if observed.of.is_some() { th .seen { "Observed" } }
+                th { "Comments" }
+            } }
+            tbody { @for column in &table.columns { (one_column(&table.name, column, observed)) } }
+        }
     }
 }
 
+/// A line of the table; where there is no room for one, `page.css` makes it a list, in which each cell has its label.
 fn one_column(table: &str, column: &ColumnEntry, observed: &Observed) -> Markup {
     html! {
         tr {
-            td .field { b { (column.name) } @if let Some(role) = &column.role { br; small { (role) } } }
-            td { (column.kind) @if column.required { br; small { "required" } }
+            td { b { (column.name) } @if let Some(role) = &column.role { br; small { (role) } } }
+            td data-label="Type" { (column.kind) @if column.required { br; small { "required" } }
                 @if !column.values.is_empty() { (values(column)) } }
-            td {
+            td data-label="Source" {
                 @if column.sources.is_empty() { small { "no resource fills it" } }
                 @for source in &column.sources { div { code { (source.path) } br; small { (source.file) } } }
             }
-            td { @for source in &column.sources { @for rule in &source.rules { div { (rule) } } } }
-            td { (leaves(column)) }
-            @if observed.of.is_some() { td { @for words in observed.words(table, &column.name) { div { (words) } } } }
-            td { (column.description) @for source in &column.sources { @if !source.comment.is_empty() { div { small { (source.comment) } } } } }
+            td data-label="Transformation rule" { @for source in &column.sources { @for rule in &source.rules { div { (rule) } } } }
+            td data-label="De-identification" { (leaves(column)) }
+            @if observed.of.is_some() { td data-label="Observed" { @for words in observed.words(table, &column.name) { div { (words) } } } }
+            td data-label="Comments" { (column.description) @for source in &column.sources { @if !source.comment.is_empty() { div { small { (source.comment) } } } } }
         }
     }
 }
@@ -79,15 +84,19 @@ fn values(column: &ColumnEntry) -> Markup {
     }
 }
 
-/// What leaves of the column: told once where every policy says the same.
+/// What leaves of the column: told once where every policy says the same, and the reason once where it is the same.
 fn leaves(column: &ColumnEntry) -> Markup {
     let all = &column.deidentification;
     let is_one = all
         .windows(2)
         .all(|pair| pair[0].rule == pair[1].rule && pair[0].reason == pair[1].reason);
+    let reasons = all.windows(2).all(|pair| pair[0].reason == pair[1].reason);
     html! {
         @if is_one && all.len() > 1 {
             "every policy: " b { (all[0].rule) } br; small { (all[0].reason) }
+        } @else if reasons && all.len() > 1 {
+            @for one in all { div { (one.policy) ": " b { (one.rule) } } }
+            small { (all[0].reason) }
         } @else {
             @for one in all { div { (one.policy) ": " b { (one.rule) } br; small { (one.reason) } } }
         }

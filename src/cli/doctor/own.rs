@@ -2,12 +2,14 @@
 //! can be read. Nobody is asked.
 
 use super::super::chain;
+use super::super::show::count;
 use crate::config::SiteConfig;
 use crate::deidentify::KeyError;
 use crate::gateway::Places;
 use crate::gateway::consent::patients;
 use crate::gateway::doctor::{Finding, Mender};
 use crate::gateway::master::{self, MasterError};
+use crate::network::Network;
 use crate::platform::file::FileError;
 
 /// What is well, and what would stop a run.
@@ -20,6 +22,34 @@ pub(super) fn findings(config: &SiteConfig, places: &Places) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// The FHIR packages that resources are held to; nothing where the network's own profiles are all.
+pub(super) fn packages(network: &Network) -> Option<Finding> {
+    if network.packages.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = network.packages.iter().map(|package| package.name.as_str()).collect();
+    let profiles = count(network.profiles.by_canonical().len() as u64, "profile");
+    let unchecked = match network.unchecked.len() as u64 {
+        0 => String::new(),
+        rules => format!(
+            "; {} of the packages cannot be checked here (`headwater validate --package FILE --unchecked` names them)",
+            count(rules, "rule")
+        ),
+    };
+    let means = format!("{} is read; there are {profiles} of resources in all{unchecked}", names.join(", "));
+    Some(Finding::ok("profiles.ok", means))
+}
+
+/// The fingerprints of the master key here and of the one that is to take its place; none where it cannot be read.
+pub(super) fn master_keys(config: &SiteConfig, places: &Places) -> Vec<String> {
+    let ids = (config.network.as_str(), config.name.as_str());
+    let found = master::fingerprints(places, &config.master, ids).ok();
+    found
+        .into_iter()
+        .flat_map(|(current, next, _)| std::iter::once(current).chain(next))
+        .collect()
 }
 
 fn master_key(config: &SiteConfig, places: &Places) -> Finding {

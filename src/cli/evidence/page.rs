@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use super::super::page as frame;
 use super::super::show::{count, thousands};
 use super::Record;
-use super::risk;
-use super::text::{digest, verdict};
+use super::text::{digest, moment, plural, sentence, verdict};
+use super::{profiles, risk};
 use crate::gateway::evidence::{Evidence, RefusedShown};
 
 /// A question, its place on the page, and the answer in a sentence.
@@ -79,6 +79,12 @@ fn answers(record: &Record) -> Vec<Answer> {
             "What was refused, and why?",
             refused_in_short(evidence),
             refusals(&evidence.refused.iter().collect::<Vec<_>>()),
+        ),
+        answer(
+            "profiles",
+            "What were resources held to?",
+            profiles::in_short(&evidence.validation),
+            profiles::found(&evidence.validation),
         ),
         answer("verify", "How can this be verified?", verify_in_short(record), verify(record)),
         answer("next", "What is to be done?", next(record), html! {}),
@@ -397,24 +403,4 @@ fn next(record: &Record) -> String {
             .to_owned();
     }
     "Nothing.".to_owned()
-}
-
-/// `2026-03-10T11:59:30Z` for people.
-fn moment(at: &str) -> String {
-    match at.get(..16) {
-        Some(minute) => format!("{} UTC", minute.replace('T', " ")),
-        None => "an unknown time".to_owned(),
-    }
-}
-
-fn plural(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(number), if number == 1 { one } else { many })
-}
-
-/// With a capital letter.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

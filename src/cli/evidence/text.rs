@@ -72,3 +72,23 @@ pub(super) fn text(record: &Record) -> String {
 pub(super) fn digest(hex: &str) -> String {
     hex.chars().take(16).collect()
 }
+
+/// `2026-03-10T11:59:30Z` for people.
+pub(super) fn moment(at: &str) -> String {
+    match at.get(..16) {
+        Some(minute) => format!("{} UTC", minute.replace('T', " ")),
+        None => "an unknown time".to_owned(),
+    }
+}
+
+pub(super) fn plural(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
+/// With a capital letter.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

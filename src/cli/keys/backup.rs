@@ -49,6 +49,13 @@ pub(super) fn backup(args: &Backup) -> Result<(), Failure> {
             args.out.display()
         )));
     }
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Failure::usage(format!(
+            "the folder {} is not there: make it first, or name another place with --out; nothing was written",
+            folder.display()
+        )));
+    }
     let passphrase = passphrase(&args.common, true)?;
     let ids = (config.network.as_str(), config.name.as_str());
     let (places, now) = (Places::of(&config.state), Clock::system().now());

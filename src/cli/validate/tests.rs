@@ -185,3 +185,49 @@ fn wrong_use_is_said_before_anything_is_written() {
         assert!(failure.message.contains(expected), "{}", failure.message);
     }
 }
+
+#[test]
+fn a_profile_that_was_asked_for_and_held_nothing_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = "http://example.org/sd/named-patient";
+    let profile = format!(
+        r#"{{"resourceType":"StructureDefinition","url":"{url}","name":"NamedPatient","status":"active","kind":"resource",
+        "abstract":false,"type":"Patient","baseDefinition":"http://hl7.org/fhir/StructureDefinition/Patient",
+        "derivation":"constraint","differential":{{"element":[{{"id":"Patient.name","path":"Patient.name","min":1}}]}}}}"#
+    );
+    let (limits, tree) = (Limits::default(), Tree::new());
+    let definitions = [("p.json".to_owned(), profile)];
+    let loaded = Definitions::with_packages(definitions.to_vec(), Vec::new(), &Options::default());
+    assert_eq!(loaded.faults, Vec::<String>::new());
+    let mut out = Vec::new();
+    let mut report = Report {
+        profiles: loaded.definitions.profiles,
+        limits,
+        tree,
+        counts: Counts::default(),
+        types: BTreeSet::new(),
+        out: &mut out,
+    };
+    let read = |report: &mut Report<'_, Vec<u8>>, name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).expect("a file");
+        report.file(&file).expect("read");
+    };
+    read(
+        &mut report,
+        "a.json",
+        r#"{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"}}"#,
+    );
+    let asked = [url.to_owned()];
+    let idle = report.idle(&asked);
+    assert!(
+        matches!(&idle[..], [line] if line.contains(url) && line.contains("it is for Patient") && line.contains("1 resource")),
+        "{idle:?}"
+    );
+    read(
+        &mut report,
+        "b.json",
+        r#"{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Patient"}}]}"#,
+    );
+    assert_eq!(report.idle(&asked), Vec::<String>::new(), "one of a Bundle's entries is held to it");
+}

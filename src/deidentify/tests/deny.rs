@@ -96,7 +96,7 @@ fn cell(kind: usize, (year, month, day): (i16, i8, i8), number: i64) -> Cell<'st
 }
 
 /// Whether a released text says more of a moment than its year, whose first day stands for it where only a whole date fits.
-fn is_a_moment(text: &str) -> bool {
+pub(super) fn is_a_moment(text: &str) -> bool {
     let padded = |end: &str| text.len() == 4 + end.len() && text.ends_with(end);
     let digits = |from: usize, to: usize| {
         text.get(from..to)

@@ -217,7 +217,7 @@ fn a_refusal_takes_the_whole_resource_with_it() {
         lab("Patient/p-one", code).into_iter().for_each(|cell| all.push(cell));
     }
     let mut out = run(&with, &[("lab", lab("Patient/p-old", "1-8"))]).expect("released");
-    release(&with, &all, &mut out, &mut RuleHits::new()).expect_err("refused");
+    with.worker().release(&all, &mut out, &mut RuleHits::new()).expect_err("refused");
     assert_eq!(out.len(), 1, "only what was there before");
 }
 
@@ -236,8 +236,8 @@ fn rule_hits_count_cells_by_column() {
     all.begin(with.means.model.find("lab").expect("a table"));
     lab("Patient/p-one", "8480-6").into_iter().for_each(|cell| all.push(cell));
     let (mut out, mut hits, mut other) = (Vec::new(), RuleHits::new(), RuleHits::new());
-    release(&with, &all, &mut out, &mut hits).expect("released");
-    release(&with, &all, &mut out, &mut other).expect("released");
+    with.worker().release(&all, &mut out, &mut hits).expect("released");
+    with.worker().release(&all, &mut out, &mut other).expect("released");
     hits.add(&other);
     let count = |table: &str, column: &str| {
         let row = hits.rows(with.policy()).find(|(t, c, _, _)| *t == table && *c == column);
@@ -336,5 +336,40 @@ fn the_ibd_registrys_policy_compiles_under_both_names() {
     for name in ["safe-harbor", "limited-data-set"] {
         let faults = Policy::compile(name, &text, &model).err().unwrap_or_default();
         assert!(faults.is_empty(), "{name}: {faults:#?}");
+    }
+}
+
+#[test]
+fn what_a_worker_remembers_changes_nothing_of_what_it_makes() {
+    for policy in ["safe-harbor", "limited-data-set"] {
+        let with = with(policy);
+        // Two patients by turns, twenty visits each: more than is remembered; and the same ids at both.
+        let lines: Vec<Vec<(&str, Vec<Cell<'_>>)>> = (0..80)
+            .map(|number: usize| {
+                let patient = if number.is_multiple_of(2) {
+                    "Patient/p-one"
+                } else {
+                    "Patient/p-old"
+                };
+                let visit = format!("Encounter/e{}", (number / 2) % 20);
+                let mut row = lab(patient, if number == 40 { "Okonkwo" } else { "1-8" });
+                row[0] = Cell::Text(format!("Observation/o{number}").into());
+                row[2] = Cell::Text(visit.clone().into());
+                let visit = vec![Cell::Text(visit.into()), text(patient), text("2020-02-29")];
+                vec![
+                    ("lab", row),
+                    ("visit", visit),
+                    ("site", vec![text("Organization/1"), text("2106-3")]),
+                ]
+            })
+            .collect();
+        let (mut worker, mut refused) = (with.worker(), 0);
+        for line in &lines {
+            let mut out = Vec::new();
+            let done = worker.release(&gathered(&with, line), &mut out, &mut RuleHits::new());
+            refused += usize::from(done.is_err());
+            assert_eq!(done.map(|()| out), run(&with, line), "{policy}");
+        }
+        assert_eq!(refused, 1, "the one with its own patient's name in its code");
     }
 }

@@ -1,14 +1,18 @@
-//! The other end: whether the registry is reached and knows this site.
+//! The other end: whether the registry is reached, knows this site, and has rows that were made with the master key here.
 
+use std::time::Duration;
+
+use super::Enrolment;
 use super::finding::{Finding, Mender};
-use crate::platform::backend_services::{ClientKey, TokenError, TokenSource, discover};
+use crate::platform::backend_services::{TokenError, TokenSource, discover};
 use crate::platform::clock::Clock;
 use crate::platform::http::{Client, Url, WebOrigin};
 use crate::submission::SCOPE;
+use crate::submit::{self, LinkSettings, RegistryLink, SubmitError};
 
 /// Signs in at the registry, and asks it for nothing.
-pub(super) async fn examine(client: &Client, clock: &Clock, base: &str, client_id: &str, key: &ClientKey) -> Finding {
-    let Ok(base) = Url::parse(base) else {
+pub(super) async fn examine(client: &Client, clock: &Clock, at: &Enrolment) -> Finding {
+    let Ok(base) = Url::parse(&at.base) else {
         return Finding::fail(
             "registry.address",
             "`registry.base` is no address",
@@ -22,8 +26,8 @@ pub(super) async fn examine(client: &Client, clock: &Clock, base: &str, client_i
         let tokens = TokenSource::new(
             client.clone(),
             clock.clone(),
-            client_id,
-            key,
+            &at.client_id,
+            &at.key,
             found.token_endpoint,
             SCOPE,
             std::slice::from_ref(&origin),
@@ -52,4 +56,51 @@ pub(super) async fn examine(client: &Client, clock: &Clock, base: &str, client_i
             "compare `registry.base` with the address the registry's operator gave you",
         ),
     }
+}
+
+/// Asks where this site stands there, as the first run of a ledger does, and compares the key its rows were made with.
+pub(super) async fn rows(client: &Client, clock: &Clock, at: &Enrolment) -> Finding {
+    let settings = LinkSettings {
+        base: at.base.clone(),
+        site: at.site.clone(),
+        client_id: at.client_id.clone(),
+        longest_wait: Duration::ZERO,
+    };
+    let asked = async {
+        let link = RegistryLink::new(settings, at.key.clone(), client.clone(), clock.clone())?;
+        submit::place(&link).await
+    };
+    let place = match asked.await {
+        Ok(place) => place,
+        Err(error) => return untold(&error),
+    };
+    if place.sequence == 0 || place.key_fingerprint.is_none() {
+        return Finding::skipped("registry-rows.none", "the registry tells of no rows of this site yet");
+    }
+    let Some(here) = at.made_with.first() else {
+        return Finding::skipped("registry-rows.no-key", "there is no master key here to compare with");
+    };
+    match place.other_key(|fingerprint| at.made_with.iter().any(|ours| ours == fingerprint)) {
+        None => Finding::ok(
+            "registry-rows.ok",
+            "the registry's rows of this site were made with the master key here",
+        ),
+        Some(there) => Finding::fail(
+            "registry-rows.other-key",
+            format!(
+                "the registry holds rows of this site that were made with the master key {there}, and the one here is {here}: \
+                 with it every patient would have a second pseudonym"
+            ),
+            Mender::You,
+            "restore that key from its backup (`headwater keys restore`), or set `site.name` and `site.network` back, which it hangs on; \
+             a change that is meant is begun afterwards with `headwater keys rotate --master`",
+        ),
+    }
+}
+
+fn untold(error: &SubmitError) -> Finding {
+    let means = format!("the registry does not tell which key this site's rows there were made with: {error}");
+    let next = "ask the registry's operator what it says of this; a run asks the same before it first sends";
+    let finding = Finding::fail("registry-rows.untold", means, Mender::RegistryOperator, next);
+    if error.may_be_retried() { finding.for_now() } else { finding }
 }

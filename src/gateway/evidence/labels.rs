@@ -1,11 +1,10 @@
 //! Which security labels of HL7 say of a release what its rules did to it. The rows themselves have no place for a label, so they
-//! stand here. Basis: FHIR R4 security labels, code system v3-ObservationValue (SECALTINTOBV, security alteration integrity).
+//! stand here and in the manifest. Basis: FHIR R4 security labels, code system v3-ObservationValue (SECALTINTOBV, security alteration integrity).
 
 use serde::{Deserialize, Serialize};
 
 use super::ColumnShown;
-
-const SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
+use crate::submission::{Coding, LABELS as SYSTEM};
 
 /// A label, and the rules that it speaks of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +13,16 @@ pub struct Label {
     pub code: String,
     pub display: String,
     pub rules: Vec<String>,
+}
+
+impl Label {
+    /// As a manifest tells it.
+    pub(in crate::gateway) fn coding(&self) -> Coding {
+        Coding {
+            system: self.system.clone(),
+            code: self.code.clone(),
+        }
+    }
 }
 
 const LABELS: [(&str, &str, &[&str]); 4] = [
@@ -76,6 +85,7 @@ mod tests {
             rule: rule.to_owned(),
             reason: String::new(),
             cells: 0,
+            data_absent_reason: None,
         };
         let found: Vec<_> = of(&[column("keep"), column("year"), column("pseudonym"), column("year")])
             .into_iter()

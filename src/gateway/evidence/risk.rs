@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::cdm::Model;
-use crate::deidentify::Anonymity;
+use crate::deidentify::{Anonymity, Policy, Rule};
 use crate::platform::secret::{Secret, hmac_sha256, sha256};
 
 /// The combination of each patient whose row the registry holds.
@@ -63,8 +63,22 @@ pub struct Risk {
     /// Patients whose row leaves in this run and whose class, among all that the registry then holds, is smaller than k: what is
     /// held back where `blocks`. A withdrawal, or a night about patients who are many, is not.
     pub released_below_k: u64,
+    /// A person let these leave in this run.
+    #[serde(default)]
+    pub accepted: bool,
     /// Patients the registry holds whose combination is not known here: released before figures were kept, or by other columns.
     pub not_known: u64,
+}
+
+impl Risk {
+    /// The same, when a person has been asked: only of a night that would be held back.
+    #[must_use]
+    pub(super) fn accepted_by(self, person: bool) -> Self {
+        Self {
+            accepted: person && self.blocks && self.released_below_k > 0,
+            ..self
+        }
+    }
 }
 
 /// The table and columns whose combinations count.
@@ -77,12 +91,16 @@ pub struct Columns {
 
 impl Columns {
     /// `None`: the model has no table of patients that we know, and none is named.
-    /// # Errors: a name that is no column, or a table with more than one row per patient.
-    pub fn of(model: &Model, settings: &RiskSettings) -> Result<Option<Self>, String> {
+    /// # Errors: a name that is no column, a table with more than one row per patient, a column that does not leave.
+    pub fn of(model: &Model, policy: &Policy, settings: &RiskSettings) -> Result<Option<Self>, String> {
+        let leaves = |table: &str, column: &str| {
+            let dropped = |(of, name, rule, _): (&str, &str, Rule, &str)| of == table && name == column && rule == Rule::Drop;
+            !policy.columns().any(dropped) && !policy.withheld().any(|(withheld, _)| withheld == table)
+        };
         if settings.quasi_identifiers.is_empty() {
             let known = DEFAULTS.iter().find_map(|(name, columns)| Some((name, columns, model.find(name)?)));
             return Ok(known.map(|(name, columns, id)| {
-                let has = |column: &&&str| model.table(id).column(column).is_some();
+                let has = |column: &&&str| model.table(id).column(column).is_some() && leaves(name, column);
                 Self::new(name, columns.iter().filter(has).map(|column| (*column).to_owned()).collect())
             }));
         }
@@ -96,6 +114,11 @@ impl Columns {
             if found.patient != Some(found.key) {
                 return Err(format!(
                     "`{name}` has more than one row per patient; name columns of a table that has one"
+                ));
+            }
+            if !leaves(name, column) {
+                return Err(format!(
+                    "`{place}` does not leave under this policy, so nobody is recognised by it; take it out"
                 ));
             }
             if table.is_some_and(|before| before != name) {
@@ -160,6 +183,7 @@ pub fn figures(db: &Connection, by: &Columns, key: &Secret, settings: &RiskSetti
     let released_below_k = release.iter().filter(|(class, _)| is_small(class)).map(|(_, size)| size).sum();
     Ok(Risk {
         released_below_k,
+        accepted: false,
         k: settings.k,
         blocks: settings.blocks,
         quasi_identifiers: by.columns.iter().map(|column| format!("{}.{column}", by.table)).collect(),

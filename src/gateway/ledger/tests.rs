@@ -107,6 +107,8 @@ impl Night {
             derivations: Arc::default(),
             vocabulary: None,
             policy,
+            packages: Vec::new(),
+            unchecked: Vec::new(),
             model_digest: String::new(),
             mapping_digest: String::new(),
         };
@@ -159,11 +161,11 @@ impl Night {
                 entry.outcome = match steps::release(
                     &self.rules,
                     &lookups,
-                    &self.by,
+                    &mut self.by.worker(),
                     root,
                     &mut mapped,
                     &mut rows,
-                    &mut crate::deidentify::RuleHits::new(),
+                    &mut steps::Met::default(),
                 ) {
                     Ok(map::Fate::Mapped) => Outcome::Mapped(rows.into_iter().map(|row| Sealed::new(row, &self.by)).collect()),
                     Ok(map::Fate::Excluded(why)) => Outcome::Excluded(why),

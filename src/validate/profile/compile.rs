@@ -114,7 +114,7 @@ pub(super) fn compile(
         }
     }
     let mut faults = std::mem::take(&mut compiler.faults);
-    let forms = Forms::read(&forms, &compiler.canonicals, options, &mut faults);
+    let forms = Forms::read(all.len() as u32, &forms, &compiler.canonicals, options, &mut faults);
     let own = profiles
         .iter()
         .enumerate()
@@ -249,7 +249,9 @@ impl<'c, 'd> Compiler<'c, 'd> {
             Some(url) if !read.definition.own => url.clone(),
             _ => read.definition.file.to_owned(),
         };
-        let severity = options.disposition(read.definition.file, &url, &version).severity();
+        let severity = options
+            .disposition(read.definition.file, &url, &version, read.definition.own)
+            .severity();
         Some(Profile {
             number: number as u32,
             name,

@@ -12,11 +12,11 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
                 self.spend(pattern.weight())?;
                 if !pattern.matches(node) {
                     self.issues
-                        .at(node, if pattern.exact { "fixed value" } else { "pattern" }, profile.source())?;
+                        .at(node, if pattern.exact { "fixed value" } else { "pattern" }, self.source(profile))?;
                 }
             }
             if !checks.types.is_empty() && item.kind.is_some_and(|kind| !checks.types.contains(&kind)) {
-                self.issues.at(node, "type not allowed", profile.source())?;
+                self.issues.at(node, "type not allowed", self.source(profile))?;
             }
             for binding in &checks.bindings {
                 if super::binding::is_outside(binding, node, item.kind) {
@@ -25,7 +25,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
                     } else {
                         "extensible binding"
                     };
-                    self.issues.at(node, rule, mild(profile, !binding.required))?;
+                    self.issues.at(node, rule, self.mild(profile, !binding.required))?;
                 }
             }
             if let Some(targets) = &checks.targets {
@@ -34,7 +34,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
             if let Some(limits) = &checks.limits
                 && let Some(rule) = super::limits::fault(limits, node)
             {
-                self.issues.at(node, rule, profile.source())?;
+                self.issues.at(node, rule, self.source(profile))?;
             }
             for profiled in &checks.profiles {
                 self.profiled(profile, profiled, item)?;
@@ -45,7 +45,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
             self.spend(u64::from(steps) + 1)?;
             if !holds && let Some(node) = item.place() {
                 let rule = format!("invariant {}", invariant.key);
-                self.issues.at(node, rule, mild(profile, invariant.mild))?;
+                self.issues.at(node, rule, self.mild(profile, invariant.mild))?;
             }
         }
         Ok(())
@@ -73,18 +73,18 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
         {
             return Ok(());
         }
-        self.issues.at(node, "fits none of its profiles", profile.source())
+        self.issues.at(node, "fits none of its profiles", self.source(profile))
     }
-}
 
-/// The source of a fault by this profile, which is only a warning.
-fn mild(profile: &Profile, is_mild: bool) -> Source<'_> {
-    let source = profile.source();
-    match (is_mild, source.severity) {
-        (true, Severity::Error) => Source {
-            severity: Severity::Warning,
-            ..source
-        },
-        _ => source,
+    /// The source of a fault by this profile, which is only a warning.
+    fn mild(&self, profile: &'p Profile, is_mild: bool) -> Source<'p> {
+        let source = self.source(profile);
+        match (is_mild, source.severity) {
+            (true, Severity::Error) => Source {
+                severity: Severity::Warning,
+                ..source
+            },
+            _ => source,
+        }
     }
 }

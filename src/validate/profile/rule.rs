@@ -6,7 +6,7 @@ use super::pattern::Pattern;
 use crate::fhir::name::Name;
 use crate::fhir::types::TypeId;
 use crate::fhir::value_set::ValueSet;
-use crate::validate::issues::{Severity, Source};
+use crate::validate::issues::Severity;
 
 /// One StructureDefinition, compiled.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(in crate::validate) struct Profile {
     pub url: Option<String>,
     /// What it is a profile of.
     pub kind: TypeId,
-    /// What a fault by it means.
+    /// What a fault means where a resource is held to it for its own sake. Where another profile leads here, that one says it.
     pub severity: Severity,
     /// Of the resource or element itself.
     pub checks: Checks,
@@ -53,15 +53,6 @@ impl Profile {
                 Context::Child(of, names) => *of == parent && names.contains(&name),
                 Context::Extension => kind.as_str() == "Extension",
             })
-    }
-
-    pub fn source(&self) -> Source<'_> {
-        let is_profile = self.number != super::TYPES;
-        Source {
-            number: Some(self.number).filter(|_| is_profile),
-            name: Some(self.name.as_str()).filter(|_| is_profile),
-            severity: self.severity,
-        }
     }
 }
 

@@ -96,7 +96,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
             }
             counts.outside = true;
             return match (slicing.closed, item.node.or(item.under)) {
-                (true, Some(node)) => self.issues.at(node, "fits no slice", profile.source()),
+                (true, Some(node)) => self.issues.at(node, "fits no slice", self.source(profile)),
                 _ => Ok(()),
             };
         };
@@ -104,7 +104,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
         if let Some(node) = item.node.or(item.under)
             && ((slicing.ordered && place < counts.last) || (slicing.at_end && counts.outside))
         {
-            self.issues.at(node, "order of slices", profile.source())?;
+            self.issues.at(node, "order of slices", self.source(profile))?;
         }
         counts.last = place;
         counts.add(slice.slot);
@@ -137,7 +137,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
                     min => format!("at least {min}"),
                 };
                 self.issues
-                    .below(parent, &rule.label, format!("slice `{name}`: {word}"), profile.source())?;
+                    .below(parent, &rule.label, format!("slice `{name}`: {word}"), self.source(profile))?;
             }
             if count > slice.max {
                 let name = format!("{}:{}", rule.label, slice.name);
@@ -146,7 +146,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
                     max => format!("at most {max}"),
                 };
                 self.issues
-                    .below(parent, &rule.label, format!("slice `{name}`: {word}"), profile.source())?;
+                    .below(parent, &rule.label, format!("slice `{name}`: {word}"), self.source(profile))?;
             }
             if let Some(inner) = &slice.slicing
                 && count > 0

@@ -138,7 +138,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
     pub(super) fn target(&mut self, profile: &'p Profile, targets: &'p Targets, node: Node<'t, 'a>) -> Result<(), Stop> {
         let resolved = self.resolve(node);
         if !targets.aggregation.is_empty() && !self.is_aggregated(targets, node, &resolved) {
-            self.issues.at(node, "reference aggregation", profile.source())?;
+            self.issues.at(node, "reference aggregation", self.source(profile))?;
         }
         if targets.allowed.is_empty() {
             return Ok(());
@@ -150,7 +150,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
         };
         let Some(kind) = kind else { return Ok(()) };
         if !targets.allowed.iter().any(|(allowed, _)| *allowed == kind) {
-            return self.issues.at(node, "reference type", profile.source());
+            return self.issues.at(node, "reference type", self.source(profile));
         }
         let Resolved::Found(resource) = resolved else { return Ok(()) };
         let here = self.led_to(resource);
@@ -162,7 +162,7 @@ impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
         if fits {
             return Ok(());
         }
-        self.issues.at(node, "profile of the reference's target", profile.source())
+        self.issues.at(node, "profile of the reference's target", self.source(profile))
     }
 
     fn is_aggregated(&self, targets: &Targets, node: Node<'t, 'a>, resolved: &Resolved<'t, 'a>) -> bool {

@@ -9,7 +9,7 @@ use super::target::Bundle;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;
-use crate::validate::issues::{Issues, Source, Stop};
+use crate::validate::issues::{Issues, Severity, Source, Stop};
 
 /// What the checks of one resource may cost: this much, and so much for each of its bytes. A step is about as long as it
 /// takes to look at one member.
@@ -105,6 +105,8 @@ pub(in crate::validate) struct Walk<'w, 'p, 't, 'a, 'c> {
     nested: usize,
     /// The profile whose must-support elements are counted.
     counted: Option<u32>,
+    /// What a fault means: as the profile says that the resource is held to for its own sake. A verdict on a part is a verdict.
+    means: Severity,
 }
 
 impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
@@ -117,6 +119,7 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
             open: [(0, 0); NESTED],
             nested: 0,
             counted: None,
+            means: Severity::Error,
         }
     }
 
@@ -155,25 +158,49 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
             open: self.open,
             nested: self.nested,
             counted: None,
+            means: Severity::Error,
         };
         check(&mut inner).is_ok()
     }
 
-    /// A resource against a profile that applies to it as a whole.
-    pub fn resource(&mut self, number: u32, node: Node<'t, 'a>) -> Result<(), Stop> {
+    /// Whose rule it is.
+    pub fn source(&self, profile: &'p Profile) -> Source<'p> {
+        let is_profile = profile.number != super::TYPES;
+        Source {
+            number: Some(profile.number).filter(|_| is_profile),
+            name: Some(profile.name.as_str()).filter(|_| is_profile),
+            severity: if is_profile { self.means } else { profile.severity },
+        }
+    }
+
+    /// `check` by a profile that applies for its own sake, and not since another leads to it: it says what its faults mean.
+    pub fn of_itself(&mut self, number: u32, check: impl FnOnce(&mut Self, &'p Profile) -> Result<(), Stop>) -> Result<(), Stop> {
         let Some(profile) = self.shared.inner.profile(number) else {
             return Ok(());
         };
-        let is_top = self.nested == 0;
-        if is_top && let Some(tally) = self.issues.tally.as_deref_mut() {
-            tally.resource(number, profile.support.len());
-            self.counted = Some(number);
+        if self.nested > 0 || self.issues.is_verdict() {
+            return check(self, profile);
         }
-        let result = self.profile(number, Item::resource(node));
-        if is_top {
-            self.counted = None;
-        }
+        let means = std::mem::replace(&mut self.means, profile.severity);
+        let result = check(self, profile);
+        self.means = means;
         result
+    }
+
+    /// A resource against a profile that applies to it as a whole.
+    pub fn resource(&mut self, number: u32, node: Node<'t, 'a>) -> Result<(), Stop> {
+        self.of_itself(number, |walk, profile| {
+            let is_top = walk.nested == 0;
+            if is_top && let Some(tally) = walk.issues.tally.as_deref_mut() {
+                tally.resource(number, profile.support.len());
+                walk.counted = Some(number);
+            }
+            let result = walk.profile(number, Item::resource(node));
+            if is_top {
+                walk.counted = None;
+            }
+            result
+        })
     }
 
     /// An item against a profile.
@@ -190,7 +217,7 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
             .kind
             .is_some_and(|kind| kind != profile.kind && profile.kind != TypeId::RESOURCE)
         {
-            return self.issues.at(node, "profile of another type", profile.source());
+            return self.issues.at(node, "profile of another type", self.source(profile));
         }
         self.open[self.nested] = own;
         self.nested += 1;
@@ -243,7 +270,7 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
             let Some(place) = list.find(name.element()) else { continue };
             seen |= 1 << place.rule;
             if place.refused {
-                self.issues.at(member, "type not allowed", profile.source())?;
+                self.issues.at(member, "type not allowed", self.source(profile))?;
                 continue;
             }
             self.member(profile, &list.rules[usize::from(place.rule)], node, member, kind)?;
@@ -275,7 +302,7 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
                 1 => "required".into(),
                 min => format!("at least {min}").into(),
             };
-            return self.issues.below(node, &rule.label, word, profile.source());
+            return self.issues.below(node, &rule.label, word, self.source(profile));
         }
         match &rule.slicing {
             Some(slicing) => self.missing_slices(profile, rule, slicing, node, None),
@@ -376,14 +403,14 @@ impl<'w, 'p, 't, 'a, 'c> Walk<'w, 'p, 't, 'a, 'c> {
     fn count(&mut self, profile: &'p Profile, rule: &Rule, parent: Node<'t, 'a>, count: usize) -> Result<(), Stop> {
         if count < rule.min as usize {
             self.issues
-                .below(parent, &rule.label, format!("at least {}", rule.min), profile.source())?;
+                .below(parent, &rule.label, format!("at least {}", rule.min), self.source(profile))?;
         }
         if count > rule.max as usize {
             let word: std::borrow::Cow<'static, str> = match rule.max {
                 0 => "not allowed".into(),
                 max => format!("at most {max}").into(),
             };
-            self.issues.below(parent, &rule.label, word, profile.source())?;
+            self.issues.below(parent, &rule.label, word, self.source(profile))?;
         }
         Ok(())
     }

@@ -23,9 +23,7 @@ const KANTA: &str = "http://phr.kanta.fi/StructureDefinition/fiphr-ext-questionn
 
 #[derive(Debug)]
 pub(super) struct Form {
-    /// What a fault names: file or canonical; none of one that the response contains.
-    name: Option<String>,
-    severity: Severity,
+    from: Origin,
     pub questions: Vec<Question>,
     /// Those that stand in no other.
     pub roots: Vec<u32>,
@@ -36,6 +34,15 @@ pub(super) struct Form {
     /// When it is to be used.
     pub starts: Option<Temporal>,
     pub ends: Option<Temporal>,
+}
+
+/// Where a form comes from.
+#[derive(Debug)]
+pub(super) struct Origin {
+    /// Its number in a tally, and what a fault names: file or canonical. None of one that the response contains.
+    pub loaded: Option<(u32, String)>,
+    /// What a fault means.
+    pub severity: Severity,
 }
 
 #[derive(Debug)]
@@ -109,9 +116,9 @@ impl Asking {
 impl Form {
     pub fn source(&self) -> Source<'_> {
         Source {
-            number: None,
-            name: self.name.as_deref(),
-            severity: self.severity,
+            number: self.from.loaded.as_ref().map(|(number, _)| *number),
+            name: self.from.loaded.as_ref().map(|(_, name)| name.as_str()),
+            severity: self.from.severity,
         }
     }
 
@@ -136,7 +143,7 @@ impl Form {
     pub fn named(&self, rule: &str, question: &Question) -> String {
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | '/' | ':');
         let link = question.link.as_str();
-        match self.name.is_some() && (1..=64).contains(&link.len()) && link.chars().all(is_plain) {
+        match self.from.loaded.is_some() && (1..=64).contains(&link.len()) && link.chars().all(is_plain) {
             true => format!("{rule} `{link}`"),
             false => rule.to_owned(),
         }
@@ -210,13 +217,12 @@ struct Reader<'r, 'f> {
 }
 
 impl Reading<'_> {
-    /// The form that `root` is, with its name and what a fault means.
-    pub fn form(&self, root: Node<'_, '_>, (name, severity): (Option<String>, Severity)) -> (Form, Notes) {
+    /// The form that `root` is.
+    pub fn form(&self, root: Node<'_, '_>, from: Origin) -> (Form, Notes) {
         let period = root.get(Name::of("effectivePeriod"));
         let bound = |end: &str| moment(&text(period?, Name::of(end))?);
         let mut form = Form {
-            name,
-            severity,
+            from,
             questions: Vec::new(),
             roots: Vec::new(),
             by_link: HashMap::new(),

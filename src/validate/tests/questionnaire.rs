@@ -275,6 +275,43 @@ fn a_fault_means_what_the_questionnaire_s_disposition_says_and_names_it() {
 }
 
 #[test]
+fn a_tally_counts_the_responses_and_faults_of_each_questionnaire() {
+    let definition = r#"{"resourceType":"StructureDefinition","url":"http://x/p","kind":"resource","derivation":"constraint","type":"QuestionnaireResponse","differential":{"element":[{"path":"QuestionnaireResponse.authored","min":1,"mustSupport":true}]}}"#;
+    let other = form("1", "").replace(URL, "http://x/Questionnaire/other");
+    let options = Options {
+        asked: vec!["http://x/p".to_owned()],
+        packaged: Disposition::Warn,
+        ..Options::default()
+    };
+    let forms = [other, form("1", r#"{"linkId":"a","type":"boolean"}"#), definition.to_owned()];
+    let (profiles, faults) = compiled(&forms, &[], &options);
+    assert_eq!((faults, profiles.questionnaires(), profiles.len()), (vec![], 2, 1));
+    assert!(
+        profiles.has_questionnaire(URL) && profiles.has_questionnaire(&format!("{URL}|1")) && !profiles.has_questionnaire("http://x/p")
+    );
+    let mut tally = Tally::default();
+    for link in ["a", "b", "b"] {
+        let line = response("completed", &format!(r#"{{"linkId":"{link}","answer":[{{"valueBoolean":true}}]}}"#));
+        let mut tree = Tree::new();
+        let root = tree.parse(line.as_bytes(), &Limits::default()).expect("JSON");
+        assert!(
+            validate_counting(&profiles, root, &mut tally).is_ok(),
+            "a package warns where nobody says more"
+        );
+    }
+    let report = profiles.report(&tally);
+    let held: Vec<(&str, u64)> = report.profiles.iter().map(|one| (one.profile.as_str(), one.resources)).collect();
+    assert_eq!(held, [("http://x/p", 3), (URL, 3)]);
+    assert_eq!(report.profiles[0].must_support, [("QuestionnaireResponse.authored".to_owned(), 0)]);
+    let found: Vec<(Option<&str>, &str, u64)> = report
+        .faults
+        .iter()
+        .map(|fault| (fault.profile.as_deref(), fault.rule.as_str(), fault.count))
+        .collect();
+    assert_eq!(found, [(Some("http://x/p"), "required", 3), (Some(URL), "unknown linkId", 2)]);
+}
+
+#[test]
 fn what_of_a_questionnaire_cannot_be_checked_is_said() {
     let constraint = |expression: &str| {
         format!(

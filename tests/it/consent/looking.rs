@@ -26,6 +26,13 @@ fn what_leaves_is_shown_cell_by_cell_and_a_released_row_leads_back_to_its_resour
     let rows: Vec<&Value> = all.iter().flat_map(|seen| seen["rows"].as_array().expect("rows")).collect();
     let columns: Vec<&Value> = rows.iter().flat_map(|row| row["columns"].as_array().expect("columns")).collect();
     assert!(all.iter().all(|seen| seen.get("id").is_none()) && columns.iter().all(|cell| cell.get("identified").is_none()));
+    for cell in columns
+        .iter()
+        .filter(|cell| cell["rule"] == "birth-date" && cell["released"] != "null")
+    {
+        let effect = cell["effect"].as_str().expect("text");
+        assert!(effect == "kept" || effect.starts_with("year only"), "{effect}");
+    }
     for effect in ["kept", "year only", "another name, the same wherever it stands"] {
         assert!(columns.iter().any(|cell| cell["effect"] == effect), "{effect}");
     }

@@ -292,3 +292,66 @@ fn profiles_that_lead_back_to_themselves_and_resources_without_measure_come_to_a
     );
     check_by(&profiles, &line, &[("Observation", "more to check than may be")]);
 }
+
+#[test]
+fn what_a_fault_means_is_said_by_the_profile_that_applies_and_a_verdict_on_a_part_stays_a_verdict() {
+    // An Observation whose method must fit one of two profiles of CodeableConcept, and whose category must fit one.
+    let elements = r#"{"path":"Observation.method","type":[{"code":"CodeableConcept","profile":["http://x/a","http://x/b"]}]},
+        {"path":"Observation.category","type":[{"code":"CodeableConcept","profile":["http://x/a"]}]}"#;
+    let concept = |name: &str, member: &str| {
+        let element = format!(r#"{{"path":"CodeableConcept.{member}","min":1}}"#);
+        definition(name, "CodeableConcept", "differential", &element)
+    };
+    let definitions = [
+        definition("p", "Observation", "differential", elements),
+        concept("a", "text"),
+        concept("b", "id"),
+    ];
+    let names = ["p.json", "a.json", "b.json"];
+    let definitions: Vec<Definition<'_>> = names
+        .iter()
+        .zip(&definitions)
+        .map(|(file, json)| Definition { file, json, own: false })
+        .collect();
+    let meaning = |packaged, dispositions: &[(&str, Disposition)]| {
+        let options = Options {
+            asked: vec!["http://x/p".to_owned()],
+            dispositions: dispositions
+                .iter()
+                .map(|(name, means)| (format!("http://x/{name}"), *means))
+                .collect(),
+            packaged,
+            base: None,
+            ..Options::default()
+        };
+        let (profiles, faults) = Profiles::compile(&definitions, &Arc::default(), &options);
+        assert_eq!(faults, []);
+        let line = observation(r#""method":{"coding":[{"code":"1"}]},"category":[{"id":"c"}]"#);
+        let mut tree = Tree::new();
+        let root = tree.parse(line.as_bytes(), &Limits::default()).expect("JSON");
+        let found = check_all(&profiles, root);
+        let said = found
+            .iter()
+            .map(|issue| (format!("{} {}", issue.refusal.path, issue.refusal.rule), issue.severity));
+        said.collect::<Vec<_>>()
+    };
+    for (means, severity) in [
+        (Disposition::Refuse, Severity::Error),
+        (Disposition::Warn, Severity::Warning),
+        (Disposition::Count, Severity::Counted),
+    ] {
+        let mut expected = vec![
+            ("Observation.method fits none of its profiles".to_owned(), severity),
+            ("Observation.category[0].text required".to_owned(), severity),
+        ];
+        expected.sort();
+        for mut found in [
+            meaning(means, &[]),
+            meaning(Disposition::Count, &[("p", means)]),
+            meaning(means, &[("a", Disposition::Count), ("b", Disposition::Count)]),
+        ] {
+            found.sort();
+            assert_eq!(found, expected, "{means:?}");
+        }
+    }
+}
