@@ -2,15 +2,18 @@
 //!
 //! Two steps over the borrowed tree, neither of which changes anything: `structure` holds a resource to the types of
 //! FHIR R4, `profile` to the profiles that apply to it: a network's own for its type, those it names in `meta.profile`,
-//! those that are asked for. What a profile's fault means (refuse, warn, count) is said per profile.
+//! those that are asked for. What a profile's fault means (refuse, warn, count) is said per profile. `questionnaire` holds a
+//! QuestionnaireResponse to its Questionnaire, where that is given.
 
 mod format;
 mod issues;
 mod narrative;
 mod profile;
+mod questionnaire;
 mod rules;
 mod structure;
 mod tally;
+mod vital_signs;
 
 use crate::fhir::tree::Node;
 use crate::refusal::Refusal;

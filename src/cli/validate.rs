@@ -12,14 +12,15 @@ use crate::fhir::outcome::{Code, Details, Issue, OperationOutcome, Severity};
 use crate::fhir::tree::{Limits, Node, SyntaxError, Tree};
 use crate::network::{Definitions, FhirPackage, near};
 use crate::refusal::Refusal;
-use crate::validate::{self, Options, Profiles};
+use crate::validate::{self, Disposition, Options, Profiles};
 
 /// Check FHIR R4 resources against the specification's types and a network's profiles.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints one OperationOutcome per resource, as NDJSON. Exit code 3 if any resource has an error; warnings are told and do not count.
 Every resource is held to FHIR R4 itself, to the profiles of --profile-dir and --profile, and to those that it names in meta.profile and
-a package has.
+a package has. Where a package has them, an Observation of a vital sign is held to R4's profile of it, and a QuestionnaireResponse to its
+Questionnaire.
 
 Example: headwater validate --package hl7.fhir.us.core-6.1.0.tgz export/Patient.ndjson.gz")]
 pub struct Args {
@@ -32,6 +33,9 @@ pub struct Args {
     /// Hold every resource of its type to this profile of a package, by its canonical url; may be given again
     #[arg(long, value_name = "URL", requires = "package")]
     pub profile: Vec<String>,
+    /// Warn of extensions that nothing loaded defines (those of hl7.org aside)
+    #[arg(long, requires = "package")]
+    pub unknown_extensions: bool,
     /// Name each rule of the packages that cannot be checked here, and why
     #[arg(long, requires = "package")]
     pub unchecked: bool,
@@ -122,6 +126,8 @@ fn profiles(args: &Args) -> Result<Profiles, Failure> {
     }
     let options = Options {
         asked: args.profile.clone(),
+        vital_signs: true,
+        unknown_extensions: args.unknown_extensions.then_some(Disposition::Warn),
         ..Options::default()
     };
     let loaded = Definitions::with_packages(own, packaged, &options);
@@ -139,7 +145,11 @@ fn profiles(args: &Args) -> Result<Profiles, Failure> {
         return Err(Failure::new(Exit::Usage, faults.join("\n")));
     }
     if !args.package.is_empty() {
-        let profiles = super::show::count(known.len() as u64, "profile");
+        let forms = match profiles.questionnaires() as u64 {
+            0 => String::new(),
+            forms => format!(" and {}", super::show::count(forms, "questionnaire")),
+        };
+        let profiles = super::show::count(known.len() as u64, "profile") + &forms;
         let unchecked = super::show::count(loaded.unchecked.len() as u64, "rule");
         super::show::note(&match loaded.unchecked.len() {
             0 => format!("{profiles} loaded"),
@@ -344,11 +354,36 @@ fn issue(found: &validate::Issue, place: &str) -> Issue {
 fn code(rule: &str) -> Code {
     match rule {
         "required" | "resource type" => Code::Required,
-        "unknown modifierExtension" => Code::Extension,
+        "unknown modifierExtension" | "unknown extension" | "an extension of other elements" => Code::Extension,
         "too deep" => Code::TooLong,
-        "date" | "dateTime" | "instant" | "time" | "id" | "uri" | "code" | "positive" | "not negative" | "integer of 32 bits"
-        | "fixed value" | "pattern" | "reference type" => Code::Value,
-        _ if rule.starts_with("at least") => Code::Required,
+        "date"
+        | "dateTime"
+        | "instant"
+        | "time"
+        | "id"
+        | "uri"
+        | "code"
+        | "positive"
+        | "not negative"
+        | "integer of 32 bits"
+        | "fixed value"
+        | "pattern"
+        | "reference type"
+        | "type of the answer"
+        | "answer option"
+        | "answer value set"
+        | "less than allowed"
+        | "more than allowed"
+        | "longer than allowed"
+        | "shorter than allowed"
+        | "pattern of the answer"
+        | "decimal places"
+        | "unit of the limit"
+        | "unit not allowed"
+        | "media type"
+        | "attachment size" => Code::Value,
+        _ if rule.starts_with("at least") || rule.starts_with("required item") => Code::Required,
+        _ if rule.starts_with("questionnaire not known") => Code::Informational,
         _ => Code::Structure,
     }
 }

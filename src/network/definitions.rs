@@ -1,5 +1,5 @@
-//! What stands in a package's `profiles/fhir`: the profiles that resources are held to, and the ValueSets and CodeSystems that
-//! expressions name. One folder, told apart by what each file says it is.
+//! What stands in a package's `profiles/fhir`: the profiles and Questionnaires that resources are held to, and the ValueSets and
+//! CodeSystems that they name. One folder, told apart by what each file says it is.
 
 use std::sync::Arc;
 
@@ -38,10 +38,10 @@ fn is_terminology((_, text): &File) -> bool {
     kind.is_ok_and(|kind| matches!(kind.resource_type.as_str(), "ValueSet" | "CodeSystem"))
 }
 
-/// Packages hold Questionnaires and more, too.
-fn is_profile(text: &str) -> bool {
+/// Packages hold more.
+fn is_held_to(text: &str) -> bool {
     let kind: Result<Kind, _> = serde_json::from_str(text);
-    kind.is_ok_and(|kind| kind.resource_type == "StructureDefinition")
+    kind.is_ok_and(|kind| matches!(kind.resource_type.as_str(), "StructureDefinition" | "Questionnaire"))
 }
 
 impl Definitions {
@@ -55,7 +55,7 @@ impl Definitions {
         let value_sets = Arc::new(value_sets);
         let of_packages = packages
             .iter()
-            .filter(|(_, text)| is_profile(text))
+            .filter(|(_, text)| is_held_to(text))
             .map(|(file, json)| (file, json, false));
         let all = own.iter().map(|(file, json)| (file, json, true)).chain(of_packages);
         let definitions: Vec<Definition<'_>> = all.map(|(file, json, own)| Definition { file, json, own }).collect();

@@ -116,6 +116,9 @@ fn options(network: &Said, site: &ValidationSettings) -> Options {
         dispositions: of_network.chain(site.profiles.iter().cloned()).collect(),
         packaged: Disposition::Warn,
         base: network.fhir.max(site.fhir),
+        // R4 says itself that these profiles must be used.
+        vital_signs: network.fhir.max(site.fhir).is_some(),
+        unknown_extensions: None,
     }
 }
 
@@ -186,9 +189,12 @@ fn unknown(network: &Said, site: &ValidationSettings, profiles: &Profiles, folde
         .iter()
         .filter(|named| missing(named))
         .map(|named| of_site("every", named));
-    let means = site.profiles.iter().filter(|(named, _)| missing(named));
+    // What a fault means is said of Questionnaires, too; every response is held to the one that it names.
+    let unheard = |named: &str| missing(named) && !profiles.has_questionnaire(named);
+    let means = site.profiles.iter().filter(|(named, _)| unheard(named));
     let means = means.map(|(named, _)| of_site("profiles", named));
-    let network = network.every.iter().chain(network.profiles.keys()).filter(|named| missing(named));
+    let of_profiles = network.profiles.keys().filter(|named| unheard(named));
+    let network = network.every.iter().filter(|named| missing(named)).chain(of_profiles);
     every.chain(means).chain(network.map(|named| of_network(named))).collect()
 }
 

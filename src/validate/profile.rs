@@ -30,10 +30,14 @@ use std::sync::Arc;
 
 use self::base::Base;
 use self::checks::Index;
+pub(super) use self::invariant::{Asked, Invariant, Known};
 use self::rule::Profile;
+pub(super) use self::target::Resolved;
 pub(super) use self::walk::{Here, Item, Shared, Walk};
 use super::issues::{Issues, Severity, Source};
+use super::questionnaire::Forms;
 use super::tally::{Report, Tally};
+use super::vital_signs;
 use crate::fhir::path::Fits;
 use crate::fhir::tree::Node;
 use crate::fhir::types::TypeId;
@@ -51,7 +55,7 @@ pub struct ProfileFault {
     pub unchecked: bool,
 }
 
-/// One StructureDefinition.
+/// One StructureDefinition or Questionnaire.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition<'f> {
     /// What a fault names.
@@ -94,7 +98,7 @@ impl Disposition {
         found.map_or("", |(word, _)| word)
     }
 
-    fn severity(self) -> Severity {
+    pub(super) fn severity(self) -> Severity {
         match self {
             Disposition::Refuse => Severity::Error,
             Disposition::Warn => Severity::Warning,
@@ -108,14 +112,31 @@ impl Disposition {
 pub struct Options {
     /// Canonicals of profiles that every resource of their type is held to, besides those it names itself.
     pub asked: Vec<String>,
-    /// What a fault means, by the profile's canonical (`url` or `url|version`) or file. It holds for all that the profile leads
-    /// to, profiles of its extensions and types included.
+    /// What a fault means, by the canonical (`url` or `url|version`) or file of the profile or Questionnaire. It holds for all
+    /// that the profile leads to, profiles of its extensions and types included.
     pub dispositions: Vec<(String, Disposition)>,
-    /// What it means by a package's profile that is not among them; by a network's own it refuses.
+    /// What it means by a package's profile or Questionnaire that is not among them; by a network's own it refuses.
     pub packaged: Disposition,
     /// What a fault by FHIR's own rules means: elements that must be there, codes of required bindings, invariants of
     /// FHIR's types. None: they are not asked. JSON that is no FHIR (unknown elements, wrong types) always refuses.
     pub base: Option<Disposition>,
+    /// An Observation with the code of a vital sign is held to R4's profile of it, where that is loaded, though it does not
+    /// name it.
+    pub vital_signs: bool,
+    /// What an extension means that nothing loaded defines; none: it is left alone. Of those of hl7.org nobody is told: HL7
+    /// publishes more of them than R4 has.
+    pub unknown_extensions: Option<Disposition>,
+}
+
+impl Options {
+    /// What a fault by the definition of this file, url and version means; `own`: it is the network's.
+    pub(super) fn disposition(&self, file: &str, url: &Option<String>, version: &Option<String>, own: bool) -> Disposition {
+        let versioned = url.as_ref().zip(version.as_ref()).map(|(url, version)| format!("{url}|{version}"));
+        let is_meant = |meant: &str| url.as_deref() == Some(meant) || versioned.as_deref() == Some(meant) || file == meant;
+        let found = self.dispositions.iter().rev().find(|(meant, _)| is_meant(meant));
+        let otherwise = if own { Disposition::Refuse } else { self.packaged };
+        found.map_or(otherwise, |(_, disposition)| *disposition)
+    }
 }
 
 impl Default for Options {
@@ -125,6 +146,8 @@ impl Default for Options {
             dispositions: Vec::new(),
             packaged: Disposition::Refuse,
             base: Some(Disposition::Refuse),
+            vital_signs: false,
+            unknown_extensions: None,
         }
     }
 }
@@ -153,6 +176,11 @@ pub(super) struct Inner {
     extensions: Extensions,
     base: Base,
     base_severity: Option<Severity>,
+    /// The Questionnaires that responses are held to.
+    forms: Forms,
+    /// R4's profiles of vital signs, in the order of their table, where they are asked.
+    vital_signs: Vec<Option<u32>>,
+    unknown_extensions: Option<Severity>,
 }
 
 impl Inner {
@@ -188,6 +216,28 @@ impl Inner {
             name: None,
             severity,
         })
+    }
+
+    /// The profile that an Observation is held to by its code.
+    pub(super) fn vital_sign(&self, observation: Node<'_, '_>) -> Option<u32> {
+        if self.vital_signs.is_empty() {
+            return None;
+        }
+        *self.vital_signs.get(vital_signs::of(observation)?)?
+    }
+
+    /// The source of the rule that every extension has a definition; none if that is not asked.
+    #[inline]
+    pub(super) fn unknown_extensions(&self) -> Option<Source<'static>> {
+        self.unknown_extensions.map(|severity| Source {
+            number: None,
+            name: None,
+            severity,
+        })
+    }
+
+    pub(super) fn forms(&self) -> &Forms {
+        &self.forms
     }
 
     pub(super) fn base_rules(&self) -> &Base {
@@ -230,7 +280,13 @@ impl Profiles {
 
     /// What a tally made with these profiles says.
     pub fn report(&self, tally: &Tally) -> Report {
-        let name = |number| self.inner.profile(number).map(|profile| profile.name.clone());
+        let of_form = |number| self.inner.forms.name(number).map(str::to_owned);
+        let name = |number| {
+            self.inner
+                .profile(number)
+                .map(|profile| profile.name.clone())
+                .or_else(|| of_form(number))
+        };
         let elements = |number| self.inner.profile(number).map(|profile| profile.support.as_slice());
         tally.report(|number| name(number).unwrap_or_default(), |number| elements(number).unwrap_or(&[]))
     }
@@ -240,6 +296,16 @@ impl Profiles {
     pub fn allow_modifier(mut self, url: impl Into<String>) -> Self {
         self.modifiers.push(url.into());
         self
+    }
+
+    /// How many Questionnaires are loaded.
+    pub fn questionnaires(&self) -> usize {
+        self.inner.forms.len()
+    }
+
+    /// Whether a Questionnaire is loaded that this canonical or file means.
+    pub fn has_questionnaire(&self, meant: &str) -> bool {
+        self.inner.forms.is_meant(meant)
     }
 
     /// Whether a profile is loaded that this canonical (`url` or `url|version`) or file means.

@@ -67,7 +67,12 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
             kind: Some(self.known.extension),
             name: Name::EXTENSION,
         };
-        let Some(number) = definition else { return Ok(()) };
+        let Some(number) = definition else {
+            return match self.walk.shared.inner.unknown_extensions() {
+                Some(source) if is_foreign(&url.text()) => self.walk.issues.at(node, "unknown extension", source),
+                _ => Ok(()),
+            };
+        };
         self.walk.of_itself(number, |walk, profile| {
             if !profile.may_stand(above.kind, above.parent, above.name) {
                 let source = walk.source(profile);
@@ -179,6 +184,11 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
         }
         self.walk.issues.at(resource, "invariant dom-3", source)
     }
+}
+
+/// The url is absolute, so that the extension is not a part of another's definition; and none of HL7's.
+fn is_foreign(url: &str) -> bool {
+    is_absolute(url) && !url.starts_with("http://hl7.org/fhir/")
 }
 
 /// The url begins with a scheme.

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use super::format::Format;
 use super::issues::{Issues, Source, Stop};
 use super::profile::{Here, Item, Profiles, Shared, Walk};
+use super::questionnaire;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::{Child, TypeId};
@@ -61,6 +62,9 @@ pub(super) struct Known {
     pub bundle: TypeId,
     pub entry: TypeId,
     pub narrative: TypeId,
+    pub questionnaire: TypeId,
+    pub response: TypeId,
+    pub observation: TypeId,
 }
 
 /// Where an object stands: the type it is of, and the element of which type it is.
@@ -79,6 +83,9 @@ fn known() -> Known {
         bundle: TypeId::of("Bundle").unwrap_or(TypeId::RESOURCE),
         entry: TypeId::of("Bundle.entry").unwrap_or(TypeId::RESOURCE),
         narrative: TypeId::of("Narrative").unwrap_or(TypeId::RESOURCE),
+        questionnaire: TypeId::of("Questionnaire").unwrap_or(TypeId::RESOURCE),
+        response: TypeId::of("QuestionnaireResponse").unwrap_or(TypeId::RESOURCE),
+        observation: TypeId::of("Observation").unwrap_or(TypeId::RESOURCE),
     })
 }
 
@@ -111,6 +118,11 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
         if let Some(source) = self.base {
             self.contained(node, source)?;
         }
+        if kind == self.known.response {
+            questionnaire::hold(&mut self.walk, node, self.base)?;
+        } else if let Some(source) = self.base.filter(|_| kind == self.known.questionnaire) {
+            questionnaire::sound(&mut self.walk, node, source)?;
+        }
         self.apply(node, kind, top)
     }
 
@@ -139,6 +151,13 @@ impl<'t, 'a> Check<'_, '_, 't, 'a, '_> {
             }
             done[count] = number;
             count += 1;
+            self.walk.resource(number, node)?;
+        }
+        if kind == self.known.observation
+            && let Some(number) = inner.vital_sign(node)
+            && !done[..count].contains(&number)
+            && !(top && inner.always(kind).any(|held| held == number))
+        {
             self.walk.resource(number, node)?;
         }
         Ok(())

@@ -2,8 +2,10 @@
 //! change a value: each has its name here.
 
 mod base;
+mod implied;
 mod packages;
 mod profiles;
+mod questionnaire;
 
 use super::*;
 use crate::fhir::tree::{Limits, Tree};

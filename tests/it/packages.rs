@@ -192,6 +192,63 @@ fn what_cannot_hold_of_packages_and_profiles_is_said_before_anything_is_pulled()
 }
 
 #[test]
+fn a_package_s_questionnaires_hold_the_responses_that_name_them() {
+    const URL: &str = "https://headwater.example/fhir/Questionnaire/promis-";
+    const SCALES: [&str; 3] = ["anxiety", "fatigue", "pain-interference"];
+    let data = patients(20, 80);
+    let lines = std::fs::read_to_string(data.path().join("QuestionnaireResponse.ndjson")).expect("responses");
+    let (sheets, remarks) = (lines.lines().filter(|line| line.contains(URL)), "\"remark\"");
+    let (all, remarked) = sheets.fold((0, 0), |(all, remarked), line| {
+        (all + 1, remarked + u64::from(line.contains(remarks)))
+    });
+    assert!(all > 3 && remarked > 0, "{all} responses, {remarked} remarks");
+    let house = House::over(data.path());
+    let site = house.site("safe-harbor", None);
+    let before = std::fs::read_to_string(&site).expect("the site's file");
+    let alone = report(&sync(&site, &["--rehearse"]));
+    // No T-score is so low, and nobody asks for a remark.
+    let questionnaires = SCALES.map(|scale| {
+        let limit = json!([{"url": "http://hl7.org/fhir/StructureDefinition/maxValue", "valueDecimal": 1}]);
+        json!({
+            "resourceType": "Questionnaire", "url": format!("{URL}{scale}"), "version": "1.0", "status": "active",
+            "item": [{"linkId": "raw-score", "type": "integer", "required": true}, {"linkId": "t-score", "type": "decimal", "extension": limit}],
+        })
+        .to_string()
+    });
+    let package = site.parent().expect("a folder").join("promis.ndjson");
+    std::fs::write(package, questionnaires.join("\n")).expect("a file");
+    validating(&site, &before, "packages = [\"promis.ndjson\"]");
+    let night = report(&sync(&site, &["--rehearse"]));
+    let record = evidence(&site);
+    let held =
+        SCALES.map(|scale| of_profile(&record, &format!("{URL}{scale}")).map_or(0, |seen| seen["resources"].as_u64().expect("a number")));
+    assert_eq!(held.iter().sum::<u64>(), all);
+    let warned = |rule: &str| -> u64 {
+        let named = |words: &str| words.contains(rule) && words.contains(URL);
+        let found = night["warned"]
+            .as_object()
+            .expect("faults")
+            .iter()
+            .filter(|(words, _)| named(words));
+        found.map(|(_, count)| count.as_u64().expect("a number")).sum()
+    };
+    assert_eq!(
+        (warned("answer.valueDecimal: more than allowed"), warned("item: unknown linkId")),
+        (all, remarked)
+    );
+    // A package warns without another word; one word more, and they are refused.
+    assert_eq!(night["counts"], alone["counts"]);
+    let refusing = format!(
+        "packages = [\"promis.ndjson\"]\n[validate.profiles]\n\"{URL}{}\" = \"refuse\"",
+        SCALES[0]
+    );
+    validating(&site, &before, &refusing);
+    let night = report(&sync(&site, &["--rehearse"]));
+    assert_eq!(night["counts"]["types"]["QuestionnaireResponse"]["refused"], held[0]);
+    house.close();
+}
+
+#[test]
 fn a_network_says_what_a_fault_means_and_a_site_can_only_be_stricter() {
     let data = patients(2, 79);
     let house = House::over(data.path());

@@ -14,6 +14,7 @@ fn args(files: &[PathBuf], profile_dir: &[PathBuf]) -> Args {
         package: Vec::new(),
         profile: Vec::new(),
         unchecked: false,
+        unknown_extensions: false,
         profile_dir: profile_dir.to_vec(),
         line_limit: 2000,
         depth_limit: 64,
@@ -122,6 +123,42 @@ fn profiles_of_a_folder_apply() {
             .expect("a place")
             .ends_with("Patient.json")
     );
+}
+
+#[test]
+fn a_package_brings_questionnaires_vital_signs_and_extensions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let package = folder.path().join("definitions.ndjson");
+    let definitions = [
+        r#"{"resourceType":"Questionnaire","url":"http://x/q","status":"active","item":[{"linkId":"a","type":"integer","required":true}]}"#,
+        r#"{"resourceType":"StructureDefinition","url":"http://hl7.org/fhir/StructureDefinition/bodytemp","kind":"resource","derivation":"constraint","type":"Observation","differential":{"element":[{"path":"Observation.effective[x]","min":1}]}}"#,
+    ];
+    std::fs::write(&package, definitions.join("\n")).expect("written");
+    let file = folder.path().join("r.ndjson");
+    let resources = [
+        r#"{"resourceType":"QuestionnaireResponse","questionnaire":"http://x/q","status":"completed"}"#,
+        r#"{"resourceType":"QuestionnaireResponse","questionnaire":"http://x/q","status":"completed","item":[{"linkId":"a","answer":[{"valueString":"CANARY"}]}]}"#,
+        r#"{"resourceType":"QuestionnaireResponse","questionnaire":"http://x/other","status":"completed"}"#,
+        r#"{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8310-5"}]}}"#,
+        r#"{"resourceType":"Patient","extension":[{"url":"http://x/e","valueString":"CANARY"}]}"#,
+    ];
+    std::fs::write(&file, resources.join("\n")).expect("written");
+    let mut args = args(&[file], &[]);
+    args.package = vec![package];
+    args.unknown_extensions = true;
+    let (counts, outcomes) = report_of(&args).expect("a report");
+    assert_eq!(counts, Counts { resources: 5, faulty: 3 });
+    assert_eq!(
+        first_issues(&outcomes),
+        [
+            "error | required | required item `a` | QuestionnaireResponse.item",
+            "error | value | type of the answer | QuestionnaireResponse.item[0].answer[0].valueString",
+            "information | informational | questionnaire not known here: its answers are not checked | QuestionnaireResponse.questionnaire",
+            "error | required | required | Observation.effective[x]",
+            "warning | extension | unknown extension | Patient.extension[0]",
+        ]
+    );
+    assert!(!format!("{outcomes:?}").contains("CANARY"));
 }
 
 #[test]

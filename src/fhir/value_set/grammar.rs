@@ -1,6 +1,6 @@
 //! CodeSystems whose codes a grammar makes, or a short closed list of a standard: units (UCUM), languages (BCP 47), media types
-//! (BCP 13), URIs (RFC 3986), countries (ISO 3166-1), currencies (ISO 4217), states of the USA (USPS). Of SNOMED CT and LOINC only
-//! what no code of theirs can be: a wrong shape or check digit.
+//! (BCP 13), URIs (RFC 3986), countries (ISO 3166-1), currencies (ISO 4217), states of the USA (USPS). Of SNOMED CT, LOINC,
+//! ISO 3166-2 (parts of countries) and UN M49 (regions) only what no code of theirs can be: a wrong shape or check digit.
 
 use super::filter::{Filter, Operator};
 use super::known;
@@ -16,6 +16,8 @@ const CURRENCIES: &str = "urn:iso:std:iso:4217";
 const STATES: &str = "https://www.usps.com/";
 const SNOMED: &str = "http://snomed.info/sct";
 const LOINC: &str = "http://loinc.org";
+const PARTS_OF_COUNTRIES: &str = "urn:iso:std:iso:3166:-2";
+const REGIONS: &str = "http://unstats.un.org/unsd/methods/m49/m49.htm";
 
 /// How much we know of a CodeSystem that is not loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub(super) fn code(system: &str, code: &str) -> Membership {
         STATES => known::is_state(code).into(),
         SNOMED => unless(is_snomed(code)),
         LOINC => unless(is_loinc(code)),
+        PARTS_OF_COUNTRIES => unless(is_part_of_country(code)),
+        REGIONS => unless(code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit())),
         _ => Membership::Unknown,
     }
 }
@@ -256,6 +260,13 @@ fn verhoeff(digits: &[u8]) -> bool {
     check == 0
 }
 
+/// `US-MA`: a country of two letters and up to three letters or digits.
+fn is_part_of_country(code: &str) -> bool {
+    let is_part = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    code.split_once('-')
+        .is_some_and(|(country, part)| country.len() == 2 && known::is_country(country) && is_part(part))
+}
+
 /// A term (`2339-0`) with its check digit (Luhn's); a part (`LP43571-6`), an answer or a list of LOINC, whose digit is another.
 fn is_loinc(code: &str) -> bool {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -325,6 +336,11 @@ mod tests {
             (CURRENCIES, "usd", Out),
             (STATES, "MA", In),
             (STATES, "ZZ", Out),
+            (PARTS_OF_COUNTRIES, "US-MA", Unknown),
+            (PARTS_OF_COUNTRIES, "QQ-MA", Out),
+            (PARTS_OF_COUNTRIES, "US", Out),
+            (REGIONS, "150", Unknown),
+            (REGIONS, "EU", Out),
             ("http://elsewhere", "x", Unknown),
         ] {
             assert_eq!(code(system, text), expected, "{system} {text}");

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::base::Base;
 use super::checks::{Index, Maker};
 use super::draft::{Draft, Places, items, text};
-use super::facts::Facts;
+use super::facts::{CORE, Facts};
 use super::invariant::Known;
 use super::lower::Lowering;
 use super::rule::{Checks, Context, List, ListId, Profile};
@@ -20,6 +20,8 @@ use crate::fhir::name::Name;
 use crate::fhir::path::Canonicals;
 use crate::fhir::types::TypeId;
 use crate::fhir::value_set::ValueSets;
+use crate::validate::questionnaire::{Forms, is_form};
+use crate::validate::vital_signs;
 
 /// Profiles built on profiles: more than anybody stacks.
 const STACK: usize = 16;
@@ -62,6 +64,7 @@ pub(super) fn compile(
 ) -> (Inner, Vec<String>, Vec<ProfileFault>) {
     let mut faults = Vec::new();
     let (mut types, mut profiles) = (Vec::new(), Vec::new());
+    let (forms, definitions): (Vec<&Definition<'_>>, Vec<_>) = definitions.iter().partition(|definition| is_form(definition.json));
     for definition in definitions {
         match head(definition) {
             Ok(read) if read.head.derivation.as_deref() == Some("constraint") => profiles.push(read),
@@ -110,7 +113,8 @@ pub(super) fn compile(
             });
         }
     }
-    let faults = std::mem::take(&mut compiler.faults);
+    let mut faults = std::mem::take(&mut compiler.faults);
+    let forms = Forms::read(all.len() as u32, &forms, &compiler.canonicals, options, &mut faults);
     let own = profiles
         .iter()
         .enumerate()
@@ -121,6 +125,8 @@ pub(super) fn compile(
     let mut always: Vec<(TypeId, u32)> = own.chain(asked).collect();
     always.sort_by_key(|(_, number)| *number);
     always.dedup();
+    let vital_signs = vital_signs::canonicals().filter(|_| options.vital_signs);
+    let vital_signs: Vec<Option<u32>> = vital_signs.map(|canonical| index.find(&canonical)).collect();
     let extensions = profiles.iter().enumerate().filter(|(_, read)| read.kind.as_str() == "Extension");
     let extensions = extensions.filter_map(|(number, read)| Some((read.head.url.clone()?, number as u32)));
     let inner = Inner {
@@ -130,6 +136,9 @@ pub(super) fn compile(
         index,
         base,
         base_severity: options.base.map(Disposition::severity),
+        forms,
+        vital_signs,
+        unknown_extensions: options.unknown_extensions.map(Disposition::severity),
     };
     (inner, modifiers, faults)
 }
@@ -240,20 +249,15 @@ impl<'c, 'd> Compiler<'c, 'd> {
             Some(url) if !read.definition.own => url.clone(),
             _ => read.definition.file.to_owned(),
         };
-        let versioned = url.as_ref().zip(version.as_ref()).map(|(url, version)| format!("{url}|{version}"));
-        let is_meant = |meant: &str| url.as_deref() == Some(meant) || versioned.as_deref() == Some(meant) || read.definition.file == meant;
-        let otherwise = if read.definition.own {
-            Disposition::Refuse
-        } else {
-            options.packaged
-        };
-        let disposition = options.dispositions.iter().rev().find(|(meant, _)| is_meant(meant));
+        let severity = options
+            .disposition(read.definition.file, &url, &version, read.definition.own)
+            .severity();
         Some(Profile {
             number: number as u32,
             name,
             url,
             kind: read.kind,
-            severity: disposition.map_or(otherwise, |(_, disposition)| *disposition).severity(),
+            severity,
             checks,
             root,
             lists,
@@ -308,7 +312,10 @@ impl<'c, 'd> Compiler<'c, 'd> {
     fn element(&mut self, read: &Read<'_>, element: &Value, places: &mut Places, draft: &mut Draft) {
         let path = text(element, "path").unwrap_or_default();
         let mut messages = Vec::new();
-        let facts = Facts::read(element, &mut |message| messages.push(message));
+        let mut facts = Facts::read(element, &mut |message| messages.push(message));
+        if read.head.url.as_deref().is_some_and(|url| url.starts_with(CORE)) {
+            facts.correct();
+        }
         let parts = places.parts(element);
         let name = read.kind.as_str();
         match parts.split_first() {

@@ -64,6 +64,17 @@ pub(super) struct Sliced {
 }
 
 impl Facts {
+    /// R4 4.0.1 binds the units of what belongs to a vital sign (`Observation.component.value[x]`) as required, where litres a minute
+    /// of oxygen have no place. HL7's own validator takes it for extensible.
+    pub fn correct(&mut self) {
+        let is_units = |set: &String| set.split('|').next() == Some("http://hl7.org/fhir/ValueSet/ucum-vitals-common");
+        if let Some(binding) = &mut self.binding
+            && binding.set.as_ref().is_some_and(is_units)
+        {
+            binding.strength = Strength::Extensible;
+        }
+    }
+
     /// Reads one ElementDefinition; `fault` is told what it says that cannot be.
     pub fn read(element: &Value, fault: &mut impl FnMut(String)) -> Facts {
         let mut facts = Facts::default();

@@ -35,10 +35,10 @@ pub(in crate::validate) struct Invariant {
 }
 
 /// Expressions that were compiled before, each from its types.
-pub(super) type Known = HashMap<(String, Vec<TypeId>, bool), Result<Arc<Path>, String>>;
+pub(in crate::validate) type Known = HashMap<(String, Vec<TypeId>, bool), Result<Arc<Path>, String>>;
 
 /// Of what an invariant is asked.
-pub(super) struct Asked<'c> {
+pub(in crate::validate) struct Asked<'c> {
     /// The resource's type; none for an element of any.
     pub resource: Option<TypeId>,
     pub kinds: &'c [TypeId],
@@ -48,7 +48,12 @@ pub(super) struct Asked<'c> {
 
 impl Invariant {
     /// # Errors: what of the constraint cannot be checked.
-    pub(super) fn read(constraint: &Value, asked: &Asked<'_>, canonicals: &Canonicals, known: &mut Known) -> Result<Self, String> {
+    pub(in crate::validate) fn read(
+        constraint: &Value,
+        asked: &Asked<'_>,
+        canonicals: &Canonicals,
+        known: &mut Known,
+    ) -> Result<Self, String> {
         let key = text(constraint, "key").ok_or("a constraint needs a `key`: a refusal names it")?;
         let mild = match text(constraint, "severity") {
             Some("error") => false,

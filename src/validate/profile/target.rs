@@ -14,7 +14,7 @@ use crate::fhir::types::TypeId;
 use crate::validate::issues::Stop;
 
 /// What is known of a reference's target.
-pub(super) enum Resolved<'t, 'a> {
+pub(in crate::validate) enum Resolved<'t, 'a> {
     Found(Node<'t, 'a>),
     /// It is not here, but its type is said.
     Typed(TypeId),
@@ -73,7 +73,7 @@ impl<'t, 'a> Bundle<'t, 'a> {
 
 impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {
     /// What the Reference, or the text of one, at `node` leads to.
-    pub(super) fn resolve(&mut self, node: Node<'t, 'a>) -> Resolved<'t, 'a> {
+    pub fn resolve(&mut self, node: Node<'t, 'a>) -> Resolved<'t, 'a> {
         let text = match node.kind() {
             Kind::String => Some(node),
             Kind::Object => node.get(Name::REFERENCE).filter(|text| text.kind() == Kind::String),

@@ -322,6 +322,7 @@ fn what_a_fault_means_is_said_by_the_profile_that_applies_and_a_verdict_on_a_par
                 .collect(),
             packaged,
             base: None,
+            ..Options::default()
         };
         let (profiles, faults) = Profiles::compile(&definitions, &Arc::default(), &options);
         assert_eq!(faults, []);
