@@ -16,11 +16,14 @@ pub enum Format {
     Ndjson,
 }
 
+/// The display of a code.
+pub type Said<'d> = Box<dyn Fn(&str) -> Option<String> + 'd>;
+
 /// What the codes of one column are called. Sites send no displays; whoever exports says them anew.
 pub struct Display<'d> {
     pub column: String,
     /// The display of a code, or of a number as it stands.
-    pub of: Box<dyn Fn(&str) -> Option<String> + 'd>,
+    pub of: Said<'d>,
 }
 
 impl std::fmt::Debug for Display<'_> {

@@ -164,6 +164,34 @@ fn an_export_says_what_codes_are_called_by_terminologies_of_the_registry_s_own()
         rows += 1;
     }
     assert!(rows > 10, "{rows} rows");
+    // By OMOP's vocabularies, as Athena gives them.
+    let athena = house.dir.path().join("athena");
+    std::fs::create_dir(&athena).expect("a folder");
+    let head = "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tconcept_class_id\tstandard_concept\tconcept_code\tvalid_start_date\tvalid_end_date\tinvalid_reason\n";
+    let line = "3000963\tHemoglobin [Mass/volume] in Blood\tMeasurement\tLOINC\tLab Test\tS\t718-7\t19700101\t20991231\t\n";
+    std::fs::write(athena.join("CONCEPT.csv"), format!("{head}{line}")).expect("a file");
+    let head = "concept_id_1\tconcept_id_2\trelationship_id\tvalid_start_date\tvalid_end_date\tinvalid_reason\n";
+    std::fs::write(athena.join("CONCEPT_RELATIONSHIP.csv"), head).expect("a file");
+    let athena = athena.to_str().expect("a path");
+    let output = registry(
+        &house,
+        "export",
+        &[
+            "--table",
+            "lab_result",
+            "--format",
+            "csv",
+            "--terminology",
+            athena,
+            "--display",
+            "loinc=LOINC",
+        ],
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let hemoglobin = text.lines().find(|line| line.contains(",718-7,")).expect("a hemoglobin");
+    assert!(text.lines().next().is_some_and(|head| head.ends_with(",loinc_display")), "{text}");
+    assert!(hemoglobin.contains("Hemoglobin [Mass/volume] in Blood"), "{hemoglobin}");
     for (display, words) in [
         ("nothing=LOINC", "has no such column"),
         ("source_code=http://loinc.org", "no terminology has this code system"),

@@ -11,7 +11,7 @@ use crate::cli::{Failure, chain};
 use crate::gateway::vocabulary::Athena;
 use crate::map::vocabulary::Vocabulary;
 use crate::network::FhirPackage;
-use crate::receive::export::Display;
+use crate::receive::export::{Display, Said};
 
 /// Terminologies that were read.
 #[derive(Default)]
@@ -106,7 +106,7 @@ impl Terminologies {
             )));
         };
         let is_id = matches!(table.columns[found].kind, Kind::Integer | Kind::Key);
-        let of: Box<dyn Fn(&str) -> Option<String> + 't> = match (system, &self.athena) {
+        let of: Said<'t> = match (system, &self.athena) {
             (Some(system), _) if self.systems.contains_key(system) => {
                 let known = &self.systems[system];
                 Box::new(|code| known.get(code).cloned())
