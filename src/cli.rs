@@ -19,6 +19,7 @@ mod linkage;
 mod map;
 mod page;
 mod preview;
+mod progress;
 mod quarantine;
 mod registry;
 mod report;

@@ -1,6 +1,8 @@
 //! `headwater validate`: holds resources to FHIR R4 and to a network's profiles before a first sync, and says all that is
 //! wrong with each: path and rule, never a value.
 
+mod issue_type;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -343,48 +345,10 @@ fn issue(found: &validate::Issue, place: &str) -> Issue {
             validate::Severity::Warning => Severity::Warning,
             validate::Severity::Counted => Severity::Information,
         },
-        code: code(&refusal.rule),
+        code: issue_type::of(&refusal.rule),
         details: details(&refusal.rule),
         diagnostics: Some(format!("{place}{}", by.unwrap_or_default())),
         expression: vec![refusal.path.clone()],
-    }
-}
-
-/// FHIR's issue type for one of our rules.
-fn code(rule: &str) -> Code {
-    match rule {
-        "required" | "resource type" => Code::Required,
-        "unknown modifierExtension" | "unknown extension" | "an extension of other elements" => Code::Extension,
-        "too deep" => Code::TooLong,
-        "date"
-        | "dateTime"
-        | "instant"
-        | "time"
-        | "id"
-        | "uri"
-        | "code"
-        | "positive"
-        | "not negative"
-        | "integer of 32 bits"
-        | "fixed value"
-        | "pattern"
-        | "reference type"
-        | "type of the answer"
-        | "answer option"
-        | "answer value set"
-        | "less than allowed"
-        | "more than allowed"
-        | "longer than allowed"
-        | "shorter than allowed"
-        | "pattern of the answer"
-        | "decimal places"
-        | "unit of the limit"
-        | "unit not allowed"
-        | "media type"
-        | "attachment size" => Code::Value,
-        _ if rule.starts_with("at least") || rule.starts_with("required item") => Code::Required,
-        _ if rule.starts_with("questionnaire not known") => Code::Informational,
-        _ => Code::Structure,
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::draft::text;
 use super::facts::CORE;
-use super::walk::{Here, Item};
+use super::share::{Here, Item};
 use crate::fhir::path::{self, Canonicals, Collection, Context, Element, Names, Path, Start};
 use crate::fhir::tree::Kind;
 use crate::fhir::types::TypeId;

@@ -2,7 +2,8 @@
 //! and slices are `walk`'s.
 
 use super::rule::{Checks, Profile, Profiled};
-use super::walk::{Item, Walk};
+use super::share::Item;
+use super::walk::Walk;
 use crate::validate::issues::{Severity, Source, Stop};
 
 impl<'p, 't, 'a> Walk<'_, 'p, 't, 'a, '_> {

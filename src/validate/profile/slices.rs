@@ -5,8 +5,9 @@
 //! Where a discriminator leads out of the line (`resolve()`), the item may belong to any slice: then nothing is said of it.
 
 use super::rule::{Expect, Profile, Rule, Slicing, Step, Test};
+use super::share::Item;
 use super::target::Resolved;
-use super::walk::{Item, Walk};
+use super::walk::Walk;
 use crate::fhir::name::Name;
 use crate::fhir::tree::{Kind, Node};
 use crate::fhir::types::TypeId;

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::rule::{Aggregation, Profile, Targets};
-use super::walk::{Here, Item, Walk};
+use super::share::{Here, Item};
+use super::walk::Walk;
 use crate::fhir::name::Name;
 use crate::fhir::reference::{Form, Reference};
 use crate::fhir::tree::{Kind, Node};
