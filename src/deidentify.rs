@@ -28,6 +28,7 @@ mod guard;
 mod heading;
 mod identifiers;
 pub mod linkage;
+mod means;
 mod method;
 mod patient;
 mod people;
@@ -57,7 +58,8 @@ pub use risk::Anonymity;
 pub use row::Worker;
 pub use rule::{Basis, Rule};
 
-use row::{Means, RowMaker};
+use means::Means;
+use row::RowMaker;
 
 /// One row, or the end of one, that may leave the site. Only this part can make one.
 #[derive(Clone, PartialEq, Eq)]

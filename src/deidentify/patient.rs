@@ -6,9 +6,9 @@ use std::cell::OnceCell;
 use aws_lc_rs::hmac;
 
 use super::date;
+use super::means::Means;
 use super::people::Known;
 use super::pseudonym;
-use super::row::Means;
 use super::rule::Basis;
 use crate::cdm::TableId;
 

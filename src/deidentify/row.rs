@@ -4,39 +4,22 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
-use std::sync::Arc;
-
-use aws_lc_rs::hmac;
-use jiff::civil::Date;
 
 use super::cells::{aged, banded, day_of, month_cell, rolled_up, shifted, year, year_cell};
 use super::date::Partial;
 use super::evidence::RuleHits;
 use super::guard::{self, Guard};
+use super::means::Means;
 use super::method::Detail;
 use super::patient::{Patient, Recent};
-use super::people::People;
 use super::perturb::Scaled;
 use super::placement::Plan;
-use super::policy::Policy;
-use super::pseudonym::{self, Keys, source_key};
+use super::pseudonym::{self, source_key};
 use super::redact;
 use super::rule::{Basis, Rule};
 use super::{age, geography};
-use crate::cdm::{Cell, Column, Kind, Model, TableId};
+use crate::cdm::{Cell, Column, Kind, TableId};
 use crate::refusal::{Refusal, Step};
-
-/// What every row of a run is de-identified with.
-pub(super) struct Means {
-    pub model: Arc<Model>,
-    pub policy: Policy,
-    pub keys: Keys,
-    pub people: People,
-    /// The day ages are reckoned at.
-    pub today: Date,
-    /// Per table: its name and the key of its surrogates.
-    pub tables: Vec<(Arc<str>, hmac::Key)>,
-}
 
 /// A released row's key and JSON body.
 pub(super) struct Released {
