@@ -20,11 +20,11 @@ use crate::validate::{self, Disposition, Options, Profiles};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints one OperationOutcome per resource, as NDJSON. Exit code 3 if any resource has an error; warnings are told and do not count.
-Every resource is held to FHIR R4 itself, to the profiles of --profile-dir and --profile, and to those that it names in meta.profile and
-a package has. Where a package has them, an Observation of a vital sign is held to R4's profile of it, and a QuestionnaireResponse to its
-Questionnaire.
+Every resource is held to the types of FHIR R4, its least numbers and required codes, to the profiles of --profile-dir and --profile, and to
+those that it names in meta.profile and a package has; a QuestionnaireResponse to its Questionnaire, where a package has it. With HL7's
+package hl7.fhir.r4.core it is held to FHIR's own invariants and extensions as well, and an Observation of a vital sign to R4's profile of it.
 
-Example: headwater validate --package hl7.fhir.us.core-6.1.0.tgz export/Patient.ndjson.gz")]
+Example: headwater validate --package hl7.fhir.r4.core-4.0.1.tgz --package hl7.fhir.us.core-6.1.0.tgz export/Patient.ndjson.gz")]
 pub struct Args {
     /// A folder of StructureDefinitions (*.json); may be given again
     #[arg(long, value_name = "DIR")]
@@ -161,6 +161,11 @@ fn profiles(args: &Args) -> Result<Profiles, Failure> {
             ),
             _ => format!("{profiles} loaded; {unchecked} cannot be checked here (--unchecked names them)"),
         });
+    }
+    if !profiles.has_types() {
+        super::show::note(
+            "FHIR's own invariants, extensions and vital signs are not checked: they stand in HL7's package hl7.fhir.r4.core; give it with --package",
+        );
     }
     Ok(profiles)
 }

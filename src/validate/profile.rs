@@ -316,6 +316,11 @@ impl Profiles {
             || self.inner.all.iter().flatten().any(|profile| profile.name == meant)
     }
 
+    /// Whether FHIR's own definitions of its types are loaded, and with them the invariants that hold of every resource.
+    pub fn has_types(&self) -> bool {
+        self.inner.base.is_there()
+    }
+
     /// How many profiles are loaded.
     pub fn len(&self) -> usize {
         self.inner.all.iter().flatten().count()

@@ -331,3 +331,25 @@ fn a_key_the_ehr_does_not_know_is_wrong_configuration() {
 
     house.close();
 }
+
+#[test]
+fn validate_says_what_it_does_not_ask_without_fhir_s_own_definitions_and_asks_it_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("Patient.json");
+    // pat-1: a contact has a name, an address, a telecom or an organization.
+    std::fs::write(&file, r#"{"resourceType":"Patient","id":"p","contact":[{"gender":"female"}]}"#).unwrap();
+    let alone = expect(0, &["validate", text(&file)]);
+    assert!(alone.err.contains("hl7.fhir.r4.core"), "{}", alone.err);
+    let definition = r#"{"resourceType":"StructureDefinition","url":"http://hl7.org/fhir/StructureDefinition/Patient","kind":"resource",
+        "type":"Patient","derivation":"specialization","snapshot":{"element":[{"path":"Patient"},{"path":"Patient.contact","constraint":[
+        {"key":"pat-1","severity":"error","human":"h","expression":"name.exists() or telecom.exists() or address.exists() or organization.exists()"}]}]}}"#;
+    let package = dir.path().join("core.json");
+    std::fs::write(&package, definition).unwrap();
+    let with = expect(3, &["validate", "--package", text(&package), text(&file)]);
+    assert!(!with.err.contains("hl7.fhir.r4.core"), "{}", with.err);
+    assert!(
+        with.out.contains("invariant pat-1") && with.out.contains("Patient.contact[0]"),
+        "{}",
+        with.out
+    );
+}

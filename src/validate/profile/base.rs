@@ -36,6 +36,11 @@ impl Base {
         Base { profile, by_type }
     }
 
+    /// There are such rules: the definitions of FHIR's types were loaded.
+    pub fn is_there(&self) -> bool {
+        self.by_type.iter().any(Option::is_some)
+    }
+
     #[inline]
     pub fn of(&self, kind: TypeId) -> Option<&(Checks, ListId)> {
         self.by_type.get(usize::from(kind.0))?.as_ref()
