@@ -8,7 +8,7 @@ use fhirbolt::element::Element;
 use fhirbolt::json;
 use fhirbolt::serde::{DeserializationConfig, DeserializationMode};
 use headwater::fhir::tree::{Limits, Node, Tree};
-use headwater::validate::{Options, Profiles, check_all};
+use headwater::validate::{Options, Profiles, Severity, check_all};
 
 use crate::rewrite::{self, Change};
 use crate::values;
@@ -67,7 +67,8 @@ impl Opinion {
     fn faults(&self, root: Node<'_, '_>, asked: Asked) -> BTreeSet<Difference> {
         let faults = |profiles: &Profiles, of: &str| -> BTreeSet<Difference> {
             let issues = check_all(profiles, root);
-            let fault = issues.iter().map(|issue| Difference {
+            let errors = issues.iter().filter(|issue| issue.severity == Severity::Error);
+            let fault = errors.map(|issue| Difference {
                 class: format!("we refuse, {of}: {}", issue.refusal.rule),
                 path: without_numbers(&issue.refusal.path),
             });
