@@ -53,7 +53,7 @@ pub(super) struct Args {
     /// A person has looked: let a run through that withdraws an unusual share of all resources (see exit code 4)
     #[arg(long)]
     accept_deletions: bool,
-    /// A person has looked: let patients leave who stand in a group that [risk] holds back (see exit code 4); the evidence says so
+    /// A person has looked: let patients leave who stand in a group that `risk` in site.toml holds back (see exit code 4); the evidence says so
     #[arg(long)]
     accept_risk: bool,
     /// Print the report as one JSON object

@@ -1,5 +1,5 @@
 //! A value of a choice: what an answer holds, an option offers, a condition asks for. Knows how two of them compare.
-//! FHIR R4 QuestionnaireResponse.item.answer.value[x], Questionnaire.item.answerOption.value[x], enableWhen.answer[x].
+//! FHIR R4 `QuestionnaireResponse.item.answer.value[x]`, `Questionnaire.item.answerOption.value[x]`, `enableWhen.answer[x]`.
 
 use std::cmp::Ordering;
 
