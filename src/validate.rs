@@ -13,6 +13,7 @@ mod questionnaire;
 mod rules;
 mod structure;
 mod tally;
+mod versions;
 mod vital_signs;
 
 use crate::fhir::tree::Node;

@@ -15,7 +15,6 @@ mod sound;
 mod value;
 mod walk;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -24,6 +23,7 @@ use self::form::{Form, Head, Origin, Reading, sets_of};
 use self::walk::Hold;
 use super::issues::{Severity, Source, Stop};
 use super::profile::{Definition, Options, ProfileFault, Walk};
+use super::versions::Versions;
 use crate::fhir::name::Name;
 use crate::fhir::path::Canonicals;
 use crate::fhir::tree::{Kind, Limits, Node, Tree};
@@ -41,8 +41,7 @@ const LIMITS: Limits = Limits {
 #[derive(Debug, Default)]
 pub(super) struct Forms {
     all: Vec<Form>,
-    /// Url, then version and number of each.
-    by_url: HashMap<String, Vec<(Option<String>, usize)>>,
+    versions: Versions,
     sets: Arc<ValueSets>,
     /// The number of the first in a tally, behind those of the profiles.
     first: u32,
@@ -112,7 +111,7 @@ impl Forms {
             };
             let (form, notes) = reading.form(root, from);
             notes.into_iter().for_each(|(element, message)| fault(element, message));
-            forms.by_url.entry(url).or_default().push((head.version, forms.all.len()));
+            forms.versions.add(&url, head.version, forms.all.len() as u32);
             forms.all.push(form);
         }
         forms
@@ -135,16 +134,8 @@ impl Forms {
 
     /// The Questionnaire of `url` or `url|version`; of several versions the last that was loaded, where none is named.
     fn find(&self, canonical: &str) -> Option<&Form> {
-        let (url, version) = match canonical.split_once('|') {
-            Some((url, version)) => (url, Some(version)),
-            None => (canonical, None),
-        };
-        let known = self.by_url.get(url)?;
-        let found = match version {
-            None => known.last(),
-            Some(version) => known.iter().rev().find(|(own, _)| own.as_deref() == Some(version)),
-        };
-        self.all.get(found?.1)
+        let number = self.versions.find(canonical)?;
+        self.all.get(number as usize)
     }
 }
 

@@ -330,3 +330,18 @@ fn no_fault_shows_a_value() {
     assert_eq!(found.len(), 5);
     assert!(!format!("{found:?} {root:?}").contains("CANARY"));
 }
+
+/// The profiles of definitions as a package brings them.
+fn packaged(definitions: &[impl AsRef<str>], options: &Options) -> Profiles {
+    let definitions: Vec<Definition<'_>> = definitions
+        .iter()
+        .map(|json| Definition {
+            file: "d.json",
+            json: json.as_ref(),
+            own: false,
+        })
+        .collect();
+    let (profiles, faults) = Profiles::compile(&definitions, &std::sync::Arc::default(), options);
+    assert_eq!(faults, []);
+    profiles
+}

@@ -13,29 +13,20 @@ use super::rule::{self, Binding, Checks, Limits, Profiled, Targets};
 use crate::fhir::decimal::Decimal;
 use crate::fhir::path::{Canonicals, Temporal};
 use crate::fhir::types::{Child, TypeId};
+use crate::validate::versions::Versions;
 
 /// The profiles of one load, by canonical.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Url, then version and number of each.
-    pub by_url: HashMap<String, Vec<(Option<String>, u32)>>,
+    pub versions: Versions,
     /// By number.
     pub kinds: Vec<TypeId>,
 }
 
 impl Index {
-    /// The profile of `url` or `url|version`; of several versions the last that was loaded, where none is named.
+    /// The profile of `url` or `url|version`.
     pub fn find(&self, canonical: &str) -> Option<u32> {
-        let (url, version) = match canonical.split_once('|') {
-            Some((url, version)) => (url, Some(version)),
-            None => (canonical, None),
-        };
-        let known = self.by_url.get(url)?;
-        let found = match version {
-            None => known.last(),
-            Some(version) => known.iter().rev().find(|(own, _)| own.as_deref() == Some(version)),
-        };
-        found.map(|(_, number)| *number)
+        self.versions.find(canonical)
     }
 }
 

@@ -81,8 +81,7 @@ pub(super) fn compile(
     for (number, read) in profiles.iter().enumerate() {
         index.kinds.push(read.kind);
         if let Some(url) = &read.head.url {
-            let known = index.by_url.entry(url.clone()).or_default();
-            known.push((read.head.version.clone(), number as u32));
+            index.versions.add(url, read.head.version.clone(), number as u32);
         }
     }
     let mut compiler = Compiler {

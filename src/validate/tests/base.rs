@@ -1,21 +1,9 @@
 //! FHIR's own rules, where they are asked: without any package, and with the definitions of its types.
 
-use std::sync::Arc;
-
 use super::*;
 
 fn asked(definitions: &[&str]) -> Profiles {
-    let definitions: Vec<Definition<'_>> = definitions
-        .iter()
-        .map(|json| Definition {
-            file: "d.json",
-            json,
-            own: false,
-        })
-        .collect();
-    let (profiles, faults) = Profiles::compile(&definitions, &Arc::default(), &Options::default());
-    assert_eq!(faults, []);
-    profiles
+    packaged(definitions, &Options::default())
 }
 
 #[test]

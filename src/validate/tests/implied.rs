@@ -14,17 +14,7 @@ fn profile(name: &str, element: &str) -> String {
 }
 
 fn compiled(definitions: &[String], options: &Options) -> Profiles {
-    let definitions: Vec<Definition<'_>> = definitions
-        .iter()
-        .map(|json| Definition {
-            file: "d.json",
-            json,
-            own: false,
-        })
-        .collect();
-    let (profiles, faults) = Profiles::compile(&definitions, &Arc::default(), options);
-    assert_eq!(faults, []);
-    profiles
+    packaged(definitions, options)
 }
 
 fn coded(system: &str, codes: &[&str]) -> String {
