@@ -67,14 +67,13 @@ impl Package {
             }
         }
         let options = options(&network, brought);
-        let own_names: Vec<String> = own.iter().flat_map(names).collect();
+        let own_names: Vec<Vec<String>> = own.iter().map(names).collect();
         held.faults.extend(laxer(&network, brought, &own_names));
         held.texts = said;
         if *brought != none {
             let packages = held.packages.iter().map(|package| (package.name.clone(), package.digest.clone()));
             held.texts.extend(packages);
-            let words = format!("{:?} {:?} {:?}", brought.every, brought.profiles, brought.fhir);
-            held.texts.push(("site.toml: validate".to_owned(), words));
+            held.texts.push(("site.toml: validate".to_owned(), in_words(brought)));
         }
         let loaded = if brought.packages.is_empty() && brought.fhir.is_none() && network.fhir.is_none() && options.dispositions.is_empty() {
             // Nothing but the network's own, which refuse.
@@ -141,12 +140,25 @@ fn url(canonical: &str) -> &str {
     canonical.split('|').next().unwrap_or(canonical)
 }
 
-/// Where the site would let through what its network does not.
-fn laxer(network: &Said, site: &ValidationSettings, own: &[String]) -> Vec<String> {
+/// What the site says, a line each.
+fn in_words(site: &ValidationSettings) -> String {
+    let every = site.every.iter().map(|profile| format!("every {profile}\n"));
+    let profiles = site
+        .profiles
+        .iter()
+        .map(|(profile, means)| format!("{profile} {}\n", means.as_str()));
+    let fhir = site.fhir.iter().map(|means| format!("fhir {}\n", means.as_str()));
+    every.chain(profiles).chain(fhir).collect()
+}
+
+/// Where the site would let through what its network does not. `own`: how each of the network's own definitions is called.
+fn laxer(network: &Said, site: &ValidationSettings, own: &[Vec<String>]) -> Vec<String> {
     let word = |profile: &str| {
-        let said = network.profiles.iter().find(|(named, _)| url(named) == url(profile));
-        let is_own = || own.iter().any(|name| name == url(profile)).then_some(Disposition::Refuse);
-        said.map(|(_, means)| *means).or_else(is_own)
+        let profile = url(profile);
+        let called = own.iter().find(|names| names.iter().any(|name| name == profile));
+        let is_meant = |named: &str| named == profile || called.is_some_and(|names| names.iter().any(|name| name == named));
+        let said = network.profiles.iter().find(|(named, _)| is_meant(url(named)));
+        said.map(|(_, means)| *means).or(called.map(|_| Disposition::Refuse))
     };
     let looser = |(profile, means): &(String, Disposition)| {
         let says = word(profile).filter(|says| means < says)?;
