@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, show};
+use crate::cdm::TableId;
 use crate::network::Package;
 use crate::platform::clock::Clock;
+use crate::receive::check::ModelCheck;
 use crate::receive::{Fault, OpenError, Records, Settings, read};
 use crate::registry::{InitError, NewRegistry};
 
@@ -232,6 +234,21 @@ fn load(dir: &Path) -> Result<Settings, Failure> {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Failure::usage(format!("{}:\n  {}", dir.join("registry.toml").display(), lines.join("\n  ")))
     })
+}
+
+/// The first accepted model that has the table, or the one that is asked for.
+fn model_of(settings: &Settings, asked: Option<&str>, table: &str) -> Result<(ModelCheck, TableId), Failure> {
+    let accepted = settings
+        .accept
+        .iter()
+        .filter(|accept| asked.is_none_or(|asked| asked == accept.model));
+    for accept in accepted {
+        let check = ModelCheck::load(&settings.models, &accept.model).map_err(|error| Failure::usage(error.to_string()))?;
+        if let Some(found) = check.model.find(table) {
+            return Ok((check, found));
+        }
+    }
+    Err(Failure::usage(format!("no accepted model has a table `{table}`")))
 }
 
 fn records(settings: &Settings) -> Result<Records, Failure> {

@@ -21,6 +21,13 @@ pub(super) fn attach(network: &mut Network, folder: Option<&Path>, cache: &Path,
         }
         return Ok(());
     };
+    network.vocabulary = Some(Arc::new(open(folder, cache)?));
+    Ok(())
+}
+
+/// OMOP's vocabularies in `folder`; compiling them the first time is shown.
+/// # Errors: they cannot be used.
+pub(super) fn open(folder: &Path, cache: &Path) -> Result<Athena, Failure> {
     let mut stage = None;
     let athena = Athena::open(folder, cache, &mut |done, all| {
         let stage = stage.get_or_insert_with(|| Stage::begin("vocabulary"));
@@ -33,8 +40,7 @@ pub(super) fn attach(network: &mut Network, folder: Option<&Path>, cache: &Path,
             thousands(athena.concepts())
         ));
     }
-    network.vocabulary = Some(Arc::new(athena));
-    Ok(())
+    Ok(athena)
 }
 
 /// Why `network` would not get the vocabulary it needs; nothing is compiled to find out.

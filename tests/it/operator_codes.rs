@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::house::{HEADWATER, House, Rows, copy, patients, report, sync};
 
-const BELOW: usize = 5;
+const BELOW: usize = 11;
 
 /// A verb of the registry's operator, in the registry's folder.
 fn registry(house: &House, verb: &str, more: &[&str]) -> Output {
@@ -40,7 +40,7 @@ fn held(rows: &Rows, table: &str, column: &str) -> BTreeMap<String, BTreeSet<Str
 
 #[test]
 fn what_is_rare_at_the_registry_is_rolled_up_by_the_map_of_what_is_common() {
-    let data = patients(24, 41);
+    let data = patients(70, 41);
     let house = House::over(data.path());
     let site = house.site("limited-data-set", None);
     report(&sync(&site, &[]));
@@ -116,6 +116,10 @@ fn a_column_that_tells_of_nobody_or_is_none_is_refused_with_what_to_write() {
         assert_eq!(output.status.code(), Some(2), "{column}: {said}");
         assert!(said.contains(words), "{column}: {said}");
     }
+    let asked = ["ibd_diagnosis.source_code", "--below", "10", "--map", "map.json"];
+    let output = codes(&house, &asked);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ask for --below 11 or more"));
     let output = codes(&house, &["ibd_diagnosis.source_code"]);
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),

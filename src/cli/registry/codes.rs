@@ -1,14 +1,18 @@
 //! `headwater registry codes`: how many codes of a column few patients have, and the ConceptMap by which a network rolls them up.
+//! That such a list was written stands in the log.
 
 use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{failed, load, records};
+use super::{failed, load, model_of, records};
+use crate::cli::show::Stage;
 use crate::cli::{Failure, show};
 use crate::platform::file;
-use crate::receive::check::ModelCheck;
 use crate::receive::codes::{Codes, codes};
+
+/// Patients of the smallest cell that may be shown.
+const LEAST: u64 = 11;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -22,7 +26,7 @@ pub(super) struct Args {
     #[arg(value_name = "TABLE.COLUMN")]
     column: String,
     /// A code that fewer patients of all sites have is rare
-    #[arg(long, value_name = "PATIENTS", default_value_t = 11, value_parser = clap::value_parser!(u64).range(2..=100_000))]
+    #[arg(long, value_name = "PATIENTS", default_value_t = LEAST, value_parser = clap::value_parser!(u64).range(2..=100_000))]
     below: u64,
     /// Write the common codes as a ConceptMap
     #[arg(long, value_name = "FILE")]
@@ -43,17 +47,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let (table, column) = shown
         .split_once('.')
         .ok_or_else(|| Failure::usage(format!("`{shown}` is not TABLE.COLUMN")))?;
-    let settings = load(&args.dir)?;
-    let asked = |name: &str| args.model.as_deref().is_none_or(|asked| asked == name);
-    let mut found = None;
-    for accept in settings.accept.iter().filter(|accept| asked(&accept.model)) {
-        let check = ModelCheck::load(&settings.models, &accept.model).map_err(|error| Failure::usage(error.to_string()))?;
-        if let Some(id) = check.model.find(table) {
-            found = Some((check, id));
-            break;
-        }
+    if args.map.is_some() && args.below < LEAST {
+        return Err(Failure::usage(format!(
+            "--map is for every site to read: a list of what {} patients have would tell small cells; ask for --below {LEAST} or more",
+            args.below
+        )));
     }
-    let (check, id) = found.ok_or_else(|| Failure::usage(format!("no accepted model has a table `{table}`")))?;
+    let settings = load(&args.dir)?;
+    let (check, id) = model_of(&settings, args.model.as_deref(), table)?;
     let table = check.model.table(id);
     if table.column(column).is_none() {
         return Err(Failure::usage(format!("table `{}` has no column `{column}`", table.name)));
@@ -64,7 +65,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     };
     let records = records(&settings)?;
     let read = |db: &rusqlite::Connection| codes(db, table, (column, &patient.name), args.below);
+    // First the log: a list that was written has left the registry.
+    if args.map.is_some() {
+        records.note("codes-listed", shown).map_err(failed)?;
+    }
+    let stage = Stage::begin("codes");
+    stage.now("patients of each code, over all sites");
     let counted = records.store.read(read).map_err(failed)?;
+    stage.end(&format!("{} counted", show::count(counted.patients, "patient")));
     if let Some(path) = &args.map {
         let map = serde_json::to_vec_pretty(&concept_map(shown, args.below, &counted)).unwrap_or_default();
         file::write_durable(path, &map)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cdm::{Kind, Table};
-use crate::cli::{Failure, chain};
+use crate::cli::{Failure, vocabulary};
 use crate::gateway::vocabulary::Athena;
 use crate::map::vocabulary::Vocabulary;
 use crate::network::FhirPackage;
@@ -74,8 +74,7 @@ impl Terminologies {
         let mut all = Self::default();
         for path in paths {
             if path.join("CONCEPT.csv").is_file() {
-                let athena = Athena::open(path, cache, &mut |_, _| ()).map_err(|error| Failure::usage(chain(&error)))?;
-                all.athena = Some(athena);
+                all.athena = Some(vocabulary::open(path, cache)?);
                 continue;
             }
             let package = FhirPackage::read(path).map_err(Failure::usage)?;

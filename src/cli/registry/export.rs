@@ -5,10 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use super::displays::{Terminologies, Wanted};
-use super::{failed, load, records};
+use super::{failed, load, model_of, records};
 use crate::cli::{Failure, show};
 use crate::receive::Fault;
-use crate::receive::check::ModelCheck;
 use crate::receive::export::{Format, export};
 
 #[derive(clap::Args)]
@@ -53,16 +52,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         AskedFormat::Parquet => return Err(Failure::usage("parquet is not in this version; ask for csv or ndjson")),
     };
     let settings = load(&args.dir)?;
-    let mut model = None;
-    let asked = |name: &str| args.model.as_deref().is_none_or(|asked| asked == name);
-    for accept in settings.accept.iter().filter(|accept| asked(&accept.model)) {
-        let check = ModelCheck::load(&settings.models, &accept.model).map_err(|error| Failure::usage(error.to_string()))?;
-        if let Some(table) = check.model.find(&args.table) {
-            model = Some((check, table));
-            break;
-        }
-    }
-    let (check, table) = model.ok_or_else(|| Failure::usage(format!("no accepted model has a table `{}`", args.table)))?;
+    let (check, table) = model_of(&settings, args.model.as_deref(), &args.table)?;
     let table = check.model.table(table);
     let terminologies = Terminologies::read(&args.terminology, &args.display, &settings.data.join("vocabulary"))?;
     let displays = terminologies.displays(table, &args.display)?;
