@@ -105,11 +105,14 @@ impl RefusedShown {
     }
 }
 
-/// One check of the run; a failed one holds the submission back.
+/// One check of the run; one that failed and that nobody accepted holds the submission back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     pub name: String,
     pub passed: bool,
+    /// It did not hold, and a person who was asked let the rows leave all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
     /// What was looked at and found.
     pub found: String,
 }
@@ -156,9 +159,14 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The checks that failed.
+    /// The checks that hold the submission back.
     pub fn failed(&self) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(|check| !check.passed)
+        self.checks.iter().filter(|check| !check.passed && !check.accepted)
+    }
+
+    /// The checks that did not hold, and that a person let pass.
+    pub fn accepted(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.accepted)
     }
 
     /// Resources that the leak guard stopped.
@@ -248,6 +256,7 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
     let check = |name: &str, passed, found: String| Check {
         name: name.to_owned(),
         passed,
+        accepted: false,
         found,
     };
     let Evidence {
@@ -299,24 +308,29 @@ fn checks(evidence: &Evidence) -> Vec<Check> {
     ];
     if let Some(risk) = evidence.risk.as_ref().filter(|risk| risk.blocks) {
         let (found, all) = (&risk.release, &risk.cumulative);
-        checks.push(check(
+        let small = check(
             &format!(
                 "every patient is one of {} or more who are alike, of those whose row leaves",
                 risk.k
             ),
-            risk.released_below_k == 0 || risk.accepted,
+            risk.released_below_k == 0,
             format!(
-                "{} of {} in smaller groups among the {} of the registry; {}",
+                "{} of {} in smaller groups among the {} of the registry{}",
                 risk.released_below_k,
                 found.patients,
                 all.patients,
-                if risk.accepted {
-                    "a person let them leave in this run (--accept-risk)"
-                } else {
-                    "`[risk]` in site.toml asks for it; whoever answers for it may let them leave with `headwater sync --accept-risk`"
+                match (risk.released_below_k, risk.accepted) {
+                    (0, _) => "",
+                    (_, true) => "; a person let them leave in this run (--accept-risk)",
+                    (_, false) =>
+                        "; `[risk]` in site.toml asks for it; whoever answers for it may let them leave with `headwater sync --accept-risk`",
                 }
             ),
-        ));
+        );
+        checks.push(Check {
+            accepted: risk.accepted,
+            ..small
+        });
     }
     checks
 }

@@ -191,9 +191,17 @@ fn a_group_that_is_too_small_stops_the_submission_where_the_site_says_so_and_is_
     let first = risk(&site, 1);
     let check = first.checks.iter().find(|check| check.name.contains("5 or more who are alike"));
     assert!(
-        check.is_some_and(|check| check.passed && check.found.contains("--accept-risk")),
+        check.is_some_and(|check| !check.passed && check.accepted && check.found.contains("--accept-risk")),
         "{check:?}"
     );
+    let page = std::fs::read_to_string(folder(&site, 1).join("evidence.html")).expect("the page");
+    let is_claimed = ["Every check held", "Yes, all"].iter().any(|words| page.contains(words));
+    assert!(
+        !is_claimed && page.contains("No: 1 of 6 did not hold, and a person let the rows leave"),
+        "it did not hold"
+    );
+    let said = String::from_utf8_lossy(&evidence(&site, &["1"]).stdout).into_owned();
+    assert!(said.contains("ACCEPTED every patient is one of 5"), "{said}");
     let first = first.risk.expect("figures");
     assert!(first.accepted && first.released_below_k == 3);
     std::fs::write(&site, format!("{text}\n[risk]\nk = 5\n")).expect("a file");

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::super::page as frame;
 use super::super::show::{count, thousands};
 use super::Record;
-use super::text::{digest, moment, plural, sentence, verdict};
+use super::text::{digest, moment, outcome, plural, sentence, verdict};
 use super::{profiles, risk};
 use crate::gateway::evidence::{Evidence, RefusedShown};
 
@@ -23,7 +23,7 @@ pub(super) fn page(record: &Record) -> Markup {
     let answers = answers(record);
     let failed = record.is_held_back() || record.is_as_written() == Some(false);
     let body = html! {
-        p .verdict.bad[failed] { b { (sentence(verdict(record))) } }
+        p .verdict.bad[failed || evidence.accepted().next().is_some()] { b { (sentence(verdict(record))) } }
         p { "Gateway " b { (evidence.site) } ", network " b { (evidence.network) } ", " (evidence.kind) " run " (evidence.run) ", written "
             (moment(&evidence.made_at)) " before anything left. It holds counts and names of columns, never what is in them." }
         table #answers {
@@ -92,9 +92,13 @@ fn answers(record: &Record) -> Vec<Answer> {
 }
 
 fn checks_in_short(evidence: &Evidence) -> String {
-    match evidence.failed().count() {
-        0 => format!("Yes, all {}.", evidence.checks.len()),
-        failed => format!("No: {failed} of {} failed, so nothing was sent.", evidence.checks.len()),
+    match (evidence.failed().count(), evidence.accepted().count()) {
+        (0, 0) => format!("Yes, all {}.", evidence.checks.len()),
+        (0, accepted) => format!(
+            "No: {accepted} of {} did not hold, and a person let the rows leave all the same.",
+            evidence.checks.len()
+        ),
+        (failed, _) => format!("No: {failed} of {} failed, so nothing was sent.", evidence.checks.len()),
     }
 }
 
@@ -103,7 +107,7 @@ fn checks(evidence: &Evidence) -> Markup {
         table {
             tr { th { "Check" } th { "" } th { "Found" } }
             @for check in &evidence.checks {
-                tr { td { (sentence(&check.name)) } td { b { (if check.passed { "held" } else { "FAILED" }) } } td { (check.found) } }
+                tr { td { (sentence(&check.name)) } td { b { (outcome(check)) } } td { (check.found) } }
             }
         }
     }
@@ -392,6 +396,9 @@ fn next(record: &Record) -> String {
     if evidence.leaks().next().is_some() {
         return "Look at what the guard stopped with “headwater quarantine list”, and have the mapping or the EHR's record mended."
             .to_owned();
+    }
+    if evidence.accepted().next().is_some() {
+        return "Whoever let the rows leave signs for it below, with the reason; the next night asks again.".to_owned();
     }
     if super::text::stands_out(record) {
         return "Whoever answers for the policy decides whether the small groups above are borne; a site may let less leave: [deidentify.tighten] in \

@@ -2,15 +2,24 @@
 
 use super::super::show::{count, thousands};
 use super::Record;
+use crate::gateway::evidence::Check;
 
 pub(super) fn verdict(record: &Record) -> &'static str {
-    match (record.is_held_back(), record.evidence.rehearsed, record.is_as_written()) {
-        (_, _, Some(false)) => "the record was changed after the run",
-        (true, ..) => "held back: nothing was sent",
-        (_, true, _) => "every check held; a rehearsal, nothing was sent",
-        _ if !record.has_left() => "every check held; the registry has not taken it yet",
-        _ if stands_out(record) => "every check held; some patients stand in small groups",
-        _ => "every check held",
+    if record.is_as_written() == Some(false) {
+        return "the record was changed after the run";
+    }
+    if record.is_held_back() {
+        return "held back: nothing was sent";
+    }
+    let is_accepted = record.evidence.accepted().next().is_some();
+    match (is_accepted, record.evidence.rehearsed, record.has_left()) {
+        (true, true, _) => "a check did not hold, and a person accepts it; a rehearsal, nothing was sent",
+        (true, _, false) => "a check did not hold, and a person lets the rows leave; the registry has not taken them yet",
+        (true, _, true) => "a check did not hold, and a person let the rows leave",
+        (false, true, _) => "every check held; a rehearsal, nothing was sent",
+        (false, _, false) => "every check held; the registry has not taken it yet",
+        (false, _, true) if stands_out(record) => "every check held; some patients stand in small groups",
+        (false, _, true) => "every check held",
     }
 }
 
@@ -48,8 +57,7 @@ pub(super) fn text(record: &Record) -> String {
         String::new(),
     ];
     for check in &evidence.checks {
-        let mark = if check.passed { "held   " } else { "FAILED " };
-        lines.push(format!("{mark} {} ({})", check.name, check.found));
+        lines.push(format!("{:8} {} ({})", outcome(check), check.name, check.found));
     }
     lines.extend(small_groups(record));
     let leaks: u64 = evidence.leaks().map(|leak| leak.resources).sum();
@@ -66,6 +74,15 @@ pub(super) fn text(record: &Record) -> String {
     }
     lines.push(format!("record sha256 {}", record.digest));
     lines.join("\n")
+}
+
+/// What came of a check, in a word.
+pub(super) fn outcome(check: &Check) -> &'static str {
+    match (check.passed, check.accepted) {
+        (true, _) => "held",
+        (false, true) => "ACCEPTED",
+        (false, false) => "FAILED",
+    }
 }
 
 /// The beginning of a digest: enough to compare by eye.
