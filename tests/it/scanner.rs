@@ -97,6 +97,7 @@ fn the_scanner_tells_every_kind_of_leak_in_a_row_that_was_otherwise_released() {
         ("someone@elsewhere.org", "a stranger's mail"),
         ("212-555-2368", "a stranger's phone"),
         ("219-42-1766", "a stranger's social security number"),
+        ("38520000023237", "a stranger's payment card"),
         ("198.51.100.7", "a machine"),
         ("www.elsewhere.org/p/7", "a page"),
     ];
@@ -123,9 +124,23 @@ fn the_scanner_tells_every_kind_of_leak_in_a_row_that_was_otherwise_released() {
     ];
     std::fs::write(rows.join("clean.ndjson"), clean.map(row).concat()).unwrap();
     std::fs::write(identified.join("clean.ndjson"), before.repeat(clean.len())).unwrap();
+    // The number of a random key may have the form of a card's; a number beside it may not.
+    let published = dir.path().join("published");
+    std::fs::create_dir(&published).unwrap();
+    let schema = r#"{"x-key":"visit_id","properties":{"visit_id":{"type":"integer"},"count":{"type":"integer"}}}"#;
+    for (table, key, count) in [("clean_key", 38_520_000_023_237_u64, 1), ("leak_beside", 1, 38_520_000_023_237_u64)] {
+        std::fs::write(published.join(format!("{table}.schema.json")), schema).unwrap();
+        std::fs::write(
+            rows.join(format!("{table}.ndjson")),
+            format!("{{\"visit_id\":{key},\"count\":{count}}}\n"),
+        )
+        .unwrap();
+    }
     let mut command = Command::new(&python);
     command
         .arg(tool("scan.py"))
+        .arg("--published")
+        .arg(&published)
         .arg("--source")
         .arg(&source)
         .arg("--rows")
@@ -140,6 +155,7 @@ fn the_scanner_tells_every_kind_of_leak_in_a_row_that_was_otherwise_released() {
         assert!(told.iter().any(|place| place.starts_with(&format!("leak{number}.note:"))), "{what}");
         assert!(!String::from_utf8_lossy(&done.stdout).contains(text), "a report holds no value");
     }
-    let false_alarms: Vec<_> = told.iter().filter(|place| place.starts_with("clean.")).collect();
+    assert!(told.iter().any(|place| place.starts_with("leak_beside.count: ")), "{told:?}");
+    let false_alarms: Vec<_> = told.iter().filter(|place| place.starts_with("clean")).collect();
     assert!(false_alarms.is_empty(), "{false_alarms:?}");
 }

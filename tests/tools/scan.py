@@ -31,6 +31,8 @@ import ahocorasick
 # A key that de-identification drew: 128 bits in hex, or 63 bits as a number. Such a value is random; chance alone puts digits of some
 # patient's number into one of millions, so it is searched for its own patient's identifiers, and as a whole for anybody's.
 SURROGATE = re.compile(r"[0-9a-f]{32}|[1-9][0-9]{14,18}")
+# 63 random bits have fewer digits now and then; only where the model says that a column holds keys.
+SHORT_SURROGATE = re.compile(r"[1-9][0-9]{10,13}")
 WORD = re.compile(r"[^\W_]+")
 RUN = re.compile(r"[^\W\d_]+|\d+")
 DATE = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
@@ -249,16 +251,26 @@ class Published:
 
     def __init__(self, paths):
         self.words, self.values = set(), set()
+        # `table.column` of every whole number that is a row's key or points at one.
+        self.keys = set()
         for path in paths:
             path = pathlib.Path(path)
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 if file.suffix == ".json" and not file.name.endswith(".cases.json"):
-                    self.take(json.loads(file.read_text(encoding="utf-8")))
+                    read = json.loads(file.read_text(encoding="utf-8"))
+                    self.take(read)
+                    if file.name.endswith(".schema.json"):
+                        self.take_keys(file.name.removesuffix(".schema.json"), read)
                 elif file.suffix == ".csv":
                     with open(file, encoding="utf-8") as opened:
                         for row in csv.reader(opened, delimiter="\t"):
                             for cell in row:
                                 self.add(cell)
+
+    def take_keys(self, table, schema):
+        for column, about in schema.get("properties", {}).items():
+            if about.get("type") == "integer" and (column == schema.get("x-key") or "x-references" in about):
+                self.keys.add(f"{table}.{column}")
 
     def take(self, value):
         if isinstance(value, dict):
@@ -290,7 +302,7 @@ class Scan:
         self.phrases = automaton({f" {phrase} ": kind for phrase, kind in truth.phrases.items()})
         self.numbers = automaton(truth.numbers | {phrase.replace(" ", ""): kind for phrase, kind in truth.phrases.items() if len(phrase) >= 8})
         self.library = library
-        self.looks = {}
+        self.looks = {False: {}, True: {}}
         self.found = collections.Counter()
         self.aside = collections.Counter()
         self.rows = collections.Counter()
@@ -299,20 +311,21 @@ class Scan:
         self.canary_search = automaton({compact(text): (kind, text) for kind, text in canaries}) if canaries else None
         self.carried, self.caught = set(), set()
 
-    def look(self, text):
+    def look(self, text, is_key=False):
         """What stands in a text, whoever's it is. Remembered: most texts of a column are the same few."""
-        look = self.looks.get(text)
+        looks = self.looks[is_key]
+        look = looks.get(text)
         if look is None:
-            look = self.anew(text)
-            if len(self.looks) < REMEMBERED:
-                self.looks[text] = look
+            look = self.anew(text, is_key)
+            if len(looks) < REMEMBERED:
+                looks[text] = look
         return look
 
-    def anew(self, text):
+    def anew(self, text, is_key):
         self.distinct += 1
         look = Look()
         hits = []
-        is_surrogate = SURROGATE.fullmatch(text) is not None
+        is_surrogate = SURROGATE.fullmatch(text) is not None or (is_key and SHORT_SURROGATE.fullmatch(text) is not None)
         look.tokens = frozenset() if is_surrogate else tokens(text)
         plain = compact(text)
         for token in {text.lower(), *re.findall(r"[a-z0-9.-]{3,64}", text.lower())}:
@@ -383,7 +396,7 @@ class Scan:
             if isinstance(value, float) or value < 1_000_000:
                 return
             value = str(value)
-        look = self.look(value)
+        look = self.look(value, column in self.published.keys)
         for kind, number in look.kinds.items():
             self.found[f"{column}: {kind}"] += 1
         for kind, number in look.aside.items():
